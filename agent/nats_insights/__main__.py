@@ -1,0 +1,84 @@
+"""The command line: `nats-insights`, or `python -m nats_insights`.
+
+0 ok, 1 warning, 2 critical, 3 could not tell: for whatever goes wrong one sentence is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Coroutine, Sequence
+from typing import Any, NoReturn
+
+from nats_insights import __version__
+from nats_insights.commands import (
+    check,
+    checks,
+    demo,
+    doctor,
+    explain,
+    findings,
+    run,
+    schemas,
+    status,
+    watch,
+)
+from nats_insights.errors import InsightsError
+
+COMMANDS = (run, check, demo, watch, findings, status, checks, explain, doctor, schemas)
+COULD_NOT_TELL = 3
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are no verdict: 2 would mean critical."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(COULD_NOT_TELL, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def parser() -> Parser:
+    """All commands and their options."""
+    top = Parser(
+        prog="nats-insights",
+        description="Audits a NATS system from its system account, and says what is wrong.",
+    )
+    top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    below = top.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
+    for module in COMMANDS:
+        name = module.__name__.rpartition(".")[2]
+        title = (module.__doc__ or "").partition("\n")[0]
+        command = below.add_parser(name, help=title, description=title)
+        module.options(command)
+        command.set_defaults(run=module.run)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code."""
+    args = parser().parse_args(arguments)
+    try:
+        return _loop(args.run(args))
+    except InsightsError as error:
+        print(f"nats-insights: {error}", file=sys.stderr)
+        return COULD_NOT_TELL
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+
+
+def _loop(command: Coroutine[Any, Any, int]) -> int:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(command)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(command)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,193 @@
+"""The agent: connect, lead or stand by, one epoch after another, until it is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import socket
+import time
+import uuid
+from collections.abc import Sequence
+from contextlib import aclosing, suppress
+
+import nats.errors
+from nats.aio.msg import Msg
+
+from . import __version__, advisory, subjects, wire
+from .access import recognise
+from .answer import Answers
+from .auditor import Auditor
+from .check import Check
+from .client import Client
+from .config import Config
+from .connect import clients
+from .contexts import Settings
+from .errors import ConnectError
+from .gather import Gatherer
+from .lifecycle import Told
+from .messages import Access, AgentInfo, Heartbeat, Role
+from .peers import Peers
+from .publish import Outbox
+
+log = logging.getLogger(__name__)
+
+CLIENT_NAME = "nats-insights-agent"
+# Epochs that people ask for come no closer than this, in seconds, whatever the interval.
+CLOSEST = 1.0
+
+
+class Agent:
+    """One agent on one system. `run` ends only by an error, or when its task is cancelled."""
+
+    def __init__(self, checks: Sequence[Check], config: Config) -> None:
+        self.config = config
+        self.id = config.id or socket.gethostname()
+        self.instance = uuid.uuid4().hex
+        self.auditor = Auditor(checks, config, self.id)
+        self.answers = Answers()
+        self.peers = Peers(self.instance)
+        self.outbox = Outbox()
+        self.role: Role = "leader"
+        self._leading_since: float | None = None
+        self._counted_at = float("-inf")
+        self._due = 0.0
+
+    async def run(self, settings: Settings) -> None:
+        """Watch the system; ConnectError if it cannot be seen at the start."""
+        connections = clients(settings, name=CLIENT_NAME)
+        async with aclosing(connections):
+            async for client in connections:
+                try:
+                    await self._serve(client)
+                except ConnectError as error:
+                    if self.auditor.number == 0:
+                        raise
+                    log.warning("%s", error)
+                except nats.errors.Error as error:
+                    log.warning("the connection was lost: %s", error)
+                finally:
+                    await self._leave(client)
+
+    def info(self) -> AgentInfo:
+        """Who this agent is now."""
+        return AgentInfo(
+            id=self.id,
+            instance=self.instance,
+            version=__version__,
+            epoch=self.auditor.number,
+            role=self.role,
+        )
+
+    async def _serve(self, client: Client) -> None:
+        access = await recognise(client)
+        self.auditor.system_accounts |= {access.account}
+        await self._listen(client)
+        if self._leading_since is None and (other := await self.peers.ask(client)):
+            log.info("agent %s watches this system already: standing by", advisory.plain(other))
+            self.role = "standby"
+        while not client.closed.is_set():
+            await self.answers.serve(client, self.info())
+            if self.role == "leader":
+                await self._lead(client, access)
+            else:
+                await self._stand_by(client)
+
+    async def _listen(self, client: Client) -> None:
+        roster = self.auditor.roster
+
+        async def hear(message: Msg) -> None:
+            kind = message.subject.rpartition(".")[2]
+            with suppress(wire.Malformed):
+                info = wire.decode_event(message.data)
+                if kind == "STATSZ":
+                    roster.meet(info, time.time())
+                else:
+                    roster.goodbye(info.id, time.time(), gone=kind == "SHUTDOWN")
+
+        for subject in subjects.EVENTS:
+            await client.subscribe(subject, cb=hear)
+        await self.peers.listen(client)
+
+    async def _lead(self, client: Client, access: Access) -> None:
+        gatherer = Gatherer(client, self.config.gather.timeout, self.config.gather.window)
+        self._leading_since = self._leading_since or time.time()
+        while not client.closed.is_set():
+            other = self.peers.yields_to(self._leading_since)
+            if other is not None:
+                log.info("agent %s has led for longer: standing by", advisory.plain(other.agent.id))
+                self.role, self._leading_since = "standby", None
+                return
+            await self._epoch(client, gatherer, access)
+            await self._wait(client, self.answers.wanted, self._due - time.monotonic())
+
+    async def _epoch(self, client: Client, gatherer: Gatherer, access: Access) -> None:
+        started = time.monotonic()
+        counts = started - self._counted_at >= self.config.interval / 2
+        self.answers.begin()
+        told = await self.auditor.epoch(gatherer, time.time(), counts=counts)
+        if counts:
+            self._counted_at = started
+            self._due = max(started + self.config.interval, time.monotonic())
+        for item in told:
+            self._publish(item, client)
+        await self._heartbeat(client)
+        await self.answers.end(self.auditor.view(self.info(), access, client.max_payload))
+        if self.answers.wanted.is_set():
+            closest = min(CLOSEST, self.config.interval) - (time.monotonic() - started)
+            await self._wait(client, asyncio.Event(), closest)
+
+    async def _stand_by(self, client: Client) -> None:
+        while not client.closed.is_set():
+            await self._heartbeat(client)
+            self.peers.changed.clear()
+            await self._wait(client, self.peers.changed, self.config.interval)
+            if self.peers.leader() is None and not await self.peers.ask(client):
+                log.info("no other agent leads any more: taking over")
+                self.role = "leader"
+                return
+
+    async def _wait(self, client: Client, event: asyncio.Event, seconds: float) -> None:
+        """Until the event, the end of the connection, or some seconds have passed."""
+        waits = [asyncio.create_task(one.wait()) for one in (event, client.closed)]
+        try:
+            await asyncio.wait(waits, timeout=max(0.0, seconds), return_when="FIRST_COMPLETED")
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    def _publish(self, told: Told, client: Client) -> None:
+        check = next(c for c in self.auditor.checks if c.code == told.life.key.code)
+        said = advisory.advisory(
+            told, check, self.info(), self.auditor.snapshot.coverage, self.auditor.valid_for
+        )
+        subject = advisory.subject(told.life, check)
+        self.outbox.put(advisory.message(said, subject, client.max_payload))
+        log.info("%s %s %s: %s", told.transition, said.severity, said.code, said.summary)
+
+    async def _heartbeat(self, client: Client) -> None:
+        auditor = self.auditor
+        since = self._leading_since
+        name = f"{self.instance} {auditor.number} {self.role}"
+        heartbeat = Heartbeat(
+            id=hashlib.sha256(name.encode()).hexdigest()[:32],
+            timestamp=advisory.at(time.time()),
+            agent=self.info(),
+            coverage=advisory.brief(auditor.snapshot.coverage),
+            interval_seconds=self.config.interval,
+            leading_since=None if since is None else advisory.at(since),
+            open=advisory.counts(auditor.lives.values()),
+            cost=auditor.cost,
+        )
+        message = advisory.heartbeat_message(heartbeat)
+        await client.publish(message.subject, message.payload, headers=message.headers)
+        await self.outbox.send(client)
+
+    async def _leave(self, client: Client) -> None:
+        """A last word, so that a standby takes over at once."""
+        await self.answers.stop()
+        if not client.closed.is_set():
+            self.role, role = "stopped", self.role
+            with suppress(nats.errors.Error, OSError):
+                await self._heartbeat(client)
+            self.role = role

@@ -1,0 +1,121 @@
+"""Answer: the queries as a NATS micro service, from what the agent knew after its last epoch."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import nats.errors
+from nats import micro
+from nats.micro.request import ERROR_CODE_HEADER, ERROR_HEADER, Request
+from nats.micro.service import EndpointConfig, Service, ServiceConfig
+
+from . import __version__, queries, subjects
+from .client import Client
+from .messages import AgentInfo
+from .queries import Refused, View
+from .snapshot import Coverage
+
+log = logging.getLogger(__name__)
+
+# Who asks for an epoch beyond this number at a time is told to ask again.
+MOST_WAITING = 1000
+_NOTHING_KNOWN = Coverage(servers_known=0, servers_answered=0, missing=[])
+
+
+class Answers:
+    """The micro service of this agent on one connection, and who waits for an epoch."""
+
+    def __init__(self) -> None:
+        self.view: View | None = None
+        self.wanted = asyncio.Event()
+        self._for_next: list[Request] = []
+        self._for_this: list[Request] = []
+        self._service: Service | None = None
+        self._agent: AgentInfo | None = None
+
+    async def serve(self, client: Client, agent: AgentInfo) -> None:
+        """Appear as a service: a leader answers queries, a standby only says that it is there."""
+        await self.stop()
+        self._agent = agent
+        config = ServiceConfig(
+            name=subjects.SERVICE,
+            version=__version__,
+            description="Audits this NATS system and publishes findings on $INSIGHTS.>",
+            metadata={"id": agent.id, "instance": agent.instance, "role": agent.role},
+        )
+        self._service = await micro.add_service(client, config)
+        if agent.role != "leader":
+            return
+        for name in queries.QUERIES:
+            await self._endpoint(name, self._query(name))
+        await self._endpoint("EVALUATE", self._evaluate)
+
+    async def stop(self) -> None:
+        """Disappear; who waits for an epoch waits in vain."""
+        service, self._service = self._service, None
+        self._for_next, self._for_this = [], []
+        if service is not None:
+            # Where the connection closed first, it took the subscriptions along.
+            with suppress(nats.errors.Error):
+                await service.stop()
+
+    def begin(self) -> None:
+        """An epoch begins; who asks from now on gets the next one."""
+        self.wanted.clear()
+        self._for_this += self._for_next
+        self._for_next = []
+
+    async def end(self, view: View) -> None:
+        """The epoch has ended: queries are answered from it, and who waited for it is told."""
+        self.view = view
+        waiting, self._for_this = self._for_this, []
+        for request in waiting:
+            await self._respond(request, "STATUS", b"")
+
+    async def _endpoint(self, name: str, handler: Callable[[Request], Awaitable[None]]) -> None:
+        assert self._service is not None
+        await self._service.add_endpoint(
+            EndpointConfig(name=name, handler=handler, subject=subjects.api(name))
+        )
+
+    def _query(self, name: str) -> Callable[[Request], Awaitable[None]]:
+        async def handle(request: Request) -> None:
+            await self._respond(request, name, request.data)
+
+        return handle
+
+    async def _evaluate(self, request: Request) -> None:
+        # Answered when the epoch has ended: waiting here would make those behind it wait as well.
+        if len(self._for_next) >= MOST_WAITING:
+            await self._refuse(request, Refused(429, "too many requests wait for an epoch"))
+            return
+        self._for_next.append(request)
+        self.wanted.set()
+
+    async def _respond(self, request: Request, name: str, body: bytes) -> None:
+        try:
+            if self.view is None:
+                raise Refused(503, "the first epoch has not ended yet; ask again in a moment")
+            reply = queries.answer(self.view, name, body)
+        except Refused as refused:
+            await self._refuse(request, refused)
+        except Exception:
+            log.exception("%s raised", name)
+            await self._refuse(request, Refused(500, f"{name} failed; the agent's log says why"))
+        else:
+            await self._send(request, reply, {})
+
+    async def _refuse(self, request: Request, refused: Refused) -> None:
+        assert self._agent is not None
+        coverage = self.view.coverage if self.view else _NOTHING_KNOWN
+        reply = queries.error(self._agent, coverage, refused)
+        headers = {ERROR_HEADER: str(refused), ERROR_CODE_HEADER: str(refused.code)}
+        await self._send(request, reply, headers)
+
+    async def _send(self, request: Request, reply: bytes, headers: dict[str, str]) -> None:
+        # Without a reply subject nobody waits; a connection that closed has nobody to tell.
+        with suppress(nats.errors.Error, ValueError):
+            await request.respond(reply, headers=headers or None)

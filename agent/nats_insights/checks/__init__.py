@@ -1,0 +1,1 @@
+"""One check per file, discovered, never listed."""

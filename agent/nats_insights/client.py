@@ -1,0 +1,197 @@
+"""nats-py's client, changed so that it breaks in one way only: it closes at once and says why."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import nats.errors
+from nats.aio.client import Client as NatsClient
+from nats.aio.transport import TcpTransport
+
+log = logging.getLogger("nats_insights.connect")
+
+_GREETING_BYTES = 256 * 1024  # INFO names every URL of the cluster, some 45 bytes each
+_CLOSE_SECONDS = 2.0
+_DENIED_MAX = 1000
+_DENIED = re.compile(r'Permissions Violation for \w+ to "([^"]+)"', re.IGNORECASE)
+_MEANINGS = {
+    "user authentication expired": "the user JWT has expired",
+    "authorization violation": "the server no longer accepts the credentials",
+    "stale connection": "the server gave the connection up as stale",
+}
+
+
+def spoken(line: bytes) -> str:
+    """What a server says in the first of these lines, fit to be shown."""
+    text = line.partition(b"\r\n")[0].decode(errors="replace").removeprefix("-ERR")
+    return "".join(filter(str.isprintable, text)).strip(" '")[:200]
+
+
+class Client(NatsClient):
+    """A connection that lives once: when `closed` is set, only a new client helps.
+
+    denied: subjects on which the server refused to let us publish or subscribe, at most 1,000.
+    slow: messages dropped because one of our subscriptions did not keep up.
+    reached: whether anything at all accepted the connection.
+    verifies: whether the server wants to see a client certificate.
+    """
+
+    def __init__(self, url: str, *, secure: bool) -> None:
+        super().__init__()
+        self.url = url
+        self.closed = asyncio.Event()
+        self.denied: set[str] = set()
+        self.slow = 0
+        self.reached = False
+        self.verifies = False
+        self._wire = _Wire()
+        self._secure = secure
+        self._why = ""
+
+    @property
+    def heard(self) -> bytes | None:
+        """The last line of a log-in that failed, b"" for its end, None before the first word."""
+        return self._wire.heard
+
+    @property
+    def last_error(self) -> str:  # type: ignore[override]
+        """Why the connection closed, in a few words; "" while it lives and when we closed it."""
+        return self._why
+
+    @property
+    def server_version(self) -> str:
+        """The version of the server that this client is connected to."""
+        return str(self._server_info.get("version", ""))
+
+    @property
+    def server_id(self) -> str:
+        """The id of the server that this client is connected to."""
+        return str(self._server_info.get("server_id", ""))
+
+    def fits(self, payload: bytes, headers: Mapping[str, str] | None = None) -> bool:
+        """Whether the server takes a message of this size: it counts the headers, nats-py not.
+
+        The server cuts the connection over one message too large.
+        """
+        size = len(payload)
+        if headers is not None:
+            size += len(b"NATS/1.0\r\n\r\n")
+            size += sum(len(f"{key}: {value}\r\n".encode()) for key, value in headers.items())
+        return size <= self.max_payload
+
+    def forbidden(self, subject: str) -> str:
+        """What is denied of a request on `subject`: that, or the inbox for the reply, or ""."""
+        inbox = f"{self._inbox_prefix.decode()}."
+        return next((s for s in self.denied if s == subject or s.startswith(inbox)), "")
+
+    async def give_up(self, why: str) -> None:
+        """Closes a connection that is of no use any more."""
+        self._why = self._why or why
+        await self.close()
+
+    async def record(self, error: Exception) -> None:
+        """The error callback. It only takes notes, since what it raised would end the reading."""
+        if isinstance(error, nats.errors.SlowConsumerError):
+            self.slow += 1
+        elif not isinstance(error, nats.errors.Error | OSError):
+            log.error("a subscription's callback failed", exc_info=error)
+
+    async def _select_next_server(self) -> None:
+        """One attempt at one server. nats-py goes on for minutes at a dead port."""
+        self._current_server = self._server_pool[0]
+        self._transport = self._wire
+        seconds = self.options["connect_timeout"]
+        await self._wire.connect(self._current_server.uri, _GREETING_BYTES, seconds)
+        self.reached = True
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        """No log-in without TLS where TLS is wanted. nats-py believes a greeting without it."""
+        if initial_connection:
+            self.verifies = bool(info.get("tls_verify"))
+        if initial_connection and self._secure and not self.options["tls_handshake_first"]:
+            if not (info.get("tls_required") or info.get("tls_available")):
+                raise nats.errors.SecureConnWantedError
+            info["tls_required"] = True
+        await super()._process_info(info, initial_connection)
+
+    async def _process_err(self, err_msg: str) -> None:
+        """Notes a denial, and closes for all else. nats-py forgets the case, and the task."""
+        said = spoken(bytes(self._ps.buf[:4096]))
+        if denied := _DENIED.search(said):
+            if len(self.denied) < _DENIED_MAX:
+                self.denied.add(denied[1])
+        elif "permissions violation" not in err_msg:
+            self._why = self._why or _MEANINGS.get(said.lower(), f"the server said: {said}")
+            await self._process_op_err(nats.errors.Error(f"nats: {said}"))
+
+    async def _process_pong(self) -> None:
+        """A PONG for a flush that was given up. nats-py would stop reading over it."""
+        if self._pongs and self._pongs[0].done():
+            self._pongs[0] = asyncio.get_running_loop().create_future()
+        await super()._process_pong()
+
+    async def _read_loop(self) -> None:
+        """Nobody reads, nothing lives. nats-py calls itself connected for minutes more."""
+        await super()._read_loop()
+        await self._process_op_err(nats.errors.ProtocolError())
+
+    async def _process_op_err(self, e: Exception) -> None:
+        if not self.closed.is_set():
+            self._why = self._why or _broken(e)
+        await super()._process_op_err(e)
+
+    async def _close(self, status: int, do_cbs: bool = True) -> None:
+        """Tells of the end first, and cannot hang in it. nats-py waits for a frozen peer."""
+        self.closed.set()
+        with suppress(OSError):
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await super()._close(status, do_cbs)
+        self._wire.drop()
+
+
+class _Wire(TcpTransport):
+    """A TCP transport that remembers what it heard in the log-in, and that can be dropped."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._line: bytes | None = None
+
+    @property
+    def heard(self) -> bytes | None:
+        # A server says why it hangs up, but our next write fails before that line is read.
+        unread = getattr(self._io_reader, "_buffer", b"")
+        return bytes(unread) or self._line
+
+    async def connect_tls(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            await super().connect_tls(*args, **kwargs)
+        except BaseException:
+            # Nobody would ever tell the plain stream that it is closed.
+            self.drop()
+            self._io_writer = None
+            raise
+
+    async def readline(self) -> bytes:
+        self._line = await super().readline()  # type: ignore[no-untyped-call]
+        return self._line
+
+    def drop(self) -> None:
+        # asyncio fails to abort what had unsent bytes and then ended by itself.
+        with suppress(AttributeError):
+            if self._io_writer:
+                self._io_writer.transport.abort()
+
+
+def _broken(error: Exception) -> str:
+    if isinstance(error, nats.errors.UnexpectedEOF):
+        return "the server closed the connection without a word"
+    if isinstance(error, nats.errors.StaleConnectionError):
+        return "the server stopped answering"
+    if isinstance(error, nats.errors.ProtocolError):
+        return "the server said something that is not NATS"
+    return f"the connection broke: {error}"

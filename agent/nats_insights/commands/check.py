@@ -1,0 +1,86 @@
+"""Audit a system once, print what is found, and exit 0, 1, 2 or 3 as monitoring plugins do."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from argparse import ArgumentParser, Namespace
+from contextlib import aclosing
+
+from msgspec.structs import replace
+
+from nats_insights import __version__, contexts, queries
+from nats_insights.access import recognise
+from nats_insights.auditor import Auditor
+from nats_insights.commands import show
+from nats_insights.commands.options import (
+    checks_option,
+    config_options,
+    format_option,
+    known_checks,
+    load_config,
+)
+from nats_insights.connect import clients
+from nats_insights.errors import ConnectError
+from nats_insights.gather import Gatherer
+from nats_insights.messages import AgentInfo, FindingsReply
+from nats_insights.queries import View
+
+EXIT = {"ok": 0, "info": 0, "warning": 1, "critical": 2, "unknown": 3}
+
+
+def options(parser: ArgumentParser) -> None:
+    """Flags of `check`."""
+    format_option(parser)
+    config_options(parser)
+    checks_option(parser)
+    parser.add_argument(
+        "--epochs", type=int, default=1, metavar="N", help="epochs to compare, one interval apart"
+    )
+    contexts.add_options(parser)
+
+
+async def run(args: Namespace) -> int:
+    """Run the epochs and print; the exit code is the verdict."""
+    with show.progress("asking the servers"):
+        view = await _epochs(args)
+    status = queries.status(view)
+    reply = FindingsReply(
+        timestamp=status.timestamp,
+        agent=status.agent,
+        coverage=status.coverage,
+        findings=queries.open_findings(view),
+        total=sum(life.is_open for life in view.lives),
+        offset=0,
+        more=False,
+        status=status,
+    )
+    if args.format == "json":
+        show.json(reply)
+    else:
+        show.check(reply)
+    if status.not_evaluated and status.verdict != "critical":
+        return EXIT["unknown"]
+    return EXIT[status.verdict]
+
+
+async def _epochs(args: Namespace) -> View:
+    auditor = Auditor(known_checks(args), load_config(args), "check")
+    # One look has no past: what is found is open, and nothing waits for a cluster to settle.
+    auditor.rules = [replace(rule, open_after=1, resolve_after=1) for rule in auditor.rules]
+    connections = clients(contexts.from_args(args), name="nats-insights-check")
+    async with aclosing(connections):
+        client = await anext(connections)
+        access = await recognise(client)
+        auditor.system_accounts |= {access.account}
+        gatherer = Gatherer(client, auditor.config.gather.timeout, auditor.config.gather.window)
+        for epoch in range(max(1, args.epochs)):
+            if epoch:
+                await asyncio.sleep(auditor.config.interval)
+            await auditor.epoch(gatherer, time.time(), settle=0)
+        if not auditor.snapshot.servers:
+            raise ConnectError("no server answered: is this a NATS server with a system account?")
+        agent = AgentInfo(
+            id="check", instance="", version=__version__, epoch=auditor.number, role="leader"
+        )
+        return auditor.view(agent, access, client.max_payload)

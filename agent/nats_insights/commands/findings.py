@@ -1,0 +1,37 @@
+"""List the findings of a running agent, the worst first."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from nats_insights import contexts
+from nats_insights.commands import ask, show
+from nats_insights.commands.options import format_option
+
+_FILTERS = ("code", "severity", "scope", "account", "cluster", "server", "state")
+
+
+def options(parser: ArgumentParser) -> None:
+    """Flags of `findings`."""
+    format_option(parser)
+    parser.add_argument("--code", help="of this check, by code or name")
+    parser.add_argument("--severity", choices=("critical", "warning", "info"))
+    parser.add_argument("--scope", choices=("SYSTEM", "CLUSTER", "SERVER", "ACCOUNT"))
+    parser.add_argument("--account", help="of this account")
+    parser.add_argument("--cluster", help="of this cluster")
+    parser.add_argument("--server-name", dest="of_server", metavar="NAME", help="of this server")
+    parser.add_argument("--state", choices=("open", "resolved", "all"), help="open by default")
+    contexts.add_options(parser)
+
+
+async def run(args: Namespace) -> int:
+    """Ask FINDINGS, page after page, and print them."""
+    given = {**vars(args), "server": args.of_server}
+    filters = {name: given[name] for name in _FILTERS if given[name]}
+    with show.progress("asking the agent"):
+        reply = await ask.findings(contexts.from_args(args), **filters)
+    if args.format == "json":
+        show.json(reply)
+    else:
+        show.findings(reply)
+    return 0

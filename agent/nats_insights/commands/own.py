@@ -1,0 +1,69 @@
+"""What this program knows of its checks by itself, for when no agent can be asked."""
+
+from __future__ import annotations
+
+import sys
+import time
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from nats_insights import __version__, checks, config, contexts, queries
+from nats_insights.check import discover
+from nats_insights.commands.ask import ask
+from nats_insights.config import Config
+from nats_insights.errors import ConnectError, RequestError
+from nats_insights.messages import Access, AgentInfo, Cost
+from nats_insights.queries import Refused, View
+from nats_insights.rules import rules
+from nats_insights.snapshot import Coverage
+
+R = TypeVar("R", bound=Struct)
+
+
+def options(parser: ArgumentParser) -> None:
+    """`--own` and `--config`."""
+    parser.add_argument("--own", action="store_true", help="ask no agent: this program's own")
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE.toml", help="with --own: parameters of this file"
+    )
+    contexts.add_options(parser)
+
+
+async def ask_or_own(args: Namespace, name: str, into: type[R], **body: Any) -> R:
+    """The agent's reply; without an agent this program's own, and a note that says so."""
+    if not (args.own or args.config):
+        try:
+            return await ask(contexts.from_args(args), name, into, **body)
+        except (ConnectError, RequestError) as error:
+            if "there is no check" in str(error):
+                raise
+            print(f"no agent was asked ({error}); this is what the program has", file=sys.stderr)
+    loaded = config.load(args.config) if args.config else Config()
+    try:
+        reply = queries.answer(_view(loaded), name, msgspec.json.encode(body))
+    except Refused as refused:
+        raise RequestError(str(refused)) from None
+    return msgspec.json.decode(reply, type=into)
+
+
+def _view(loaded: Config) -> View:
+    known = discover(checks)
+    return View(
+        agent=AgentInfo(id="none", instance="", version=__version__, epoch=0, role="standby"),
+        coverage=Coverage(servers_known=0, servers_answered=0, missing=[]),
+        access=Access(mode="system", account="", user=""),
+        checks=known,
+        rules=rules(known, loaded),
+        lives=[],
+        resolved=[],
+        outcomes={},
+        servers=[],
+        cost=Cost(),
+        started_at=time.time(),
+        interval=loaded.interval,
+        valid_for=0.0,
+    )

@@ -1,0 +1,38 @@
+"""Watch a system: publish advisories on $INSIGHTS.> and answer queries, until stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from argparse import ArgumentParser, Namespace
+
+from nats_insights import contexts
+from nats_insights.agent import Agent
+from nats_insights.commands.options import checks_option, config_options, known_checks, load_config
+
+
+def options(parser: ArgumentParser) -> None:
+    """Flags of `run`."""
+    config_options(parser)
+    checks_option(parser)
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="log what went wrong in detail"
+    )
+    contexts.add_options(parser)
+
+
+async def run(args: Namespace) -> int:
+    """Run the agent; 0 when it was told to stop."""
+    logging.basicConfig(
+        level=logging.DEBUG if args.verbose else logging.INFO,
+        format="%(asctime)s %(levelname)-7s %(message)s",
+    )
+    agent = Agent(known_checks(args), load_config(args))
+    watching = asyncio.create_task(agent.run(contexts.from_args(args)))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, watching.cancel)
+    try:
+        await watching
+    except asyncio.CancelledError:
+        logging.getLogger(__name__).info("stopped")
+    return 0

@@ -1,0 +1,252 @@
+"""Show replies to people: aligned, short, and coloured on a terminal only."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
+
+from nats_insights.advisory import plain
+from nats_insights.messages import (
+    Advisory,
+    CheckInfo,
+    ChecksReply,
+    Entity,
+    ExplainReply,
+    FindingsReply,
+    FindingState,
+    NotEvaluated,
+    ParameterInfo,
+    StatusReply,
+)
+
+STYLES = {
+    "critical": "bold red",
+    "warning": "yellow",
+    "info": "cyan",
+    "ok": "green",
+    "unknown": "magenta",
+    "opened": "bold",
+    "resolved": "green",
+}
+
+
+def console() -> Console:
+    """Standard output, coloured on a terminal only; nobody but the terminal breaks a line."""
+    return Console(highlight=False, soft_wrap=True, markup=False)
+
+
+def aligned(rows: Iterable[Sequence[str | Text]], indent: int = 0) -> Iterator[Text]:
+    """Rows of cells as lines whose columns stand below each other."""
+    table = [[cell if isinstance(cell, Text) else Text(cell) for cell in row] for row in rows]
+    widths = [max(cell_len(cell.plain) for cell in column) for column in zip(*table, strict=True)]
+    for row in table:
+        line = Text(" " * indent)
+        for cell, width in zip(row, widths, strict=True):
+            line.append_text(cell)
+            line.append(" " * (width - cell_len(cell.plain) + 2))
+        line.rstrip()
+        yield line
+
+
+def progress(text: str) -> AbstractContextManager[Any]:
+    """A line on standard error while something takes its time, on a terminal only."""
+    return Console(stderr=True).status(f"{text} …")
+
+
+def json(reply: Struct) -> None:
+    """A reply as JSON, for scripts."""
+    print(msgspec.json.format(msgspec.json.encode(reply), indent=2).decode())
+
+
+def word(name: str) -> Text:
+    """A verdict, a severity or a transition in its colour."""
+    loud = name in ("critical", "warning", "info")
+    return Text(name.upper() if loud else name, STYLES.get(name, ""))
+
+
+def whose(entity: Entity) -> str:
+    """An entity in one short phrase."""
+    name = plain(entity.name)
+    if entity.kind in ("server", "account_in_cluster") and entity.cluster:
+        return f"{name} ({plain(entity.cluster)})"
+    if entity.kind == "user":
+        return f"{name} ({plain(entity.account)})"
+    return name
+
+
+def check(reply: FindingsReply) -> None:
+    """What `check` saw."""
+    out = console()
+    assert isinstance(reply.status, StatusReply)
+    out.print(_headline(reply.status))
+    _rows(out, reply.findings)
+    _not_evaluated(out, reply.status.not_evaluated)
+    if reply.findings:
+        out.print(Text("\n`nats-insights explain CODE` says what to do.", "dim"))
+
+
+def status(reply: StatusReply) -> None:
+    """STATUS."""
+    out = console()
+    out.print(_headline(reply))
+    counts = (("critical", reply.open.critical), ("warning", reply.open.warning))
+    open_now = [Text(f"{n} {name}", STYLES[name] if n else "dim") for name, n in counts]
+    open_now.append(Text(f"{reply.open.info} info", STYLES["info"] if reply.open.info else "dim"))
+    rows: list[tuple[str, str | Text]] = [("open", Text(", ").join(open_now))]
+    agent, epoch, cost = reply.agent, reply.epoch, reply.cost
+    every = f"every {epoch.interval_seconds:g} s, last at {_clock(epoch.started_at)}"
+    spent = f"{cost.cpu_seconds * 1000:.0f} ms of CPU in {cost.wall_seconds * 1000:.0f} ms"
+    rows += [
+        ("agent", f"{plain(agent.id)} {agent.version}, {agent.role}"),
+        ("access", f"user {plain(reply.access.user)} of account {plain(reply.access.account)}"),
+        ("epoch", f"{epoch.number}, {every}"),
+        ("cost", f"{cost.requests} requests, {cost.bytes / 1024:,.0f} KiB, {spent}"),
+    ]
+    for line in aligned(rows, 2):
+        out.print(line)
+    _not_evaluated(out, reply.not_evaluated)
+
+
+def findings(reply: FindingsReply) -> None:
+    """FINDINGS."""
+    out = console()
+    if not reply.findings:
+        out.print("no findings")
+    _rows(out, reply.findings)
+
+
+def checks(reply: ChecksReply) -> None:
+    """CHECKS."""
+    out = console()
+    rows = [
+        (
+            row.code,
+            word(row.severity),
+            Text(row.name, "" if row.enabled else "dim strike"),
+            _parameters(row),
+            Text(_last(row), "dim"),
+        )
+        for row in reply.checks
+    ]
+    for line in aligned(rows):
+        out.print(line)
+
+
+def explain(reply: ExplainReply) -> None:
+    """EXPLAIN."""
+    out, found = console(), reply.check
+    out.print(Text(f"{found.code} {found.name}", "bold"), word(found.severity))
+    out.print(f"{found.title}.\n")
+    for heading, text in (("Finds", reply.finds), ("Why", reply.why), ("Do", reply.do)):
+        out.print(Text(heading, "bold"))
+        out.print(textwrap.fill(text, 88, initial_indent="  ", subsequent_indent="  ") + "\n")
+    if found.parameters:
+        out.print(Text("Parameters", "bold"))
+        for line in aligned(map(_parameter, found.parameters), 2):
+            out.print(line)
+    opens, resolves = _evaluations(found.open_after), _evaluations(found.resolve_after)
+    out.print(f"\nReads {', '.join(found.needs)}. Opens after {opens}, resolves after {resolves}.")
+
+
+def transition(advisory: Advisory, out: Console) -> None:
+    """One advisory as one line."""
+    out.print(
+        Text(_clock(advisory.timestamp), "dim"),
+        Text(f"{advisory.transition:<8}", STYLES.get(advisory.transition, "")),
+        Text(f"{advisory.severity.upper():<8}", STYLES[advisory.severity]),
+        f"{advisory.code:<15}",
+        plain(advisory.summary),
+    )
+
+
+def _headline(status: StatusReply) -> Text:
+    coverage = status.coverage
+    line = Text.assemble((f"● {status.verdict}", STYLES[status.verdict]))
+    line.append(f"  {coverage.servers_answered} of {coverage.servers_known} servers answered")
+    if coverage.missing:
+        line.append(f", not {', '.join(map(plain, coverage.missing))}", STYLES["unknown"])
+    return line
+
+
+def _rows(out: Console, found: Iterable[FindingState]) -> None:
+    rows = [
+        (
+            word(finding.severity),
+            finding.code,
+            whose(finding.entity),
+            plain(finding.summary),
+            _state(finding),
+        )
+        for finding in found
+    ]
+    if rows:
+        out.print()
+    for line in aligned(rows):
+        out.print(line)
+
+
+def _state(finding: FindingState) -> Text:
+    if finding.state == "resolved":
+        return Text("resolved", STYLES["resolved"])
+    return Text("stale", STYLES["unknown"]) if finding.stale else Text("")
+
+
+def _not_evaluated(out: Console, unknown: list[NotEvaluated]) -> None:
+    if not unknown:
+        return
+    out.print(Text("\nnot evaluated, or not for all", STYLES["unknown"]))
+    for line in aligned(((row.code, row.name, plain(row.why)) for row in unknown), 2):
+        out.print(line)
+
+
+def _parameter(parameter: ParameterInfo) -> tuple[str, str, Text]:
+    about = f"{parameter.description} ({_bounds(parameter)})"
+    return parameter.name, f"{_number(parameter)} {parameter.unit}", Text(about, "dim")
+
+
+def _parameters(row: CheckInfo) -> str:
+    shown = [f"{parameter.name}={_number(parameter)}" for parameter in row.parameters]
+    return " ".join(shown) + (f" +{row.overrides} overrides" if row.overrides else "")
+
+
+def _last(row: CheckInfo) -> str:
+    if not row.enabled:
+        return "disabled"
+    if row.last is None:
+        return ""
+    if row.last.not_due:
+        return "not due"
+    unknown = f", {row.last.unknown} unknown" if row.last.unknown else ""
+    return f"{row.last.found} of {row.last.judged} found{unknown}"
+
+
+def _number(parameter: ParameterInfo) -> str:
+    value = parameter.value
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _bounds(parameter: ParameterInfo) -> str:
+    bounds = (
+        (">=", parameter.minimum),
+        (">", parameter.exclusive_minimum),
+        ("<=", parameter.maximum),
+        ("<", parameter.exclusive_maximum),
+    )
+    return ", ".join(f"{sign} {bound:g}" for sign, bound in bounds if bound is not None)
+
+
+def _evaluations(number: int) -> str:
+    return "one evaluation" if number == 1 else f"{number} evaluations"
+
+
+def _clock(time: datetime) -> str:
+    return f"{time.astimezone():%H:%M:%S}"

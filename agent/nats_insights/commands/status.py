@@ -1,0 +1,28 @@
+"""Say how the system is, as a running agent sees it."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from nats_insights import contexts
+from nats_insights.commands import show
+from nats_insights.commands.ask import ask
+from nats_insights.commands.options import format_option
+from nats_insights.messages import StatusReply
+
+
+def options(parser: ArgumentParser) -> None:
+    """Flags of `status`."""
+    format_option(parser)
+    contexts.add_options(parser)
+
+
+async def run(args: Namespace) -> int:
+    """Ask STATUS and print it."""
+    with show.progress("asking the agent"):
+        reply = await ask(contexts.from_args(args), "STATUS", StatusReply)
+    if args.format == "json":
+        show.json(reply)
+    else:
+        show.status(reply)
+    return 0

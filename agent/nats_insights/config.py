@@ -1,0 +1,174 @@
+"""The configuration file: TOML in, one Struct out, and a sentence for whatever is wrong with it.
+
+Parameters of checks stay raw here; `rules` converts them with the types of the checks themselves.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+import typing
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from .errors import ConfigError
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+
+
+# Longer than anybody waits, and short enough for a date to follow.
+_YEAR = 366 * 86_400.0
+# What a reply can tell: the largest number of a server's own counters.
+_LARGEST = 2**63 - 1
+
+
+def _duration(description: str, *, ge: float) -> Meta:
+    return Meta(ge=ge, le=_YEAR, description=description, extra={"unit": "duration"})
+
+
+class Lifecycle(Struct, frozen=True, kw_only=True):
+    """How findings live. Durations are seconds here, "2m" or "1h30m" in the file."""
+
+    settle: Annotated[
+        float,
+        _duration("balance checks wait this long after a server came, left or drained", ge=0),
+    ] = 120.0
+    remind_every: Annotated[
+        float, _duration("how often a finding that is still open is told again", ge=1)
+    ] = 900.0
+    forget_after: Annotated[
+        float, _duration("a server that died without a word leaves the roster", ge=1)
+    ] = 86_400.0
+
+
+class Gather(Struct, frozen=True, kw_only=True):
+    """How servers are asked."""
+
+    timeout: Annotated[
+        float, _duration("how long a reply may take, before one more try by server id", ge=0.05)
+    ] = 2.0
+    connections_every: Annotated[
+        int, Meta(ge=1, description="CONNZ is asked in one of this many epochs")
+    ] = 1
+    window: Annotated[
+        int,
+        Meta(ge=65_536, description="bytes of connection rows that servers may owe at a time"),
+    ] = 24 * 1024 * 1024
+
+
+class Config(Struct, frozen=True, kw_only=True):
+    """Every key of the file, all optional."""
+
+    id: Annotated[
+        str, Meta(max_length=256, description="name of this agent; by default the host's name")
+    ] = ""
+    interval: Annotated[float, _duration("from one epoch to the next", ge=0.1)] = 30.0
+    lifecycle: Lifecycle = Lifecycle()
+    gather: Gather = Gather()
+    checks: Annotated[
+        dict[str, dict[str, Any]],
+        Meta(description="by name of the check: its parameters, and how it is judged"),
+    ] = {}
+    override: Annotated[
+        list[dict[str, Any]],
+        Meta(description="parameters for what `match` names; later ones win"),
+    ] = []
+
+
+def load(path: Path) -> Config:
+    """Read a file; ConfigError with the path of the wrong key and the nearest right one."""
+    try:
+        text = path.read_bytes().decode()
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text, at byte {error.start}") from None
+    return parse(text, str(path))
+
+
+def parse(text: str, source: str = "configuration") -> Config:
+    """The same for the text of a file."""
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{source} is not TOML: {error}") from None
+    try:
+        for name, table in _tables(raw.get("checks")):
+            if not isinstance(table, dict):
+                kind = type(table).__name__
+                raise ConfigError(f"checks.{name} is refused: expected object, got {kind}")
+        return convert(raw, Config)
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {error}") from None
+
+
+S = typing.TypeVar("S", bound=Struct)
+
+
+def convert(raw: object, into: type[S], path: str = "") -> S:
+    """Raw values to a Struct: known keys only, durations as seconds, all within their bounds."""
+    try:
+        if not isinstance(raw, dict):
+            raise msgspec.ValidationError(f"Expected object, got {type(raw).__name__}")
+        return msgspec.convert(_known(raw, into, path), into)
+    except msgspec.ValidationError as error:
+        wrong = str(error).replace("`", "")
+        reason, _, where = wrong.partition(" - at $")
+        key = (path + where).lstrip(".") or "a value"
+        raise ConfigError(f"{key} is refused: {reason[0].lower()}{reason[1:]}") from None
+
+
+def refuse_unknown(key: str, known: Iterable[str], path: str = "") -> None:
+    """ConfigError if `key` is not `known`, with the nearest that is."""
+    names = sorted(known)
+    if key in names:
+        return
+    near = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
+    prefix = f"{path}." if path else ""
+    hint = f"did you mean {prefix}{near[0]}?" if near else f"known are {', '.join(names)}"
+    raise ConfigError(f"there is no key {prefix}{_printable(key)}; {hint}")
+
+
+def _known(raw: dict[str, Any], into: type[Struct], path: str) -> dict[str, Any]:
+    hints = typing.get_type_hints(into, include_extras=True)
+    known: dict[str, Any] = {}
+    for key, value in raw.items():
+        refuse_unknown(key, hints, path)
+        where = f"{path}.{key}" if path else key
+        hint = hints[key]
+        if isinstance(hint, type) and issubclass(hint, Struct) and isinstance(value, dict):
+            known[key] = _known(value, hint, where)
+        elif isinstance(value, str) and _is_duration(hint):
+            known[key] = seconds(value, where)
+        elif isinstance(value, int | float) and abs(value) > _LARGEST:
+            raise ConfigError(f"{where} is refused: {value} is not a number that a reply can tell")
+        else:
+            known[key] = value
+    return known
+
+
+def _tables(raw: object) -> Iterable[tuple[str, object]]:
+    return raw.items() if isinstance(raw, dict) else ()
+
+
+def _is_duration(hint: Any) -> bool:
+    metas = getattr(hint, "__metadata__", ())
+    return any(isinstance(m, Meta) and (m.extra or {}).get("unit") == "duration" for m in metas)
+
+
+def seconds(text: str, where: str) -> float:
+    """ "1h30m" as seconds; ConfigError naming `where` if it is no duration."""
+    parts = _PART.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text.strip():
+        raise ConfigError(f"{where} is refused: {text!r} is not a duration such as 30s or 1h30m")
+    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
+def _printable(key: str) -> str:
+    return key if key.isprintable() and len(key) <= 80 else repr(key[:80])

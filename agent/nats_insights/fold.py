@@ -1,0 +1,147 @@
+"""Folds: what a check remembers of connection rows that are dropped as they are read."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import fields as fields_of
+
+from .errors import DeclarationError
+from .wire import Connection, Page
+
+CAP = 100_000
+TOLERANCE = 0.02
+_ALWAYS = ("cid", "kind", "account")
+_ROW_FIELDS = frozenset(field.name for field in fields_of(Connection))
+# How servers name an anonymous client where only the system account has users: another random
+# name on each server, so these are neither one user nor comparable.
+_ANONYMOUS = re.compile(r"nats-[A-Za-z0-9]{8}")
+
+
+class Tally(Counter[Any]):
+    """Counts per key, bounded: the rarest keys go first, and what they held is told.
+
+    At most `2 * CAP` keys are held for any time. `error` is what the count of any key may lack at
+    most, `dropped` how many keys have gone.
+    """
+
+    error = 0
+    dropped = 0
+
+    def bound(self, cap: int = CAP) -> None:
+        """Drop the rarest keys once there are more than twice `cap`."""
+        if len(self) <= 2 * cap:
+            return
+        floor, kept = 0, len(self)
+        for count, keys in sorted(Counter(self.values()).items()):
+            if kept <= cap:
+                break
+            floor, kept = count, kept - keys
+        self.dropped += len(self) - kept
+        self.error += floor
+        few = {key: count for key, count in self.items() if count > floor}
+        self.clear()
+        dict.update(self, few)
+
+    def merge(self, other: Tally) -> None:
+        """Add the counts of another tally, and what it may lack."""
+        self.update(other)
+        self.error += other.error
+        self.dropped += other.dropped
+        self.bound()
+
+
+PageFunction = Callable[[list[Any], Tally, Any], None]
+
+
+class Fold(Struct, frozen=True, eq=False):
+    """A page function, and the fields of a connection row that it reads."""
+
+    page: PageFunction
+    fields: tuple[str, ...]
+    endpoint: str = "CONNZ"
+
+    @property
+    def name(self) -> str:
+        """The name of the page function."""
+        return self.page.__name__
+
+    def __hash__(self) -> int:
+        return hash(self.page)
+
+
+def fold(*fields: str) -> Callable[[PageFunction], Fold]:
+    """Declare a page function `(rows, tally, params)`; it sees client rows only, a page at a time.
+
+    Rows of the system account and leaf nodes never reach it. `params` are the loosest parameters
+    in force anywhere, so what it drops by them no check can want. DeclarationError for a field
+    that CONNZ rows do not have.
+    """
+    for field in fields:
+        if field not in _ROW_FIELDS:
+            raise DeclarationError(f"a connection row has no field {field!r}")
+
+    def declare(page: PageFunction) -> Fold:
+        return Fold(page, fields)
+
+    return declare
+
+
+def row_fields(folds: Iterable[Fold]) -> list[str]:
+    """What a decoder of rows must read so that all these folds can run."""
+    return list(dict.fromkeys((*_ALWAYS, *(field for fold in folds for field in fold.fields))))
+
+
+@fold("authorized_user")
+def by_user(rows: list[Connection], tally: Tally, params: object) -> None:
+    """Connections of each (account, user); anonymous ones belong to nobody."""
+    tally.update(
+        [
+            (row.account, row.authorized_user)
+            for row in rows
+            if row.authorized_user
+            and not (row.account == "$G" and _ANONYMOUS.fullmatch(row.authorized_user))
+        ]
+    )
+
+
+@fold("subscriptions")
+def local_subscriptions(rows: list[Connection], tally: Tally, params: object) -> None:
+    """Subscriptions that clients hold on this very server."""
+    tally["subscriptions"] += sum([row.subscriptions for row in rows])
+
+
+class Sweep:
+    """The connection rows of one server, folded page by page; good only when `exact`."""
+
+    def __init__(self, folds: Mapping[Fold, Any], system_accounts: frozenset[str]) -> None:
+        self.system_accounts = system_accounts
+        self.params = folds
+        self.parts = {fold: Tally() for fold in folds}
+        self.rows = self.bad = self.total = self.pages = 0
+        self._cids: set[int] = set()
+
+    def page(self, page: Page) -> None:
+        """Fold one page in. A row seen on an earlier page is not counted again."""
+        rows = page.connections
+        if self.pages:
+            rows = [row for row in rows if row.cid not in self._cids]
+        self._cids.update([row.cid for row in rows])
+        self.pages += 1
+        self.rows += len(rows)
+        self.bad += page.bad
+        self.total = page.total
+        system = self.system_accounts
+        clients = [row for row in rows if row.kind == "Client" and row.account not in system]
+        for fold, tally in self.parts.items():
+            fold.page(clients, tally, self.params[fold])
+            tally.bound()
+
+    @property
+    def exact(self) -> bool:
+        """Whether the rows agree with the server's own total to within 2 %."""
+        return self.pages > 0 and abs(self.total - self.rows) <= TOLERANCE * self.total

@@ -1,0 +1,61 @@
+"""Every subject that the agent requests, publishes or answers, and how a name becomes a token."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import string
+
+ADVISORY = "$INSIGHTS.ADVISORY"
+HEARTBEAT = "$INSIGHTS.HEARTBEAT"
+API = "INSIGHTS.API"
+SERVICE = "insights-agent"
+
+PING_SERVICE = f"$SRV.PING.{SERVICE}"
+USER_INFO = "$SYS.REQ.USER.INFO"
+EVENTS = ("$SYS.SERVER.*.STATSZ", "$SYS.SERVER.*.SHUTDOWN", "$SYS.SERVER.*.LAMEDUCK")
+
+_VERBATIM = frozenset((string.ascii_letters + string.digits + "-_@:/+=").encode())
+_LONGEST = 128
+_KEPT = 96
+
+
+def token(name: str) -> str:
+    """One subject token for any name: percent-encoded, never empty, at most 128 bytes.
+
+    `A-Za-z0-9-_@:/+=` stay, other bytes of the UTF-8 form become `%XX`. An empty name is `_`, so a
+    name that is `_` becomes `%5F`. Longer ones keep 96 bytes, `~` and 16 hex of their SHA-256.
+    """
+    if name in ("", "_"):
+        return "%5F" if name else "_"
+    raw = name.encode("utf-8", "surrogatepass")
+    encoded = "".join(chr(byte) if byte in _VERBATIM else f"%{byte:02X}" for byte in raw)
+    if len(encoded) <= _LONGEST:
+        return encoded
+    kept = re.sub("%.?$", "", encoded[:_KEPT])
+    return f"{kept}~{hashlib.sha256(raw).hexdigest()[:16]}"
+
+
+def advisory(
+    severity: str, scope: str, cluster: str, scope_id: str, code: str, fingerprint: str
+) -> str:
+    """Where the advisories of one finding go, as long as its severity stays."""
+    names = (severity.upper(), scope, token(cluster), token(scope_id), token(code), fingerprint)
+    return ".".join((ADVISORY, *names))
+
+
+def heartbeat(agent_id: str) -> str:
+    """Where one agent says, each epoch, that it lives."""
+    return f"{HEARTBEAT}.{token(agent_id)}"
+
+
+def api(name: str) -> str:
+    """Where the query `name`, upper case, is answered."""
+    return f"{API}.{name}"
+
+
+def server_request(endpoint: str, server_id: str = "PING") -> str:
+    """Where a monitoring endpoint is asked: of every server, or of the one with this id."""
+    if endpoint == "STATZ":  # Account statistics exist only as a fan-out.
+        return "$SYS.REQ.ACCOUNT.PING.STATZ"
+    return f"$SYS.REQ.SERVER.{server_id}.{endpoint}"

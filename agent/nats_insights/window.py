@@ -1,0 +1,60 @@
+"""The window: how many bytes of connection rows servers may owe the agent at a time.
+
+A server cuts a requester off that it owes more than `max_pending`, 64 MiB unless configured, and
+it does so though the requester reads as fast as it can. So big replies are asked within a window.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+
+class Window:
+    """A weighted semaphore: what is taken never exceeds `size` bytes, first come, first served."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.taken = self.peak = 0
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    @asynccontextmanager
+    async def take(self, weight: int) -> AsyncIterator[None]:
+        """Hold `weight` bytes of the window; what is larger than the window takes all of it."""
+        weight = min(weight, self.size)
+        if self._waiting or self.taken + weight > self.size:
+            await self._turn(weight)
+        else:
+            self._hold(weight)
+        try:
+            yield
+        finally:
+            self.taken -= weight
+            self._admit()
+
+    async def _turn(self, weight: int) -> None:
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append((weight, turn))
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():  # Its turn had come just before.
+                self.taken -= weight
+            self._admit()
+            raise
+
+    def _hold(self, weight: int) -> None:
+        self.taken += weight
+        self.peak = max(self.peak, self.taken)
+
+    def _admit(self) -> None:
+        while self._waiting:
+            weight, turn = self._waiting[0]
+            if not turn.cancelled():
+                if self.taken + weight > self.size:
+                    return
+                self._hold(weight)
+                turn.set_result(None)
+            self._waiting.popleft()

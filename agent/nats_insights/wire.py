@@ -1,0 +1,242 @@
+"""Replies as servers spell them: every field optional, unknown ones skipped.
+
+Only what the agent reads is declared. `jwt` never is: it can hold a secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+
+class Malformed(Exception):
+    """A reply that cannot be read, in words that hold nothing of its content."""
+
+
+class ServerInfo(Struct, frozen=True):
+    """Who answered: the `server` object of every reply."""
+
+    name: str = ""
+    id: str = ""
+    cluster: str = ""
+    ver: str = ""
+
+
+class Varz(Struct, frozen=True):
+    """VARZ: one server's own figures."""
+
+    start: datetime | None = None
+    now: datetime | None = None
+    config_load_time: str = ""
+    connections: int = 0
+    total_connections: int = 0
+    max_connections: int = 0
+    leafnodes: int = 0
+    subscriptions: int = 0
+    max_pending: int = 0
+    system_account: str = "$SYS"
+
+
+class Statsz(Struct, frozen=True):
+    """STATSZ: the short form of VARZ, which is also the server's heartbeat."""
+
+    start: datetime | None = None
+    connections: int = 0
+    total_connections: int = 0
+    active_servers: int = 0
+
+
+class Subsz(Struct, frozen=True):
+    """SUBSZ: the subscription table, routed interest included."""
+
+    num_subscriptions: int = 0
+    cache_hit_rate: float = 0.0
+    max_fanout: int = 0
+    avg_fanout: float = 0.0
+
+
+class Route(Struct, frozen=True):
+    """One route of ROUTEZ, or one leaf of LEAFZ."""
+
+    remote_id: str = ""
+    remote_name: str = ""
+    subscriptions: int = 0
+
+
+class Routez(Struct, frozen=True):
+    """ROUTEZ: the links to the other servers of the cluster, several per server."""
+
+    routes: list[Route] | None = None
+
+    @property
+    def subscriptions(self) -> int:
+        """Interest that came over routes."""
+        return sum(route.subscriptions for route in self.routes or ())
+
+
+class Leafz(Struct, frozen=True):
+    """LEAFZ: the leaf nodes connected to this server, or this leaf's own links."""
+
+    leafs: list[Route] | None = None
+
+    @property
+    def subscriptions(self) -> int:
+        """Interest that came over leaf nodes."""
+        return sum(leaf.subscriptions for leaf in self.leafs or ())
+
+
+class Accountz(Struct, frozen=True):
+    """ACCOUNTZ: the names of the accounts loaded on this server."""
+
+    accounts: list[str] | None = None
+    system_account: str = ""
+
+
+class AccountStat(Struct, frozen=True):
+    """One account on one server; `conns` is local, its clients only."""
+
+    acc: str = ""
+    conns: int = 0
+    leafnodes: int = 0
+
+
+class Statz(Struct, frozen=True):
+    """Account statistics of one server."""
+
+    account_statz: list[AccountStat] | None = None
+
+
+class Connection(Struct, gc=False):
+    """One row of CONNZ: all that a fold may ask for. Decoders hold the asked fields only."""
+
+    cid: int = 0
+    kind: str = ""
+    account: str = "$G"
+    authorized_user: str = ""
+    subscriptions: int = 0
+    name: str = ""
+    ip: str = ""
+    lang: str = ""
+    version: str = ""
+    pending_bytes: int = 0
+    in_msgs: int = 0
+    out_msgs: int = 0
+    idle: str = ""
+    last_activity: str = ""
+    rtt: str = ""
+
+
+class Page(Struct):
+    """One page of CONNZ, and how many of its rows could not be read."""
+
+    server: ServerInfo
+    connections: list[Any]
+    total: int
+    bad: int = 0
+
+
+class _Problem(Struct, frozen=True):
+    code: int = 0
+    description: str = ""
+
+
+def _envelope(data: Any, field: str = "data") -> msgspec.json.Decoder[Any]:
+    members: list[Any] = [
+        ("server", ServerInfo),
+        ("error", _Problem | None, None),
+        ("data", data | None, msgspec.field(name=field, default=None)),
+    ]
+    return msgspec.json.Decoder(msgspec.defstruct("Envelope", members))
+
+
+_DECODERS = {
+    "VARZ": _envelope(Varz),
+    "STATSZ": _envelope(Statsz, "statsz"),
+    "SUBSZ": _envelope(Subsz),
+    "ROUTEZ": _envelope(Routez),
+    "LEAFZ": _envelope(Leafz),
+    "ACCOUNTZ": _envelope(Accountz),
+    "STATZ": _envelope(Statz),
+}
+ENDPOINTS = (*_DECODERS, "CONNZ")
+
+
+def decode(endpoint: str, payload: bytes) -> tuple[ServerInfo, Any]:
+    """One reply of any endpoint but CONNZ, as (who, its Struct); Malformed when unreadable."""
+    envelope = _decode(_DECODERS[endpoint], payload)
+    if envelope.data is None:
+        code = envelope.error.code if envelope.error else 0
+        raise Malformed(f"{endpoint} answered with error {code} and no data")
+    return envelope.server, envelope.data
+
+
+class _Event(ServerInfo, frozen=True):
+    server: ServerInfo | None = None
+
+
+def decode_event(payload: bytes) -> ServerInfo:
+    """Who sent a server event. SHUTDOWN and LAMEDUCK are the bare `server` object."""
+    event = _decode(_EVENT, payload)
+    info = event.server or ServerInfo(event.name, event.id, event.cluster, event.ver)
+    if not info.id:
+        raise Malformed("an event without a server id")
+    return info
+
+
+_EVENT = msgspec.json.Decoder(_Event)
+
+
+class PageDecoder:
+    """Reads pages of CONNZ whose rows have `fields` and nothing else."""
+
+    def __init__(self, fields: Iterable[str]) -> None:
+        known = {field.name: field for field in msgspec.structs.fields(Connection)}
+        chosen = [known[name] for name in fields]
+        members = [(field.name, field.type, field.default) for field in chosen]
+        row: Any = msgspec.defstruct("Row", members, gc=False)
+        data = _data("Data", list[row])
+        rough = _data("Rough", list[msgspec.Raw])
+        self._page = _envelope(data)
+        self._rough = _envelope(rough)
+        self._row = msgspec.json.Decoder(row)
+
+    def decode(self, payload: bytes) -> Page:
+        """One page. Rows that cannot be read are left out and counted; Malformed if all is lost."""
+        try:
+            envelope = self._page.decode(payload)
+        except Exception:
+            return self._row_by_row(payload)
+        if envelope.data is None:
+            code = envelope.error.code if envelope.error else 0
+            raise Malformed(f"CONNZ answered with error {code} and no data")
+        return Page(envelope.server, envelope.data.connections or [], envelope.data.total)
+
+    def _row_by_row(self, payload: bytes) -> Page:
+        envelope = _decode(self._rough, payload)
+        if envelope.data is None:
+            raise Malformed("CONNZ answered without data")
+        rows, bad = [], 0
+        for raw in envelope.data.connections or ():
+            try:
+                rows.append(self._row.decode(raw))
+            except Exception:
+                bad += 1
+        return Page(envelope.server, rows, envelope.data.total, bad)
+
+
+def _data(name: str, rows: Any) -> Any:
+    return msgspec.defstruct(name, [("total", int, 0), ("connections", rows | None, None)])
+
+
+def _decode(decoder: msgspec.json.Decoder[Any], payload: bytes) -> Any:
+    # Beside msgspec's own errors: bad UTF-8, and deep nesting in a field nobody wants.
+    try:
+        return decoder.decode(payload)
+    except msgspec.ValidationError as error:
+        raise Malformed(f"a field is not of its type: {error}") from None
+    except Exception:
+        raise Malformed(f"not JSON: {len(payload)} bytes") from None

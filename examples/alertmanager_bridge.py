@@ -1,0 +1,130 @@
+"""Tells Alertmanager of every open finding, for as long as it is open.
+
+python alertmanager_bridge.py http://am-1:9093 http://am-2:9093     every replica
+
+What it knows it asks of the agent when it starts. So it may end when anything goes wrong: run it
+under something that starts it again; alerts outlive it by four minutes.
+"""
+
+import asyncio
+import json
+import os
+import sys
+import urllib.request
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+import nats
+from nats.errors import NoRespondersError
+
+REFRESH = timedelta(minutes=1)
+AHEAD = 4 * REFRESH  # Alertmanager forgets an alert that is not told again for so long.
+KEEP = 5 * REFRESH  # An end is told again for so long, to a replica that was away.
+
+
+class Findings:
+    """The newest that is known of each finding, and when to worry about the agent itself."""
+
+    def __init__(self) -> None:
+        self.known = {}
+        self.silent_at = datetime.now(UTC) + AHEAD
+
+    def hear(self, state):
+        """Take in an advisory, or a finding from FINDINGS: they have the same fields."""
+        key = state["fingerprint"], state["severity"]
+        if key not in self.known or age(self.known[key]) < age(state):
+            self.known[key] = state
+
+    def alive(self, heartbeat):
+        interval = timedelta(seconds=heartbeat["interval_seconds"])
+        self.silent_at = datetime.now(UTC) + max(3 * interval, REFRESH)
+
+    def alerts(self, now):
+        """What Alertmanager should know: what is open, what ended lately, and silence."""
+        self.known = {key: one for key, one in self.known.items() if end(one) > now - KEEP}
+        alerts = [alert(state, now) for state in self.known.values()]
+        if now > self.silent_at:
+            labels = {"alertname": "NatsInsightsSilent", "severity": "critical"}
+            alerts.append({"labels": labels, "endsAt": (now + AHEAD).isoformat()})
+        return alerts
+
+
+def age(state):
+    """A finding that opens anew begins with revision 1 again."""
+    return datetime.fromisoformat(state["opened_at"]), state["revision"]
+
+
+def end(state):
+    """When it ended, or until when it may be believed if nobody says more."""
+    return datetime.fromisoformat(state["resolved_at"] or state["valid_until"])
+
+
+def alert(state, now):
+    """Labels are the identity of an alert. What may change is an annotation."""
+    entity = state["entity"]
+    labels = {"alertname": state["code"], "severity": state["severity"]}
+    labels |= {"finding": state["fingerprint"], "kind": entity["kind"], "entity": entity["name"]}
+    labels |= {f"nats_{on}": entity.get(on, "") for on in ("cluster", "server", "account", "user")}
+    told = ("summary", "remediation", "value", "threshold", "unit")
+    return {
+        "labels": labels,
+        "annotations": {field: str(state[field]) for field in told},
+        "startsAt": state["opened_at"],
+        "endsAt": min(end(state), now + AHEAD).isoformat(),
+    }
+
+
+def post(url, alerts):
+    """Tell one replica; if it is away, it is told at the next refresh."""
+    body, headers = json.dumps(alerts).encode(), {"Content-Type": "application/json"}
+    try:
+        request = urllib.request.Request(f"{url}/api/v2/alerts", body, headers)
+        urllib.request.urlopen(request, timeout=10).close()
+    except OSError as error:
+        print(f"{url} was not told: {error}", file=sys.stderr)
+
+
+async def open_now(client):
+    """What is open already, page after page; nothing if there is no agent yet."""
+    page = {"more": True, "offset": 0, "findings": []}
+    while page["more"]:
+        body = json.dumps({"offset": page["offset"] + len(page["findings"])}).encode()
+        try:
+            reply = await client.request("INSIGHTS.API.FINDINGS", body, timeout=5)
+        except NoRespondersError:
+            return
+        page = json.loads(reply.data)
+        if "findings" not in page:
+            sys.exit(f"FINDINGS was answered by {reply.data.decode()}")
+        for state in page["findings"]:
+            yield state
+
+
+async def main(*alertmanagers):
+    findings, news = Findings(), asyncio.Event()
+
+    async def hear(message):
+        findings.hear(json.loads(message.data))
+        news.set()
+
+    async def alive(message):
+        findings.alive(json.loads(message.data))
+
+    url, user, password = (os.environ.get(f"NATS_{name}") for name in ("URL", "USER", "PASSWORD"))
+    url = url or "nats://127.0.0.1:4222"
+    client = await nats.connect(url, user=user, password=password, allow_reconnect=False)
+    await client.subscribe("$INSIGHTS.ADVISORY.>", cb=hear)
+    await client.subscribe("$INSIGHTS.HEARTBEAT.*", cb=alive)
+    async for state in open_now(client):
+        findings.hear(state)
+    while client.is_connected:
+        news.clear()
+        alerts = findings.alerts(datetime.now(UTC))
+        await asyncio.gather(*(asyncio.to_thread(post, to, alerts) for to in alertmanagers))
+        with suppress(TimeoutError):
+            await asyncio.wait_for(news.wait(), REFRESH.total_seconds())
+    sys.exit("the connection to NATS is lost")
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

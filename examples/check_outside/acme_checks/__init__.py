@@ -1,0 +1,1 @@
+"""Checks of our own: one per file, discovered, never listed."""

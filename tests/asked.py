@@ -1,0 +1,57 @@
+"""Asks what an agent knows after some epochs, as a client does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from nats_insights.messages import Access, AgentInfo, Cost, FindingState
+from nats_insights.queries import View, answer
+from scenario import CHECKS, Story, System
+
+AGENT = AgentInfo(id="agent", instance=32 * "f", version="1.0", epoch=7, role="leader")
+MIB = 1024 * 1024
+
+
+def view(story: Story, *, max_payload: int = MIB, resolved: Iterable[FindingState] = ()) -> View:
+    """What an agent knows after the last epoch of a story."""
+    return View(
+        agent=AGENT,
+        coverage=story.snapshot.coverage,
+        access=Access(mode="system", account="SYS", user="insights"),
+        checks=list(CHECKS.values()),
+        rules=story.rules,
+        lives=list(story.lives.values()),
+        resolved=list(resolved),
+        outcomes=story.audit.outcomes,
+        servers=list(story.roster),
+        cost=Cost(),
+        started_at=story.now,
+        interval=30.0,
+        valid_for=1860.0,
+        max_payload=max_payload,
+    )
+
+
+def after(*systems: System, config: str = "") -> View:
+    """What an agent knows after an epoch of each system."""
+    story = Story(config)
+    for one in systems:
+        story.hears(one)
+    return view(story)
+
+
+def ask(of: View, query: str, /, **body: Any) -> Any:
+    """The reply to a query."""
+    return json.loads(answer(of, query, json.dumps(body).encode()))
+
+
+def pages(of: View, name: str, field: str, **body: Any) -> Iterator[bytes]:
+    """Every page of a list, asked for one after another."""
+    offset, more = 0, True
+    while more:
+        reply = answer(of, name, json.dumps({"offset": offset, **body}).encode())
+        page = json.loads(reply)
+        offset, more = offset + len(page[field]), page["more"]
+        yield reply

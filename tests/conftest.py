@@ -1,0 +1,97 @@
+"""Gives tests real servers of the selected versions, and a way to ask them for the truth."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import nats
+import pytest
+
+import servers
+from nats_insights.demo import local
+
+Start = Callable[..., local.System]
+SysRequest = Callable[..., Awaitable[dict[str, Any]]]
+
+try:
+    import uvloop
+
+    _new_event_loop = uvloop.new_event_loop
+except ImportError:
+    _new_event_loop = asyncio.new_event_loop
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Tests run on the event loop that the agent runs on."""
+    return {"loop": _new_event_loop}
+
+
+@pytest.fixture(scope="session", params=servers.selected_versions())
+def version(request: pytest.FixtureRequest) -> str:
+    """Each selected version of nats-server in turn."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def binary(version: str) -> Path:
+    """The nats-server of the version in turn."""
+    return servers.binary(version)
+
+
+@pytest.fixture
+def start(binary: Path) -> Iterator[Start]:
+    """`start(local.cluster, "n1", "n2")` runs servers of that version until the test ends."""
+    with ExitStack() as running:
+
+        def start(make: Callable[..., Any], *args: Any, **settings: Any) -> local.System:
+            settings.setdefault("binary", binary)
+            return running.enter_context(make(*args, **settings))
+
+        yield start
+
+
+@pytest.fixture
+def start_cluster(start: Start) -> Start:
+    """`start_cluster("n1", "n2", "n3")`: as `local.cluster`, until the test ends."""
+    return functools.partial(start, local.cluster)
+
+
+@pytest.fixture
+def start_system(start: Start) -> Start:
+    """`start_system({"EAST": ["e1"], "WEST": ["w1"]})`: as `local.system`, until the test ends."""
+    return functools.partial(start, local.system)
+
+
+@pytest.fixture
+def start_server(start: Start) -> Start:
+    """`start_server("n1")`: as `local.server`, until the test ends."""
+    return functools.partial(start, local.server)
+
+
+@pytest.fixture
+def sys_request() -> SysRequest:
+    """`await sys_request(server, "CONNZ", {"auth": True})`: what this server says, asked as root.
+
+    A subject that begins with `$` is taken as it stands; the first reply to it is returned.
+    """
+    return _sys_request
+
+
+async def _sys_request(server: local.Server, subject: str, body: object = None) -> Any:
+    user, password = server.user("root")
+    client = await nats.connect(
+        server.url, user=user, password=password, allow_reconnect=False, max_reconnect_attempts=1
+    )
+    try:
+        if not subject.startswith("$"):
+            subject = f"$SYS.REQ.SERVER.{client._server_info['server_id']}.{subject}"
+        reply = await client.request(subject, json.dumps(body or {}).encode(), timeout=10)
+        return json.loads(reply.data)
+    finally:
+        await client.close()

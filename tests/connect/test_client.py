@@ -1,0 +1,224 @@
+"""A live client on real servers: what it notices, and why it says that it closed."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import nats.errors
+import pytest
+from nats.aio.msg import Msg
+
+from jwts import Operator
+from nats_insights import client as client_module
+from nats_insights import connect as connect_module
+from nats_insights.client import Client
+
+
+def one_user(permissions: str = "") -> str:
+    user = f"user: agent, password: p, permissions: {{ {permissions} }}"
+    return f"authorization {{ users: [ {{ {user} }} ] }}"
+
+
+async def until(client: Client, condition: Any) -> None:
+    """Waits by round trips to the server, which answers after it has told of a denial."""
+    while not condition():
+        await client.flush()
+
+
+async def test_denied_subjects_are_remembered_in_their_own_case(serve: Any, ours: Any) -> None:
+    url = serve(one_user('publish: { deny: "A.>" }, subscribe: { deny: ["B.>", "Q x"] }')).url
+    client = await ours(url, user="agent", password="p")
+    await client.publish("A.Bc.D", b"")
+    await client.subscribe("B.Xy")
+    await client.subscribe("Q", queue="x")
+    await until(client, lambda: len(client.denied) == 3)
+    assert client.denied == {"A.Bc.D", "B.Xy", "Q"}
+    assert client.closed.is_set() is False
+
+
+async def test_denied_subjects_are_bounded(
+    serve: Any, ours: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "_DENIED_MAX", 2)
+    client = await ours(serve(one_user('publish: { deny: "A.>" }')).url, user="agent", password="p")
+    for number in range(4):
+        await client.publish(f"A.{number}", b"")
+    await client.flush()
+    await client.flush()
+    assert client.denied == {"A.0", "A.1"}
+
+
+async def test_dropped_messages_are_counted(serve: Any, ours: Any) -> None:
+    client = await ours(serve().url)
+    await client.subscribe("S", pending_msgs_limit=2)
+    for _ in range(5):
+        await client.publish("S", b"")
+    await until(client, lambda: client.slow == 3)
+    assert client.closed.is_set() is False
+
+
+async def test_a_failing_callback_of_a_subscription_is_logged_and_harms_nothing(
+    serve: Any, ours: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = await ours(serve().url)
+
+    async def fail(message: Msg) -> None:
+        raise RuntimeError("ours")
+
+    await client.subscribe("S", cb=fail)
+    await client.publish("S", b"")
+    await until(client, lambda: caplog.records)
+    assert [record.getMessage() for record in caplog.records] == [
+        "a subscription's callback failed"
+    ]
+    assert client.closed.is_set() is False
+
+
+async def test_what_fits_is_taken_and_what_does_not_is_our_end(serve: Any, ours: Any) -> None:
+    client = await ours(serve("max_payload: 1000").url)
+    headers = {"Nats-Msg-Id": "é" * 20, "ce-type": "x"}
+    size = next(size for size in range(1001) if not client.fits(b"x" * size, headers))
+    message = asyncio.get_running_loop().create_future()
+
+    async def receive(msg: Msg) -> None:
+        message.set_result(msg)
+
+    await client.subscribe("S", cb=receive)
+    await client.publish("S", b"x" * (size - 1), headers=headers)
+    assert len((await message).data) == size - 1
+    await client.publish("S", b"x" * size, headers=headers)
+    await client.closed.wait()
+    assert client.last_error == "the server said: Maximum Payload Violation"
+
+
+async def test_fits_without_headers_is_what_nats_py_allows(serve: Any, ours: Any) -> None:
+    client = await ours(serve("max_payload: 1000").url)
+    assert [client.fits(b"x" * 1000), client.fits(b"x" * 1001)] == [True, False]
+    assert [client.fits(b"x" * 988, {}), client.fits(b"x" * 989, {})] == [True, False]
+    with pytest.raises(nats.errors.MaxPayloadError):
+        await client.publish("S", b"x" * 1001)
+
+
+async def test_a_killed_server_closes_the_client_at_once(serve: Any, ours: Any) -> None:
+    server = serve()
+    client = await ours(server.url)
+    server.stop()
+    await client.closed.wait()
+    assert client.last_error == "the server closed the connection without a word"
+    assert client.is_reconnecting is False
+
+
+async def test_a_server_that_shuts_down_closes_the_client(serve: Any, ours: Any) -> None:
+    server = serve()
+    client = await ours(server.url)
+    server.signal(signal.SIGTERM)
+    await client.closed.wait()
+    assert client.last_error
+
+
+async def test_a_user_taken_out_of_the_configuration_closes_the_client(
+    serve: Any, ours: Any
+) -> None:
+    server = serve(one_user())
+    client = await ours(server.url, user="agent", password="p")
+    server.configure(one_user().replace("agent", "other"))
+    server.signal(signal.SIGHUP)
+    await client.closed.wait()
+    assert client.last_error == "the server closed the connection without a word"
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("Authorization Violation", "the server no longer accepts the credentials"),
+        ("Stale Connection", "the server gave the connection up as stale"),
+        ("Some New\x1b[31m Error", "the server said: Some New[31m Error"),
+    ],
+)
+async def test_what_the_server_says_at_the_end_is_passed_on(
+    said: str, reason: str, peer: Any, ours: Any
+) -> None:
+    url, logged_in = peer
+    client = await ours(url)
+    (await logged_in)[1].write(f"-ERR '{said}'\r\n".encode())
+    await client.closed.wait()
+    assert client.last_error == reason
+
+
+@pytest.mark.asyncio(loop_factories=["asyncio"])
+async def test_an_expired_jwt_closes_the_client(serve: Any, ours: Any, tmp_path: Path) -> None:
+    operator = Operator()
+    system = operator.account("SYS")
+    url = serve(operator.configuration(system)).url
+    user = system.user("agent", exp=int(time.time()) + 3)
+    client = await ours(url, user_jwt=user.jwt, user_seed=user.key.seed)
+    await client.closed.wait()
+    assert client.last_error == "the user JWT has expired"
+
+
+async def test_a_frozen_server_cannot_hold_up_the_end(
+    serve: Any, ours: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "_CLOSE_SECONDS", 0.1)
+    server = serve()
+    client = await ours(server.url)
+    server.freeze()
+    while client._transport._io_writer.transport.get_write_buffer_size() == 0:
+        await client.publish("S", b"x" * 100_000)
+        await asyncio.sleep(0)
+    await client.close()
+    assert client.closed.is_set()
+
+
+async def test_closing_what_ended_with_bytes_unsent_is_no_error(serve: Any, ours: Any) -> None:
+    server = serve()
+    client = await ours(server.url)
+    transport = client._transport._io_writer.transport
+    server.freeze()
+    while transport.get_write_buffer_size() == 0:
+        await client.publish("S", b"x" * 100_000)
+        await asyncio.sleep(0)
+    transport.close()
+    server.signal(signal.SIGCONT)
+    await client.closed.wait()
+    await client.close()
+    assert client.last_error
+
+
+async def test_unanswered_pings_close_the_client(
+    peer: Any, ours: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connect_module, "PING_SECONDS", 0.05)
+    client = await ours(peer[0])
+    await client.closed.wait()
+    assert client.last_error == "the server stopped answering"
+
+
+async def test_closing_is_no_error(serve: Any, ours: Any) -> None:
+    client = await ours(serve().url)
+    await client.close()
+    assert (client.closed.is_set(), client.last_error) == (True, "")
+
+
+async def test_giving_up_keeps_the_first_reason(serve: Any, ours: Any) -> None:
+    client = await ours(serve().url)
+    await client.give_up("it is of no use")
+    await client.give_up("later")
+    assert (client.closed.is_set(), client.last_error) == (True, "it is of no use")
+
+
+async def test_messages_published_just_before_closing_arrive(serve: Any, ours: Any) -> None:
+    url = serve().url
+    receiver, sender = await ours(url), await ours(url)
+    received: asyncio.Queue[Msg] = asyncio.Queue()
+    await receiver.subscribe("S", cb=received.put)
+    await receiver.flush()
+    await receiver.flush()
+    for number in range(500):
+        await sender.publish("S", str(number).encode())
+    await sender.close()
+    assert [int((await received.get()).data) for _ in range(500)] == list(range(500))

@@ -1,0 +1,173 @@
+"""Bad credentials and certificates are told in one sentence, before anything is sent."""
+
+from __future__ import annotations
+
+import base64
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jwts import Account, Operator, User
+from nats_insights import credentials
+from nats_insights.contexts import Settings
+from nats_insights.errors import ConnectError
+
+URL = "nats://127.0.0.1:4222"
+
+
+@pytest.fixture(scope="module")
+def account() -> Account:
+    return Operator().account("A")
+
+
+@pytest.fixture(scope="module")
+def user(account: Account) -> User:
+    return account.user("u")
+
+
+def refusal(url: str = URL, **fields: Any) -> str:
+    with pytest.raises(ConnectError) as caught:
+        credentials.login(Settings(**fields), url)
+    return str(caught.value)
+
+
+def written(path: Path, text: str) -> str:
+    path.write_bytes(text.encode())
+    return str(path)
+
+
+def with_a_typing_error(seed: str) -> str:
+    return f"{seed[:20]}{'B' if seed[20] == 'A' else 'A'}{seed[21:]}"
+
+
+def test_credentials_are_given_to_nats_py_in_its_own_words(user: User, tmp_path: Path) -> None:
+    def options(url: str = URL, **fields: Any) -> dict[str, Any]:
+        return credentials.login(Settings(**fields), url).options
+
+    creds, nkey = (
+        written(tmp_path / "u.creds", user.creds),
+        written(tmp_path / "u.nk", user.key.seed),
+    )
+    assert options() == {}
+    assert options(user="u", password="p") == {"user": "u", "password": "p"}
+    assert options(token="t") == {"token": "t"}
+    assert options(nkey=nkey) == {"nkeys_seed_str": user.key.seed}
+    both = options(creds=creds, token="t")
+    assert (user.jwt in both["user_credentials"], both["token"]) == (True, "t")
+    assert options("nats://u%40x:p%3A@h:1", user="other") == {"user": "u@x", "password": "p:"}
+    assert options("nats://t%40@h:1", user="other", password="p") == {"token": "t@"}
+    assert options("nats://u:@h:1") == {"user": "u", "password": ""}
+
+
+@pytest.mark.parametrize("mangle", [
+    lambda text: text.replace("\n", "\r\n"),
+    lambda text: "\ufeff" + text,
+    lambda text: text.replace("\n", "\n\n"),
+    lambda text: "".join(reversed(text.partition("\n\n"))),
+    lambda text: text.rstrip("\n"),
+])  # fmt: skip
+def test_creds_are_read_however_they_were_saved(mangle: Any, user: User, tmp_path: Path) -> None:
+    path = written(tmp_path / "u.creds", mangle(user.creds))
+    options = credentials.login(Settings(creds=path), URL).options
+    assert user.jwt in options["user_credentials"]
+    assert user.key.seed in options["user_credentials"]
+
+
+def test_creds_may_be_a_data_reference(user: User) -> None:
+    reference = f"data:;base64,{base64.b64encode(user.creds.encode()).decode()}"
+    assert user.jwt in credentials.login(Settings(creds=reference), URL).options["user_credentials"]
+
+
+def test_bad_creds_are_told_with_their_file(account: Account, user: User, tmp_path: Path) -> None:
+    path, other = tmp_path / "u.creds", account.user("other")
+    jwt_block, seed_block = user.creds.split("\n\n")
+    old = account.user("old", exp=1_700_000_000)
+    later = account.user("later", exp=int(time.time()) + 3600)
+    mistyped = with_a_typing_error(user.key.seed)
+    bad = {
+        "": "is empty",
+        " \r\n": "is empty",
+        "hello": "has no user JWT and no user seed",
+        seed_block: "has no user JWT: generate it anew",
+        jwt_block: "has no user seed: generate it anew",
+        user.creds.replace(user.jwt, ""): "has no user JWT: generate it anew",
+        user.creds.replace(user.jwt, "a.b"): "is damaged",
+        user.creds.replace(user.jwt, "a.e30.c"): "is damaged",
+        user.creds.replace(user.jwt, account.jwt): "holds the JWT of an account, not of a user",
+        user.creds.replace(user.jwt, other.jwt): "belongs to another user than the JWT",
+        user.creds.replace(user.key.seed, mistyped): "is mistyped: its checksum is wrong",
+        old.creds: "expired at 2023-11-14T22:13:20Z: generate it anew",
+    }
+    for text, fragment in bad.items():
+        told = refusal(creds=written(path, text))
+        assert (fragment in told, str(path) in told) == (True, True), told
+        assert not any(secret in told for secret in (user.key.seed, mistyped, old.key.seed))
+    assert credentials.login(Settings(creds=written(path, later.creds)), URL).options
+
+
+def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    absent = str(tmp_path / "absent")
+    assert refusal(creds=absent) == f"creds file {absent} cannot be read: No such file or directory"
+    assert refusal(nkey=str(tmp_path)) == f"nkey file {tmp_path} cannot be read: Is a directory"
+
+
+def test_a_bad_nkey_is_told_with_its_file(account: Account, user: User, tmp_path: Path) -> None:
+    path = tmp_path / "u.nk"
+    mistyped = with_a_typing_error(user.key.seed)
+    for text, fragment in {
+        "": "holds no user seed",
+        user.key.public: "holds no user seed",
+        account.key.seed: "holds no user seed",
+        mistyped: "its checksum is wrong",
+    }.items():
+        told = refusal(nkey=written(path, text))
+        assert (fragment in told, str(path) in told) == (True, True), told
+        assert not any(secret in told for secret in (mistyped, account.key.seed))
+
+
+def test_an_nkey_may_stand_between_other_lines(user: User, tmp_path: Path) -> None:
+    path = written(tmp_path / "u.nk", f"# agent\r\n{user.key.seed}\r\n{user.key.public}\r\n")
+    assert credentials.login(Settings(nkey=path), URL).options["nkeys_seed_str"] == user.key.seed
+
+
+def test_a_jwt_and_a_seed_in_settings_are_checked_as_well(account: Account, user: User) -> None:
+    seed = user.key.seed
+    assert credentials.login(Settings(user_jwt=user.jwt, user_seed=seed), URL).options
+    bearer = account.user("b", bearer_token=True).jwt
+    options = credentials.login(Settings(user_jwt=bearer), URL).options
+    assert (options["user_jwt_cb"]().decode(), options["signature_cb"]("nonce")) == (bearer, b"")
+    assert "needs its seed beside it (NATS_SEED)" in refusal(user_jwt=user.jwt)
+    assert "in the settings is damaged" in refusal(user_jwt="x", user_seed=seed)
+    assert "is not that of a user" in refusal(user_jwt=user.jwt, user_seed=seed[:-1])
+    assert "is not that of a user" in refusal(user_jwt=user.jwt, user_seed=account.key.seed)
+    assert "its checksum is wrong" in refusal(user_jwt=user.jwt, user_seed=f"SUZ{seed[3:]}")
+
+
+def test_tls_is_asked_for_by_a_url_a_file_or_tls_first(certificates: Path) -> None:
+    def wanted(**fields: Any) -> bool:
+        return credentials.tls(Settings(**fields)) is not None
+
+    pem, key = str(certificates / "client.pem"), str(certificates / "client.key")
+    assert wanted() is False
+    assert wanted(servers=("nats://a:1", "tls://b:1")) is True
+    assert wanted(ca=str(certificates / "ca.pem")) is True
+    assert wanted(cert=pem, key=key) is True
+    assert wanted(tls_first=True) is True
+
+
+def test_bad_certificates_are_told_with_their_file(certificates: Path, tmp_path: Path) -> None:
+    def refused(**fields: str) -> str:
+        with pytest.raises(ConnectError) as caught:
+            credentials.tls(Settings(**fields))
+        return str(caught.value)
+
+    pem = str(certificates / "client.pem")
+    absent, empty = str(tmp_path / "absent"), written(tmp_path / "empty", "")
+    assert refused(ca=absent) == f"TLS file {absent} cannot be read: No such file or directory"
+    assert refused(cert=pem, key=absent).startswith(f"TLS file {absent} cannot be read")
+    assert refused(ca=empty).startswith(f"{empty} cannot be used for TLS: ")
+    assert refused(cert=pem, key=empty).startswith(f"{pem} and {empty} cannot be used for TLS: ")
+    assert "KEY_VALUES_MISMATCH" in refused(cert=pem, key=str(certificates / "ca.key"))
+    assert "the key has a password" in refused(cert=pem, key=str(certificates / "locked.key"))

@@ -1,0 +1,145 @@
+"""The configurations for servers: they start, and the agent's user can do its work and no more."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import shutil
+import tempfile
+from importlib.resources import files
+
+import pytest
+
+from examples.programs import EXAMPLES, ask, connected
+from nats_insights.connect import connect, user_info
+from nats_insights.contexts import Settings
+from nats_insights.demo import local
+
+live = pytest.mark.live
+
+SERVERS = EXAMPLES / "servers"
+# The agent's as somebody may choose it: without its own quotes, its end would be a comment.
+PASSWORDS = {"ADMIN": "four", "AGENT": '"s3cret#1"', "OPS": "ops-of-acme"}
+LOGINS = {name.lower(): (name.lower(), value.strip('"')) for name, value in PASSWORDS.items()}
+FORBIDDEN = {
+    "$SYS.REQ.CLAIMS.UPDATE",
+    "$SYS.REQ.SERVER.PING.PROFILEZ",
+    "$SYS.REQ.SERVER.ID.KICK",
+    "$SYS.REQ.SERVER.ID.LDM",
+    "$SYS.REQ.SERVER.ID.RELOAD",
+    "$SYS.SERVER.ID.SHUTDOWN",
+    "billing.orders",
+}
+
+
+@pytest.fixture
+def start_with(start, tmp_path, monkeypatch):
+    """`start_with("export.conf", local.server)`: servers that include this file."""
+    shutil.copytree(SERVERS, tmp_path / "servers")
+    # Servers look for an included file from where their own is: in a directory below this one.
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for name, value in PASSWORDS.items():
+        monkeypatch.setenv(f"{name}_PASSWORD", value)
+
+    def start_with(file: str, make, *names: str) -> local.System:
+        return start(make, *names, authorization=f'include "../servers/{file}"')
+
+    return start_with
+
+
+@live
+async def test_the_restricted_user_lacks_nothing(start_with, run):
+    server = start_with("system-account.conf", local.server)["n1"]
+    program = await run(server, LOGINS["agent"], "-m", "nats_insights", "doctor")
+    said, _ = await program.communicate()
+    assert (program.returncode, said.count("✗".encode())) == (0, 0), said.decode()
+
+
+@live
+async def test_the_restricted_user_has_nothing_to_spare(start_with):
+    server = start_with("system-account.conf", local.server)["n1"]
+    user, password = LOGINS["agent"]
+    client = await connect(
+        Settings(servers=(server.url,), user=user, password=password), name="test"
+    )
+    try:
+        for subject in FORBIDDEN:
+            await client.publish(subject)
+        await client.subscribe("$SYS.ACCOUNT.>")
+        await user_info(client)  # By now the server has refused what it refuses.
+        assert client.denied == {*FORBIDDEN, "$SYS.ACCOUNT.>"}
+    finally:
+        await client.close()
+
+
+@live
+async def test_an_ordinary_account_hears_and_asks_from_another_server(start_with, run_agent, crowd):
+    system = start_with("export.conf", local.cluster, "n1", "n2", "n3")
+    await run_agent(system["n1"], LOGINS["agent"])
+    async with connected(system["n3"], LOGINS["ops"]) as client:
+        advisories = await client.subscribe("$INSIGHTS.ADVISORY.>")
+        heartbeats = await client.subscribe("$INSIGHTS.HEARTBEAT.*")
+        assert (await heartbeats.next_msg(timeout=20)).subject == "$INSIGHTS.HEARTBEAT.test"
+        await all_answer(client)
+        pong = await client.request("insights.srv.PING.insights-agent", timeout=5)
+        assert json.loads(pong.data)["name"] == "insights-agent"
+
+        user, password = LOGINS["ops"]
+        await crowd.join(system["n2"].url, 12, user=user, password=password)
+        advisory = await advisories.next_msg(timeout=20)
+        assert json.loads(advisory.data)["transition"] == "opened"
+
+
+@live
+async def test_an_ordinary_account_cannot_forge_an_advisory(start_with):
+    server = start_with("export.conf", local.server)["n1"]
+    user, password = LOGINS["ops"]
+    client = await connect(
+        Settings(servers=(server.url,), user=user, password=password), name="test"
+    )
+    try:
+        await client.publish("$INSIGHTS.ADVISORY.INFO.SYSTEM._._.X_001.0")
+        await user_info(client)
+        assert client.denied == {"$INSIGHTS.ADVISORY.INFO.SYSTEM._._.X_001.0"}
+    finally:
+        await client.close()
+
+
+async def all_answer(client) -> None:
+    """Until the agent has heard all three servers."""
+    while True:
+        status = await ask(client, "STATUS")
+        if status["coverage"]["servers_answered"] == 3:
+            return
+        await asyncio.sleep(0.05)
+
+
+def subjects(configuration: str) -> dict[str, list[str]]:
+    """What the agent's user may publish and subscribe to."""
+    text = re.sub(r"#.*", "", configuration)
+    agent = text[text.index("publish:") : text.index("allow_responses: true")]
+    publish, subscribe = agent.split("subscribe:")
+    return {
+        "publish": re.findall(r'"(.+?)"', publish),
+        "subscribe": re.findall(r'"(.+?)"', subscribe),
+    }
+
+
+def clauses(configuration: str) -> set[str]:
+    """The exports and imports, each as it stands."""
+    lines = map(str.strip, configuration.splitlines())
+    return {line for line in lines if re.match(r"\{ (stream|service):", line)}
+
+
+def demo() -> str:
+    return files("nats_insights.demo").joinpath("system.conf").read_text("utf-8")
+
+
+def test_the_permissions_are_those_that_the_demo_and_the_tests_run_with():
+    assert subjects((SERVERS / "agent-permissions.conf").read_text()) == subjects(demo())
+
+
+def test_the_exports_and_imports_are_those_that_the_demo_and_the_tests_run_with():
+    tenants = {clause for clause in clauses(demo()) if "INSIGHTS.ACCOUNT." in clause}
+    assert clauses((SERVERS / "export.conf").read_text()) == clauses(demo()) - tenants

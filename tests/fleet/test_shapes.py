@@ -1,0 +1,112 @@
+"""Simulated replies have the keys that real servers sent, of the types that they sent."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from fleet.asking import ask
+from fleet.captured import CAPTURED
+from fleet.shapes import shape, written
+from nats_insights.fleet import replies
+from nats_insights.fleet.model import Fleet, User
+from nats_insights.fleet.plant import plant
+
+OPTIONS = {
+    "CONNZ auth": {"auth": True},
+    "ACCOUNTZ account": {"account": "ORDERS"},
+    "STATZ": {"include_unused": True},
+}
+NOT_NECESSARY = {
+    # The captured account came with a JWT.
+    *((".data.account_detail", key) for key in ("decoded_jwt", "imports", "issuer_key", "jwt")),
+    *((".data.account_detail", key) for key in ("name_tag", "tags")),
+    # No connection of $G was captured: by the servers' rule, it has no account.
+    (".data.connections[]", "account"),
+    # The page without logins was of plain clients only; MQTT clients and leaf nodes have less.
+    *((".data.connections[]", key) for key in ("type", "lang", "version")),
+}
+# MQTT clients were captured on a page with logins only.
+KNOWN_TOO = {(".data.connections[]", "mqtt_client", "string")}
+ENDPOINTS = [name for name in CAPTURED if name not in ("SERVER", "SHUTDOWN")]
+
+
+@pytest.fixture(scope="module")
+def fleet() -> Fleet:
+    """Servers with routes, gateways, a leaf node, and clients of every kind."""
+    fleet = plant(12, 60, clusters=3)
+    for kind in ("mqtt", "websocket"):
+        fleet.open(fleet.servers[5], User(account="APP", name=kind, kind=kind))
+    return fleet
+
+
+def deviations(captured: dict[str, str], sent: list[Any]) -> set[tuple[str, ...]]:
+    """What was sent otherwise than captured: new keys, other types, necessary keys left out."""
+    known, necessary = written(captured)
+    found, always = shape(sent)
+    told: set[tuple[str, ...]] = set()
+    for path, keys in found.items():
+        for key, types in keys.items():
+            told |= {(path, key, kind) for kind in types - known.get(path, {}).get(key, set())}
+        absent = necessary.get(path, set()) - always[path]
+        told |= {(path, key, "left out") for key in absent if (path, key) not in NOT_NECESSARY}
+    return told - KNOWN_TOO
+
+
+def replies_to(fleet: Fleet, endpoint: str) -> list[Any]:
+    name = endpoint.partition(" ")[0]
+    return [ask(fleet, server, name, OPTIONS.get(endpoint)) for server in fleet.servers]
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_replies_are_like_captured_ones(fleet: Fleet, endpoint: str) -> None:
+    sent = replies_to(fleet, endpoint)
+    for reply in sent:
+        reply.pop("server", None)
+    assert deviations(CAPTURED[endpoint], sent) == set()
+
+
+def test_every_envelope_is_like_captured_ones(fleet: Fleet) -> None:
+    sent = [reply for name in ENDPOINTS for reply in replies_to(fleet, name) if name != "IDZ"]
+    assert deviations(CAPTURED["SERVER"], [reply["server"] for reply in sent]) == set()
+
+
+def test_goodbyes_are_like_captured_ones(fleet: Fleet) -> None:
+    sent = [json.loads(replies.farewell(fleet, server)) for server in fleet.servers]
+    assert deviations(CAPTURED["SHUTDOWN"], sent) == set()
+
+
+def test_heartbeats_are_like_captured_ones(fleet: Fleet) -> None:
+    sent = [json.loads(replies.heartbeat(fleet, server)) for server in fleet.servers]
+    for heartbeat in sent:
+        del heartbeat["server"]
+    assert deviations(CAPTURED["STATSZ"], sent) == set()
+
+
+def test_rows_of_every_kind_are_there_to_compare(fleet: Fleet) -> None:
+    rows = [row for r in replies_to(fleet, "CONNZ auth") for row in r["data"]["connections"]]
+    kinds = {(row["kind"], row.get("type")) for row in rows}
+    assert kinds == {
+        ("Client", "nats"),
+        ("Client", "websocket"),
+        ("Client", "mqtt"),
+        ("Leafnode", None),
+    }
+
+
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        ({"a": 1, "b": [{"c": "x"}]}, set()),
+        ({"a": "1", "b": []}, {("", "a", "string")}),
+        ({"a": 1, "b": None}, {("", "b", "null")}),
+        ({"b": []}, {("", "a", "left out")}),
+        ({"a": 1, "b": [{"c": "x"}, {}]}, {(".b[]", "c", "left out")}),
+        ({"a": 1, "b": [{"c": "x", "d": True}]}, {(".b[]", "d", "boolean")}),
+    ],
+)
+def test_the_comparison_tells_what_differs(sent: Any, told: set[tuple[str, ...]]) -> None:
+    captured = {"": "a:number b:array", ".b[]": "c:string"}
+    assert deviations(captured, [sent]) == told

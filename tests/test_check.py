@@ -1,0 +1,89 @@
+"""A check that is declared wrong is refused when it is imported, and says what is wrong."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nats_insights.check import discover
+from nats_insights.errors import DeclarationError
+
+GOOD = '''
+"""A module."""
+from typing import Annotated
+from nats_insights.check import INFO, Params, check, limit
+from nats_insights.fold import fold
+from nats_insights.nouns import Server
+
+class Some(Params, frozen=True):
+    most: Annotated[int, limit("connections", ge=1, description="that a server may have")] = 5
+
+@check("TEST_001", INFO, "health", needs=("VARZ",))
+def a_condition(server: Server, params: Some):
+    """A server is in a condition.
+
+    Finds: a server.
+
+    Why: it is one.
+
+    Do: nothing about {server}.
+    """
+'''
+BAD = {
+    "a code in lower case": ('"TEST_001"', '"test_001"', "'test_001' is not a code"),
+    "a code without a number": ('"TEST_001"', '"TEST"', "'TEST' is not a code"),
+    "no noun": ("server: Server", "server: int", "must be annotated with a noun"),
+    "an unknown endpoint": ('"VARZ"', '"JSZ"', "TEST_001: 'JSZ' is not an endpoint"),
+    "no Finds": ("Finds: a server.", "", "a_condition: its docstring lacks the paragraph 'Finds'"),
+    "an empty Why": ("Why: it is one.", "Why:", "lacks the paragraph 'Why'"),
+    "no Do": ("    Do: nothing about {server}.\n", "", "lacks the paragraph 'Do'"),
+    "a parameter without a bound": ("ge=1, ", "", "lacks its description or its bounds"),
+    "a parameter without a description": (
+        ', description="that a server may have"',
+        "",
+        "lacks its description or its bounds",
+    ),
+    "a parameter without a limit": (
+        'Annotated[int, limit("connections", ge=1, description="that a server may have")]',
+        "int",
+        "parameter 'most' is not annotated with limit(...)",
+    ),
+}
+
+
+def test_a_good_check_is_declared(tmp_path):
+    assert declared(tmp_path, GOOD).a_condition.title == "A server is in a condition"
+
+
+@pytest.mark.parametrize(("right", "wrong", "expected"), BAD.values(), ids=BAD)
+def test_a_bad_check_is_refused_when_it_is_imported(tmp_path, right, wrong, expected):
+    assert right in GOOD
+    with pytest.raises(DeclarationError, match=re.escape(expected)):
+        declared(tmp_path, GOOD.replace(right, wrong))
+
+
+def declared(tmp_path: Path, source: str) -> Any:
+    """A check file with this source, imported."""
+    path = tmp_path / "a_condition.py"
+    path.write_text(source, encoding="utf-8")
+    spec = importlib.util.spec_from_file_location("a_condition", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_two_checks_of_one_code_are_refused(tmp_path, monkeypatch):
+    package = tmp_path / "twins"
+    package.mkdir()
+    for name in ("__init__", "one", "other"):
+        source = "" if name == "__init__" else GOOD.replace("a_condition", name)
+        (package / f"{name}.py").write_text(source, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(DeclarationError, match="TEST_001 other is declared twice"):
+        discover(importlib.import_module("twins"))

@@ -1,0 +1,176 @@
+"""The configuration file: what is right becomes one Struct, what is wrong one clear sentence."""
+
+from __future__ import annotations
+
+import pytest
+
+from nats_insights.config import Config, Gather, Lifecycle, load, parse, seconds
+from nats_insights.errors import ConfigError
+
+RIGHT = {
+    "nothing at all": ("", Config()),
+    "a comment": ("# nothing", Config()),
+    "a duration": ('interval = "1m30s"', Config(interval=90.0)),
+    "a number of seconds": ("interval = 15", Config(interval=15.0)),
+    "milliseconds": ('interval = "500ms"', Config(interval=0.5)),
+    "days": (
+        'lifecycle.forget_after = "2d"',
+        Config(lifecycle=Lifecycle(forget_after=172_800.0)),
+    ),
+    "no settling": ("lifecycle.settle = 0", Config(lifecycle=Lifecycle(settle=0.0))),
+    "a table": (
+        "[gather]\nconnections_every = 10\nwindow = 65536",
+        Config(gather=Gather(connections_every=10, window=65_536)),
+    ),
+    "parameters, raw": (
+        "[checks.connection_hotspot]\nratio = 3.0",
+        Config(checks={"connection_hotspot": {"ratio": 3.0}}),
+    ),
+    "overrides, raw and in order": (
+        "[[override]]\nmatch.cluster = 'EU'\n[[override]]\nmatch.cluster = 'US'",
+        Config(override=[{"match": {"cluster": "EU"}}, {"match": {"cluster": "US"}}]),
+    ),
+    "an id with any characters": ('id = "é.*"', Config(id="é.*")),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), RIGHT.values(), ids=RIGHT)
+def test_a_right_file_is_read(text, expected):
+    assert parse(text) == expected
+
+
+def test_without_a_file_everything_has_its_default():
+    config = Config()
+    assert (config.id, config.interval, config.checks, config.override) == ("", 30.0, {}, [])
+    assert config.lifecycle == Lifecycle(settle=120.0, remind_every=900.0, forget_after=86_400.0)
+    assert config.gather == Gather(timeout=2.0, connections_every=1, window=24 * 1024 * 1024)
+
+
+WRONG = {
+    "not TOML": (
+        "interval =",
+        "a.toml is not TOML: Invalid value (at end of document)",
+    ),
+    "a key twice": (
+        "id = 'a'\nid = 'b'",
+        "a.toml is not TOML: Cannot overwrite a value (at end of document)",
+    ),
+    "an unknown key, with the nearest": (
+        "intervall = 3",
+        "a.toml: there is no key intervall; did you mean interval?",
+    ),
+    "an unknown key in a table": (
+        "lifecycle.remind = '5m'",
+        "a.toml: there is no key lifecycle.remind; did you mean lifecycle.remind_every?",
+    ),
+    "an unknown key that is like none": (
+        "zzz = 3",
+        "a.toml: there is no key zzz; known are checks, gather, id, interval, lifecycle, override",
+    ),
+    "an unknown key that cannot be printed": (
+        '"\\u001b[31m" = 3',
+        "a.toml: there is no key '\\x1b[31m'; "
+        "known are checks, gather, id, interval, lifecycle, override",
+    ),
+    "an unknown key that is long": (
+        f"{100 * 'z'} = 3",
+        f"a.toml: there is no key '{80 * 'z'}'; "
+        "known are checks, gather, id, interval, lifecycle, override",
+    ),
+    "too small a number": (
+        "interval = 0.01",
+        "a.toml: interval is refused: expected float >= 0.1",
+    ),
+    "too small a duration": (
+        "gather.timeout = '1ms'",
+        "a.toml: gather.timeout is refused: expected float >= 0.05",
+    ),
+    "too small a count": (
+        "gather.connections_every = 0",
+        "a.toml: gather.connections_every is refused: expected int >= 1",
+    ),
+    "a negative duration": (
+        "interval = '-5s'",
+        "a.toml: interval is refused: '-5s' is not a duration such as 30s or 1h30m",
+    ),
+    "a duration without a unit": (
+        "interval = '30'",
+        "a.toml: interval is refused: '30' is not a duration such as 30s or 1h30m",
+    ),
+    "a duration with words": (
+        "lifecycle.settle = '2 minutes'",
+        "a.toml: lifecycle.settle is refused: '2 minutes' is not a duration such as 30s or 1h30m",
+    ),
+    "text for a count": (
+        "gather.window = 'large'",
+        "a.toml: gather.window is refused: expected int, got str",
+    ),
+    "a number for text": ("id = 3", "a.toml: id is refused: expected str, got int"),
+    "true for a number": (
+        "interval = true",
+        "a.toml: interval is refused: expected float, got bool",
+    ),
+    "a number for a table": (
+        "lifecycle = 3",
+        "a.toml: lifecycle is refused: expected object, got int",
+    ),
+    "a number for the parameters of a check": (
+        "checks.connection_hotspot = 3",
+        "a.toml: checks.connection_hotspot is refused: expected object, got int",
+    ),
+    "a table for a list": (
+        "override.match = 3",
+        "a.toml: override is refused: expected array, got object",
+    ),
+    "no number": ("interval = nan", "a.toml: interval is refused: expected float >= 0.1"),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), WRONG.values(), ids=WRONG)
+def test_a_wrong_file_is_refused_in_one_sentence(text, expected):
+    with pytest.raises(ConfigError) as refused:
+        parse(text, "a.toml")
+    assert str(refused.value) == expected
+
+
+# Larger than any time that can be written in a message, or waited for.
+ENDLESS = ["interval = inf", "lifecycle.remind_every = inf", "lifecycle.remind_every = '9999999d'"]
+
+
+@pytest.mark.parametrize("text", ENDLESS)
+def test_an_endless_duration_is_refused(text):
+    with pytest.raises(ConfigError, match=f"{text.split()[0]} is refused"):
+        parse(text)
+
+
+DURATIONS = {
+    "30s": 30.0,
+    "2m": 120.0,
+    "1h30m": 5400.0,
+    "1.5h": 5400.0,
+    "250ms": 0.25,
+    "1d12h": 129_600.0,
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), DURATIONS.items(), ids=DURATIONS)
+def test_a_duration_is_seconds(text, expected):
+    assert seconds(text, "interval") == expected
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(ConfigError) as refused:
+        load(tmp_path / "none.toml")
+    assert str(refused.value) == f"cannot read {tmp_path}/none.toml: No such file or directory"
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path):
+    (tmp_path / "a.toml").write_bytes(b'id = "\xff"')
+    with pytest.raises(ConfigError) as refused:
+        load(tmp_path / "a.toml")
+    assert str(refused.value) == f"{tmp_path}/a.toml is not UTF-8 text, at byte 6"
+
+
+def test_a_file_is_read(tmp_path):
+    (tmp_path / "a.toml").write_text('interval = "1m"', encoding="utf-8")
+    assert load(tmp_path / "a.toml") == Config(interval=60.0)

@@ -1,0 +1,104 @@
+"""The flow is the import order: each module knows only those that come before it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import nats_insights
+
+ROOT = Path(nats_insights.__file__).parent
+
+# A new module takes its place here: after all that it imports.
+FLOW = """
+    errors config subjects wire fold nouns roster snapshot check rules checks plan audit lifecycle
+    messages advisory queries schemas
+
+    contexts credentials client refusals connect unpack window gather access clients auditor
+    publish answer peers agent demo fleet commands __main__
+"""
+ORDER = FLOW.split()
+PURE = FLOW.split("\n\n")[0].split()
+
+OUTSIDE = {"asyncio", "nats", "os", "random", "socket", "subprocess", "threading", "time", "uvloop"}
+# A reply says when it was made; nothing else before the messages knows what time it is.
+ALLOWED = {"queries": {"time"}}
+
+
+@cache
+def modules() -> list[str]:
+    """Modules and packages of `nats_insights`, as their first name."""
+    files = {path.stem for path in ROOT.glob("*.py")} - {"__init__"}
+    return sorted(files | {path.parent.name for path in ROOT.glob("*/__init__.py")})
+
+
+def sources(module: str) -> list[Path]:
+    """The files of a module, or of a package."""
+    path = ROOT / f"{module}.py"
+    return [path] if path.exists() else sorted((ROOT / module).rglob("*.py"))
+
+
+@cache
+def imports(module: str) -> frozenset[str]:
+    """The dotted names that its files import while they run."""
+    return frozenset(name for source in sources(module) for name in _imported(source))
+
+
+def _imported(source: Path) -> Iterator[str]:
+    package = (nats_insights.__name__, *source.relative_to(ROOT).parent.parts)
+    tree = ast.parse(source.read_text())
+    for node in _run(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        if isinstance(node, ast.ImportFrom):
+            above = package[: len(package) + 1 - node.level] if node.level else ()
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def _run(node: ast.AST) -> Iterator[ast.AST]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            continue
+        yield child
+        yield from _run(child)
+
+
+def own(module: str) -> set[str]:
+    """The modules of the package that a module imports."""
+    parts = [name.split(".") for name in imports(module)]
+    return {p[1] for p in parts if p[0] == "nats_insights" and p[1] in modules()} - {module}
+
+
+def test_every_module_has_its_place():
+    assert modules() == sorted(ORDER)
+
+
+@pytest.mark.parametrize("module", ORDER)
+def test_it_imports_only_what_comes_before_it(module):
+    assert own(module) - set(ORDER[: ORDER.index(module)]) == set()
+
+
+@pytest.mark.parametrize("module", PURE)
+def test_what_is_pure_neither_reaches_out_nor_looks_at_a_clock(module):
+    outside = {name.split(".")[0] for name in imports(module)} & OUTSIDE
+    assert outside == ALLOWED.get(module, set())
+
+
+@pytest.mark.parametrize("module", PURE)
+def test_what_is_pure_asks_no_date_for_the_time(module):
+    text = "".join(source.read_text() for source in sources(module))
+    assert [call for call in (".now(", ".utcnow(", ".today(") if call in text] == []
+
+
+@pytest.mark.parametrize("module", ORDER)
+def test_nothing_imports_the_source_root(module):
+    assert {name for name in imports(module) if name.split(".")[0] == "agent"} == set()
+
+
+def test_a_check_imports_checks_nouns_and_folds_only():
+    assert own("checks") <= {"check", "errors", "fold", "nouns"}

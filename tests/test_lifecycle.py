@@ -1,0 +1,300 @@
+"""The life of a finding as scripts: one letter for what each epoch saw, one for what it told.
+
+f found  w found as a warning  c found as critical  1-9 found with this value
+- not found  = not found, its figure is 1  ? unknown  . not due
+g its entity is gone  x the check is disabled
+capital letters: an epoch that came too soon after the last
+
+o opened  u updated  m reminded  r resolved  s resolved and opened with another severity
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from nats_insights import checks
+from nats_insights.audit import Audit, Found, Key
+from nats_insights.check import CRITICAL, INFO, WARNING, Finding, discover
+from nats_insights.config import parse
+from nats_insights.lifecycle import Told, advance
+from nats_insights.nouns import Server
+from nats_insights.rules import rules
+from nats_insights.snapshot import Snapshot
+
+CHECK = next(check for check in discover(checks) if check.code == "OPT_BALANCE_002")
+SERVER = Server("n1", None, Snapshot(0, 0.0))
+KEY = Key(CHECK.code, SERVER.names)
+SEVERITIES = {"f": INFO, "w": WARNING, "c": CRITICAL}
+LETTERS = {
+    (): ".",
+    ("opened",): "o",
+    ("updated",): "u",
+    ("reminded",): "m",
+    ("resolved",): "r",
+    ("resolved", "opened"): "s",
+}
+
+
+def live(
+    script: str, *, open_after: int = 2, resolve_after: int = 2, remind_every: float = 900.0
+) -> Iterator[list[Told]]:
+    """What each epoch of a script tells; epochs are 30 seconds apart, the first is at 30."""
+    (rule,) = rules(
+        [CHECK],
+        parse(
+            f"[checks.connection_hotspot]\nopen_after={open_after}\nresolve_after={resolve_after}"
+        ),
+    )
+    lives = {}
+    for number, letter in enumerate(script, 1):
+        lives, told = advance(
+            lives,
+            seen(letter.lower()),
+            [] if letter in "xX" else [rule],
+            30.0 * number,
+            remind_every=remind_every,
+            counts=letter == letter.lower(),
+        )
+        yield told
+
+
+def seen(letter: str) -> Audit:
+    """The audit of one epoch, whose letter this is."""
+    result = Audit()
+    if letter in SEVERITIES or letter.isdigit():
+        value = float(letter) if letter.isdigit() else 5.0
+        finding = Finding(summary=f"{value:g} of it", value=value)
+        result.found[KEY] = Found(CHECK, SERVER, finding, SEVERITIES.get(letter, INFO))
+    if letter == "=":
+        result.last_word[KEY] = Finding(summary="1 of it", value=1.0)
+    if letter == "?":
+        result.unknown[KEY] = "STATZ of n2"
+    if letter == ".":
+        result.not_due.add(CHECK.code)
+    if letter == "g":
+        result.gone.add(KEY)
+    return result
+
+
+def tells(script: str, **settings: float) -> str:
+    """One letter for what each epoch of a script tells."""
+    return "".join(
+        LETTERS[tuple(told.transition for told in epoch)] for epoch in live(script, **settings)
+    )
+
+
+def stories(script: str, **settings: float) -> list[Told]:
+    """All that a script tells, in order."""
+    return [told for epoch in live(script, **settings) for told in epoch]
+
+
+SCRIPTS = {
+    # Opening: so many evaluations in a row.
+    "f": ".",
+    "ff": ".o",
+    "fff": ".o.",
+    "f-f": "...",
+    "f-ff": "...o",
+    # Resolving: the same.
+    "ff?--": ".o..r",
+    "ff--": ".o.r",
+    "ff-f--": ".o...r",
+    "ff-f-f-f": ".o......",
+    "ff--ff": ".o.r.o",
+    "ff---": ".o.r.",
+    # Unknown neither opens nor resolves, and moves no counter.
+    "?": ".",
+    "f?f": "..o",
+    "f????f": ".....o",
+    "f?-f": "....",
+    "ff??????": ".o......",
+    "ff-?-": ".o..r",
+    "ff-?f-?-": ".o.....r",
+    # Neither does what is not due.
+    "f.f": "..o",
+    "ff......": ".o......",
+    "ff-.-": ".o..r",
+    "ff.?.--": ".o....r",
+    # An entity that is gone is no longer found.
+    "ffgg": ".o.r",
+    "fg": "..",
+    "ffg?g": ".o..r",
+    "ffg-": ".o.r",
+    # A disabled check tells the end of what it told, at once.
+    "ffx": ".or",
+    "fx": "..",
+    "ffxff": ".or.o",
+    # Another severity is another story on another subject.
+    "ffw": ".os",
+    "ffwf": ".oss",
+    "ffwww": ".os..",
+    "wwcwwf": ".oss.s",
+    "fw": ".o",
+    "ffw--": ".os.r",
+    "ff-w": ".o.s",
+    "ff?w": ".o.s",
+    # Only what moved by more than a tenth of what was last told is news.
+    "5555": ".o..",
+    "5566": ".ou.",
+    "556655": ".ou.u.",
+    "55?6": ".o.u",
+    "5-56": "...o",
+    # An epoch too soon refreshes figures and moves nothing.
+    "FFFF": "....",
+    "fF": "..",
+    "fFf": "..o",
+    "ffGG": ".o..",
+    "ffW": ".o.",
+    "ffWw": ".o.s",
+    "ff-F--": ".o..r.",
+    "ff-F-": ".o..r",
+    "ff--F": ".o.r.",
+    "ffX": ".or",
+}
+
+
+@pytest.mark.parametrize(("script", "expected"), SCRIPTS.items(), ids=SCRIPTS)
+def test_an_epoch_tells_what_changed(script, expected):
+    assert tells(script) == expected
+
+
+AFTER = {
+    ("f-", 1, 1): "or",
+    ("fff", 3, 2): "..o",
+    ("ff-fff", 3, 2): ".....o",
+    ("f---", 1, 3): "o..r",
+    ("f--f---", 1, 3): "o.....r",
+    ("f?-?-?-", 1, 3): "o.....r",
+}
+
+
+@pytest.mark.parametrize(("case", "expected"), AFTER.items(), ids=map(str, AFTER))
+def test_it_opens_and_resolves_after_so_many_evaluations(case, expected):
+    script, open_after, resolve_after = case
+    assert tells(script, open_after=open_after, resolve_after=resolve_after) == expected
+
+
+# A reminder each 60 seconds, that is every second epoch.
+REMINDERS = {
+    "while it is found": ("fffffff", ".o.m.m."),
+    "while it is unknown": ("ff?????", ".o.m.m."),
+    "while it is not due": ("ff.....", ".o.m.m."),
+    "counted from what was told last": ("555666666", ".o.u.m.m."),
+    "counted from a change of severity": ("ffwwww", ".os.m."),
+    "never of what is pending": ("f????", "....."),
+    "never after its end": ("ff--------", ".o.r......"),
+}
+
+
+@pytest.mark.parametrize(("script", "expected"), REMINDERS.values(), ids=REMINDERS)
+def test_an_open_finding_is_told_again(script, expected):
+    assert tells(script, remind_every=60.0) == expected
+
+
+def test_a_finding_that_is_resolving_is_still_told_again():
+    assert tells("ff---", resolve_after=4, remind_every=60.0) == ".o.m."
+
+
+# What was told, what is found now, and whether that is news.
+NEWS = {
+    "a tenth more": (100.0, 110.0, False),
+    "over a tenth more": (100.0, 110.1, True),
+    "a tenth less": (100.0, 90.0, False),
+    "over a tenth less": (100.0, 89.9, True),
+    "nothing, as before": (0.0, 0.0, False),
+    "something after nothing": (0.0, 0.1, True),
+    "of the other sign": (-5.0, 5.0, True),
+    "no figure, as before": (None, None, False),
+    "a figure after none": (None, 5.0, True),
+    "none after a figure": (5.0, None, True),
+}
+
+
+@pytest.mark.parametrize(("before", "now", "expected"), NEWS.values(), ids=NEWS)
+def test_only_a_material_change_is_news(before, now, expected):
+    told = drift([before, now])
+    assert ([one.transition for one in told] == ["opened", "updated"]) is expected
+
+
+def test_a_slow_drift_is_news_in_the_end():
+    told = drift([100.0, 105.0, 110.0, 115.0, 120.0])
+    assert [(one.transition, one.life.value) for one in told] == [
+        ("opened", 100.0),
+        ("updated", 115.0),
+    ]
+
+
+def drift(values: list[float | None]) -> list[Told]:
+    """All that is told of a finding that opens at once and has these values, epoch by epoch."""
+    (rule,) = rules([CHECK], parse("[checks.connection_hotspot]\nopen_after=1"))
+    lives, told = {}, []
+    for number, value in enumerate(values, 1):
+        result = Audit()
+        finding = Finding(summary="a figure", value=value)
+        result.found[KEY] = Found(CHECK, SERVER, finding, INFO)
+        lives, news = advance(lives, result, [rule], 30.0 * number, remind_every=900.0)
+        told += news
+    return told
+
+
+def test_the_revision_grows_with_every_message():
+    told = stories("ffwwf56????--", remind_every=60.0)
+    assert [one.life.revision for one in told] == list(range(1, len(told) + 1))
+
+
+def test_a_change_of_severity_keeps_the_story():
+    opened, ended, began = stories("ffw")
+    assert (ended.life.opened_at, began.life.opened_at) == (opened.life.opened_at,) * 2
+
+
+def test_a_change_of_severity_says_so_on_both_sides():
+    _, ended, began = stories("ffw")
+    assert [
+        (one.reason, str(one.life.severity), one.severity_before, one.severity_now)
+        for one in (ended, began)
+    ] == [
+        ("severity_changed", "info", None, WARNING),
+        ("severity_changed", "warning", INFO, None),
+    ]
+
+
+def test_who_opens_again_has_a_new_story():
+    first, _, second = stories("ff--ff")
+    assert (first.life.opened_at, second.life.opened_at) == (60.0, 180.0)
+    assert second.life.revision == 1
+
+
+REASONS = {"ff--": "condition_cleared", "ffgg": "entity_gone", "ffx": "check_disabled"}
+
+
+@pytest.mark.parametrize(("script", "expected"), REASONS.items(), ids=REASONS)
+def test_an_end_has_its_reason(script, expected):
+    assert stories(script)[-1].reason == expected
+
+
+LAST_WORDS = {"ff---": "no longer: 5 of it", "ff===": "1 of it", "ff-==": "1 of it"}
+
+
+@pytest.mark.parametrize(("script", "expected"), LAST_WORDS.items(), ids=LAST_WORDS)
+def test_an_end_says_how_things_are_now(script, expected):
+    told = stories(script, resolve_after=3)[-1]
+    assert (told.transition, told.life.summary) == ("resolved", expected)
+
+
+def test_a_finding_is_stale_since_its_source_fell_silent():
+    _, reminded = stories("ff??", remind_every=60.0)
+    assert (reminded.life.stale, reminded.life.stale_since) == ("STATZ of n2", 90.0)
+
+
+STALE = {"ff?f": None, "ff?-": None, "ff..": None, "ff?.": 90.0, "ff??": 90.0}
+
+
+@pytest.mark.parametrize(("script", "expected"), STALE.items(), ids=STALE)
+def test_a_finding_is_stale_until_it_was_judged(script, expected):
+    assert stories(script, remind_every=60.0)[-1].life.stale_since == expected
+
+
+def test_a_hundred_epochs_without_a_change_tell_one_thing():
+    assert tells("f" * 100, remind_every=1e9) == ".o" + 98 * "."

@@ -1,0 +1,126 @@
+"""Nouns: who each one says it is, and the figures that it makes of others."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from nats_insights.errors import Missing
+from nats_insights.nouns import (
+    Account,
+    AccountInCluster,
+    Agent,
+    Cluster,
+    Server,
+    System,
+    User,
+    largest,
+    seconds_between,
+)
+from nats_insights.snapshot import Snapshot
+from nats_insights.wire import Leafz, Route, Routez, Varz
+from scenario import Story, cluster, system
+
+
+def snapshot(given, lost=()) -> Snapshot:
+    """What one epoch hears, with all checks asking."""
+    story = Story()
+    story.hears(given, lost)
+    return story.snapshot
+
+
+ENTITIES = {
+    Server: {"kind": "server", "id": "id of C1 n1", "name": "n1", "server": "n1", "cluster": "C1"},
+    Cluster: {"kind": "cluster", "id": "C1", "name": "C1", "cluster": "C1"},
+    Account: {"kind": "account", "id": "APP", "name": "APP", "account": "APP"},
+    AccountInCluster: {
+        "kind": "account_in_cluster",
+        "id": "APP",
+        "name": "APP",
+        "account": "APP",
+        "cluster": "C1",
+    },
+    User: {"kind": "user", "id": "app", "name": "app", "account": "APP", "user": "app"},
+    System: {"kind": "system", "id": "system", "name": "system"},
+    Agent: {"kind": "agent", "id": "agent", "name": "agent"},
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"), ENTITIES.items(), ids=[kind.kind for kind in ENTITIES]
+)
+def test_each_noun_says_who_it_is(kind, expected):
+    (noun,) = snapshot(system(cluster(n1=1))).each(kind)
+    assert noun.entity() == expected
+
+
+@pytest.mark.parametrize("kind", ENTITIES)
+def test_the_labels_of_a_noun_are_those_that_overrides_may_name(kind):
+    (noun,) = snapshot(system(cluster(n1=1))).each(kind)
+    assert tuple(sorted(noun.labels())) == tuple(sorted(kind.labelled))
+
+
+def test_a_word_that_no_server_has_is_an_error_and_not_missing():
+    (server,) = snapshot(system(cluster(n1=1))).each(Server)
+    with pytest.raises(AttributeError):
+        _ = server.conections
+
+
+INTEREST = {
+    "all of it its own": (100, [], [], 100),
+    "some over several routes": (100, [20, 10], [], 70),
+    "some over leaf nodes": (100, [], [5, 5], 90),
+    "some over both": (100, [20], [5], 75),
+    "more than there is, between two replies": (100, [101], [], 0),
+}
+
+
+@pytest.mark.parametrize(("total", "routed", "leaves", "expected"), INTEREST.values(), ids=INTEREST)
+def test_local_interest_is_what_no_link_brought(total, routed, leaves, expected):
+    server = Server("n1", None, Snapshot(0, 0.0))
+    server.varz = Varz(subscriptions=total)
+    server.routez = Routez([Route(subscriptions=n) for n in routed])
+    server.leafz = Leafz([Route(subscriptions=n) for n in leaves])
+    assert server.local_interest == expected
+
+
+def test_a_memo_is_made_once_and_remembers_what_is_missing():
+    made = []
+
+    def figure(cluster: Cluster) -> int:
+        made.append(cluster.name)
+        return sum(server.connections for server in cluster.servers)
+
+    here = snapshot(system(cluster(n1=1, n2=2)))
+    lacking = snapshot(system(cluster("C2", n1=1)), [("n1", "STATZ")])
+    assert [here.clusters["C1"].memo(figure) for _ in range(3)] == [3, 3, 3]
+    for _ in range(3):
+        with pytest.raises(Missing, match="STATZ of n1"):
+            lacking.clusters["C2"].memo(figure)
+    assert made == ["C1", "C2"]
+
+
+def test_the_largest_come_first_by_name_where_they_are_equal():
+    assert largest({"b": 2, "a": 2, "c": 3, "d": 1}, few=3) == {
+        "top": [["c", 3], ["a", 2], ["b", 2]],
+        "left_out": 1,
+    }
+
+
+def test_no_more_than_ten_are_named():
+    assert largest({f"n{i:02}": 1 for i in range(12)}) == {
+        "top": [[f"n{i:02}", 1] for i in range(10)],
+        "left_out": 2,
+    }
+
+
+NOON = datetime(2027, 1, 1, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("start", "now", "expected"),
+    [(NOON, NOON.replace(minute=1), 60.0), (None, NOON, 0.0), (NOON, None, 0.0)],
+)
+def test_a_time_that_was_not_told_is_no_time(start, now, expected):
+    assert seconds_between(start, now) == expected

@@ -1,0 +1,141 @@
+"""Every reply fits, all pages together are the whole, and what cannot be answered is refused."""
+
+from __future__ import annotations
+
+import json
+
+import jsonschema_rs
+import pytest
+
+from asked import AGENT, MIB, after, pages, view
+from nats_insights import queries
+from nats_insights.queries import Refused, answer
+from nats_insights.schemas import schemas
+from nats_insights.snapshot import Coverage
+from scenario import CHECKS, Server, Story, cluster, hung, lone, system
+
+EASY = system(cluster(n1=5, n2=5))
+
+
+def full(servers: int) -> Story:
+    """So many servers, each with as many connections as it accepts."""
+    story = Story(checks=[CHECKS["connection_count_high"]])
+    story.hears(system(lone(**{f"n{i:03}": Server(1, max_connections=1) for i in range(servers)})))
+    return story
+
+
+@pytest.mark.parametrize(("servers", "max_payload"), [(1000, MIB), (100, 32_768), (20, 4096)])
+def test_all_findings_are_told_once_in_pages_that_fit(servers, max_payload):
+    of = view(full(servers), max_payload=max_payload)
+    replies = list(pages(of, "FINDINGS", "findings", limit=1000))
+    told = [one["entity"]["name"] for reply in replies for one in json.loads(reply)["findings"]]
+    assert told == [f"n{i:03}" for i in range(servers)]
+    assert max(map(len, replies)) < min(256 * 1024, max_payload)
+
+
+@pytest.mark.parametrize(("servers", "max_payload"), [(1000, MIB), (20, 4096)])
+def test_all_servers_are_told_once_in_pages_that_fit(servers, max_payload):
+    of = view(full(servers), max_payload=max_payload)
+    replies = list(pages(of, "SERVERS", "servers", limit=1000))
+    told = [one["name"] for reply in replies for one in json.loads(reply)["servers"]]
+    assert told == [f"n{i:03}" for i in range(servers)]
+    assert max(map(len, replies)) < min(256 * 1024, max_payload)
+
+
+LISTS = {"FINDINGS": "findings", "SERVERS": "servers", "CHECKS": "checks"}
+
+
+@pytest.fixture(scope="module")
+def hostile() -> Story:
+    """A system in which every name is as bad as can be, and ten servers are silent."""
+    bad = 5000 * "\x01"
+    hot = Server(users={f"{bad} {bad}": 120}, subscriptions=500, max_connections=120)
+    silent = {f"{bad}{i}": hung for i in range(10)}
+    story = Story()
+    for _ in range(2):
+        story.hears(system(cluster(bad, **{bad: hot, "n2": 0, "n3": 0}), cluster("C2", **silent)))
+    return story
+
+
+@pytest.mark.parametrize("max_payload", [MIB, 4096])
+@pytest.mark.parametrize(("query", "field"), LISTS.items(), ids=LISTS)
+def test_pages_fit_whatever_the_names(query, field, max_payload, hostile):
+    replies = list(pages(view(hostile, max_payload=max_payload), query, field))
+    assert max(map(len, replies)) < min(256 * 1024, max_payload)
+
+
+@pytest.mark.parametrize("max_payload", [MIB, 4096])
+def test_the_status_fits_whatever_the_names(max_payload, hostile):
+    assert len(answer(view(hostile, max_payload=max_payload), "STATUS", b"")) < max_payload
+
+
+@pytest.mark.parametrize("name", ["STATUS", "EXPLAIN"])
+def test_a_reply_without_pages_fits_a_small_max_payload(name):
+    story = Story()
+    story.hears(system(cluster(**{f"n{i}": hung for i in range(100)})))
+    for check in CHECKS:
+        body = {"name": check} if name == "EXPLAIN" else {}
+        reply = answer(view(story, max_payload=4096), name, json.dumps(body).encode())
+        assert len(reply) < 4096
+
+
+# --- What is refused.
+
+REFUSED = {
+    "no JSON": ("FINDINGS", b"{", 400, "the request is not a JSON object"),
+    "bad UTF-8": ("FINDINGS", b'{"code":"\xff"}', 400, "the request is not a JSON object"),
+    "too deep": ("FINDINGS", 50_000 * b"[", 400, "the request is"),
+    "a list": ("FINDINGS", b"[]", 400, "the request is refused: Expected object, got array"),
+    "an unknown field": ("STATUS", b'{"verbose":1}', 400, "unknown field verbose"),
+    "a wrong type": ("FINDINGS", b'{"limit":"9"}', 400, "Expected int, got str"),
+    "a negative offset": ("FINDINGS", b'{"offset":-1}', 400, "Expected int >= 0"),
+    "no limit at all": ("FINDINGS", b'{"limit":0}', 400, "Expected int >= 1"),
+    "a huge limit": ("FINDINGS", b'{"limit":1001}', 400, "Expected int <= 1000"),
+    "an unknown severity": ("FINDINGS", b'{"severity":"bad"}', 400, "Invalid enum value"),
+    "an unknown state": ("FINDINGS", b'{"state":"closed"}', 400, "Invalid enum value"),
+    "an unknown check": ("EXPLAIN", b'{"code":"SERVER_012"}', 404, "did you mean SERVER_011?"),
+    "no check": ("EXPLAIN", b"", 404, "there is no check"),
+}
+
+
+@pytest.mark.parametrize(("name", "body", "code", "expected"), REFUSED.values(), ids=REFUSED)
+def test_a_request_is_refused_in_one_sentence(name, body, code, expected):
+    with pytest.raises(Refused) as refused:
+        answer(after(EASY), name, body)
+    assert refused.value.code == code
+    assert expected in str(refused.value)
+
+
+def test_a_refusal_says_so_in_its_body():
+    reply = json.loads(
+        queries.error(
+            AGENT,
+            Coverage(servers_known=1, servers_answered=1, missing=[]),
+            Refused(404, "there is no check X"),
+        )
+    )
+    schema = schemas()["insights.api.v1.error_response"]
+    jsonschema_rs.validator_for(schema, validate_formats=True).validate(reply)
+    assert reply["error"] == {"code": 404, "description": "there is no check X"}
+
+
+BAD_WORDS = {
+    "a long one": 5000 * "x",
+    "one with colours": "\x1b[31m",
+    "one that would be a header": "a\r\nNats-Rollup: all",
+}
+BODIES = {
+    "for a check": lambda word: ("EXPLAIN", {"code": word}),
+    "for a field": lambda word: ("FINDINGS", {word: 1}),
+    "for a severity": lambda word: ("FINDINGS", {"severity": word}),
+}
+
+
+@pytest.mark.parametrize("word", BAD_WORDS.values(), ids=BAD_WORDS)
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+def test_a_refusal_fits_a_header_whatever_was_asked(body, word):
+    name, asked = body(word)
+    with pytest.raises(Refused) as refused:
+        answer(after(EASY), name, json.dumps(asked).encode())
+    assert str(refused.value).isprintable()
+    assert len(str(refused.value)) < 1000

@@ -1,0 +1,274 @@
+"""Queries: what is answered of what an agent knows."""
+
+from __future__ import annotations
+
+import json
+
+import jsonschema_rs
+import pytest
+from msgspec.structs import replace
+
+from asked import after, ask, view
+from nats_insights.advisory import finding_state
+from nats_insights.messages import FindingState
+from nats_insights.queries import QUERIES, View, answer
+from nats_insights.schemas import schemas
+from scenario import CHECKS, START, Server, Story, cluster, dead, hung, lone, system
+
+BY_CODE = {check.code: check for check in CHECKS.values()}
+HOT = system(cluster(n1=60, n2=15, n3=15))
+FULL = Server(99, max_connections=100)
+
+
+# --- Every reply.
+
+SYSTEMS = {
+    "nothing is known": [],
+    "nothing is wrong": [system(cluster(n1=5, n2=5))],
+    "much is wrong": [system(cluster(n1=FULL, n2=0, n3=0)), system(cluster(n1=FULL, n2=0, n3=0))],
+    "somebody is silent": [HOT, system(cluster(n1=60, n2=15, n3=hung))],
+    "somebody died": [HOT, system(cluster(n1=60, n2=15, n3=dead))],
+}
+
+
+@pytest.mark.parametrize("name", QUERIES)
+@pytest.mark.parametrize("systems", SYSTEMS.values(), ids=SYSTEMS)
+def test_every_reply_is_as_its_schema_says(systems, name):
+    body = {"code": "SERVER_011"} if name == "EXPLAIN" else {}
+    reply = ask(after(*systems), name, **body)
+    schema = schemas()[reply["type"]]
+    jsonschema_rs.validator_for(schema, validate_formats=True).validate(reply)
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_every_reply_says_who_answers_and_for_how_much(name):
+    body = {"code": "SERVER_011"} if name == "EXPLAIN" else {}
+    reply = ask(after(system(cluster(n1=1, n2=hung))), name, **body)
+    assert (reply["agent"]["id"], reply["coverage"]) == (
+        "agent",
+        {"servers_known": 2, "servers_answered": 1, "missing": ["n2"]},
+    )
+
+
+def test_an_empty_body_is_an_empty_request():
+    assert json.loads(answer(after(HOT), "FINDINGS", b""))["total"] == 0
+
+
+# --- STATUS.
+
+EASY = system(cluster(n1=5, n2=5))
+VERDICTS = {
+    "ok": [EASY],
+    "info": [HOT, HOT],
+    "warning": [system(cluster(n1=Server(80, max_connections=100)))],
+    "critical": [system(cluster(n1=FULL))],
+}
+
+
+@pytest.mark.parametrize(("expected", "systems"), VERDICTS.items(), ids=VERDICTS)
+def test_the_verdict_is_that_of_the_worst_open_finding(expected, systems):
+    assert ask(after(*systems), "STATUS")["verdict"] == expected
+
+
+UNSURE = {
+    "before the first epoch": ([], "unknown"),
+    "when nobody is there": ([system()], "unknown"),
+    "when a server hangs": ([system(cluster(n1=5, n2=hung))], "unknown"),
+    "when a server hangs beside an information": (
+        [HOT, HOT, system(cluster(n1=60, n2=15, n3=hung))],
+        "unknown",
+    ),
+    "when a server hangs beside a disaster": ([system(cluster(n1=FULL, n2=hung))], "critical"),
+}
+
+
+@pytest.mark.parametrize(("systems", "expected"), UNSURE.values(), ids=UNSURE)
+def test_the_verdict_is_unknown(systems, expected):
+    assert ask(after(*systems), "STATUS")["verdict"] == expected
+
+
+def test_a_check_that_lacks_a_reply_does_not_make_the_verdict_unknown():
+    story = Story()
+    story.hears(EASY, [("n2", "ROUTEZ")])
+    status = ask(view(story), "STATUS")
+    assert (status["verdict"], status["not_evaluated"]) == (
+        "ok",
+        [
+            {
+                "code": "OPT_BALANCE_003",
+                "name": "subscription_hotspot",
+                "why": "ROUTEZ of n2",
+            }
+        ],
+    )
+
+
+def test_what_is_pending_does_not_count():
+    status = ask(after(HOT), "STATUS")
+    assert (status["verdict"], status["open"]) == (
+        "ok",
+        {"critical": 0, "warning": 0, "info": 0},
+    )
+
+
+# --- FINDINGS.
+
+
+@pytest.fixture(scope="module")
+def mixed() -> View:
+    """Findings of every scope and severity in two clusters, and one that resolved."""
+    story = Story()
+    story.hears(system(cluster("EU", n9=Server(80, max_connections=100))))
+    given = system(
+        cluster("EU", n1=Server(users={"A bob": 120}, max_connections=120), n2=0, n3=0, n9=1),
+        cluster("US", n1=Server(users={"B eve": 60}), n2=Server(max_connections=100), n3=0),
+    )
+    resolved = []
+    for _ in range(3):
+        story.hears(given)
+        resolved += [
+            FindingState(**finding_state(told.life, BY_CODE[told.life.key.code], 0.0))
+            for told in story.told
+            if told.transition == "resolved"
+        ]
+    return view(story, resolved=[replace(one, state="resolved") for one in resolved])
+
+
+FILTERS = {
+    "nothing": (
+        {},
+        [
+            "SERVER_011 n1",
+            "USER_002 bob",
+            "OPT_BALANCE_002 n1",
+            "OPT_BALANCE_002 n1",
+            "OPT_BALANCE_006 A",
+            "OPT_BALANCE_006 B",
+        ],
+    ),
+    "a code": ({"code": "USER_002"}, ["USER_002 bob"]),
+    "a name": ({"code": "connection_count_high"}, ["SERVER_011 n1"]),
+    "a severity": ({"severity": "critical"}, ["SERVER_011 n1"]),
+    "a scope": (
+        {"scope": "ACCOUNT"},
+        ["USER_002 bob", "OPT_BALANCE_006 A", "OPT_BALANCE_006 B"],
+    ),
+    "an account": ({"account": "A"}, ["USER_002 bob", "OPT_BALANCE_006 A"]),
+    "a cluster": ({"cluster": "US"}, ["OPT_BALANCE_002 n1", "OPT_BALANCE_006 B"]),
+    "a server of a cluster": ({"cluster": "US", "server": "n1"}, ["OPT_BALANCE_002 n1"]),
+    "the resolved": ({"state": "resolved"}, ["SERVER_011 n9"]),
+    "nobody": ({"account": "nobody"}, []),
+}
+
+
+@pytest.mark.parametrize(("body", "expected"), FILTERS.values(), ids=FILTERS)
+def test_findings_are_told_worst_first_by(body, expected, mixed):
+    found = ask(mixed, "FINDINGS", **body)["findings"]
+    assert [f"{one['code']} {one['entity']['name']}" for one in found] == expected
+
+
+def test_all_findings_are_the_open_and_the_resolved(mixed):
+    states = [one["state"] for one in ask(mixed, "FINDINGS", state="all")["findings"]]
+    assert states == ["open"] * 6 + ["resolved"]
+
+
+PAGES = {
+    "the first two": ({"limit": 2}, (2, 6, 0, True)),
+    "the last two": ({"limit": 2, "offset": 4}, (2, 6, 4, False)),
+    "beyond the end": ({"offset": 6}, (0, 6, 6, False)),
+    "far beyond the end": ({"offset": 10**9}, (0, 6, 10**9, False)),
+}
+
+
+@pytest.mark.parametrize(("body", "expected"), PAGES.values(), ids=PAGES)
+def test_a_page_says_what_it_is_a_part_of(body, expected, mixed):
+    page = ask(mixed, "FINDINGS", **body)
+    assert (len(page["findings"]), page["total"], page["offset"], page["more"]) == expected
+
+
+# --- CHECKS and EXPLAIN.
+
+
+def test_checks_tell_what_can_be_set_and_who_set_it():
+    of = after(HOT, config="checks.connection_hotspot.ratio = 3")
+    (one,) = [c for c in ask(of, "CHECKS")["checks"] if c["code"] == "OPT_BALANCE_002"]
+    assert one["parameters"][0] == {
+        "name": "ratio",
+        "value": 3.0,
+        "default": 2.0,
+        "origin": "config",
+        "unit": "x",
+        "description": "times the mean of the cluster",
+        "clear_factor": 0.9,
+        "minimum": None,
+        "exclusive_minimum": 1.0,
+        "maximum": None,
+        "exclusive_maximum": None,
+    }
+    assert one["parameters"][1]["origin"] == "default"
+
+
+def test_checks_tell_the_last_outcome():
+    of = after(HOT)
+    told = {one["name"]: one["last"] for one in ask(of, "CHECKS")["checks"]}
+    assert told["connection_hotspot"] == {
+        "judged": 3,
+        "found": 1,
+        "unknown": 0,
+        "not_due": False,
+        "why": "",
+    }
+
+
+def test_a_disabled_check_is_listed_as_such():
+    of = after(HOT, config="checks.connection_hotspot.enabled = false")
+    told = {one["name"]: (one["enabled"], one["last"]) for one in ask(of, "CHECKS")["checks"]}
+    assert told["connection_hotspot"] == (False, None)
+    assert [name for name, (enabled, _) in told.items() if enabled] == [
+        name for name in CHECKS if name != "connection_hotspot"
+    ]
+
+
+ASKED = [
+    {"code": "SERVER_011"},
+    {"code": "server_011"},
+    {"name": "connection_count_high"},
+    {"name": "Connection-Count-High"},
+    {"code": "connection_count_high"},
+]
+
+
+@pytest.mark.parametrize("body", ASKED, ids=str)
+def test_a_check_is_explained_by_code_or_name(body):
+    told = ask(after(), "EXPLAIN", **body)
+    assert told["check"]["code"] == "SERVER_011"
+    assert all(told[paragraph] for paragraph in ("finds", "why", "do"))
+
+
+# --- SERVERS.
+
+
+def test_servers_are_told_by_cluster_and_name_with_their_state():
+    of = after(system(cluster("EU", n2=1, n1=hung), cluster("AP", n9=dead), lone(z=1)))
+    told = [(one["cluster"], one["name"], one["state"]) for one in ask(of, "SERVERS")["servers"]]
+    assert told == [
+        ("", "z", "answering"),
+        ("AP", "n9", "dead"),
+        ("EU", "n1", "hung"),
+        ("EU", "n2", "answering"),
+    ]
+
+
+def test_a_server_is_told_with_its_id_version_and_times():
+    (one,) = ask(after(system(lone(n1=1)), system(lone(n1=1))), "SERVERS")["servers"]
+    assert one == {
+        "name": "n1",
+        "id": "id of  n1",
+        "cluster": "",
+        "version": "2.15.1",
+        "state": "answering",
+        "first_seen": "2027-01-15T08:00:30Z",
+        "last_seen": "2027-01-15T08:01:00Z",
+        "last_error": "",
+    }
+    assert START == 1_800_000_000.0

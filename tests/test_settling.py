@@ -1,0 +1,81 @@
+"""A cluster settles after a server of it started, drained or left: balance checks wait."""
+
+from __future__ import annotations
+
+from scenario import CHECKS, Server, Story, cluster, dead, left, system
+
+HOT = system(cluster(n1=60, n2=15, n3=15))
+
+
+def test_checks_of_balance_wait_and_checks_of_limits_do_not():
+    assert {name: check.settle for name, check in CHECKS.items()} == {
+        "connection_hotspot": True,
+        "subscription_hotspot": True,
+        "account_connection_concentration": True,
+        "connection_count_high": False,
+        "excessive_user_connections": False,
+    }
+
+
+def test_a_cluster_settles_from_the_start_of_its_youngest_server():
+    story = Story()
+    story.hears(system(cluster(n1=1, n2=Server(1, up=100.0)), cluster("US", u1=1)))
+    here = story.snapshot
+    n1, u1 = here.servers["C1", "n1"], here.servers["US", "u1"]
+    assert [here.settling(one, 120.0) for one in (n1, u1)] == [True, False]
+    assert [here.settling(n1, settle) for settle in (100.0, 100.1, 0.0)] == [False, True, False]
+
+
+def test_a_cluster_settles_from_the_last_of_several_departures():
+    story = Story(checks=[CHECKS["connection_hotspot"]])
+    story.hears(system(cluster(n1=1, n2=1, n3=1)))
+    for number, gone in ((3, False), (2, True)):  # n3 drains first, then n2 stops.
+        story.roster.goodbye(f"id of C1 n{number}", story.now, gone=gone)
+        story.hears(system(cluster(n1=1, n2=1 if number == 3 else left, n3=1)), after=100.0)
+    n1 = story.snapshot.servers["C1", "n1"]
+    assert [story.snapshot.settling(n1, settle) for settle in (100.0, 101.0)] == [False, True]
+
+
+def test_a_cluster_settles_from_the_first_silence_of_a_killed_server():
+    story = Story()
+    for one in (1, dead, dead):
+        story.hears(system(cluster(n1=1, n2=one)), after=30.0)
+    n1 = story.snapshot.servers["C1", "n1"]
+    assert [story.snapshot.settling(n1, settle) for settle in (30.0, 31.0)] == [False, True]
+
+
+def test_a_cluster_settles_from_the_return_of_a_server():
+    story = Story()
+    away, back = (system(cluster(n1=1, n2=one)) for one in (dead, 1))
+    for given in (back, away, away, back):  # It did not restart: the network was cut.
+        story.hears(given, after=200.0)
+    n1 = story.snapshot.servers["C1", "n1"]
+    assert [story.snapshot.settling(n1, settle) for settle in (0.0, 1.0)] == [False, True]
+
+
+def test_a_settling_cluster_opens_nothing_and_resolves_nothing():
+    story = Story(checks=[CHECKS["connection_hotspot"]], settle=120.0)
+    for _ in range(2):
+        story.hears(HOT)
+    young = Server(30, up=60.0)
+    settling = system(cluster(n1=young, n2=30, n3=30))
+    assert [story.hears(settling) for _ in range(4)] == [[], [], [], []]
+    assert story.audit.unknown == {("OPT_BALANCE_002", ("C1", "n1")): "settling"}
+    assert story.audit.outcomes["OPT_BALANCE_002"].why == "settling"
+
+
+def test_a_cluster_settles_after_a_server_left():
+    story = Story(checks=[CHECKS["connection_hotspot"]], settle=120.0)
+    story.hears(system(cluster(n1=20, n2=20, n3=20)))
+    # The clients of n3 come to n1 first.
+    alone = system(cluster(n1=60, n2=0, n3=Server(state="left")))
+    told = [story.hears(alone, after=after) for after in (30.0, 60.0, 59.0, 1.0, 30.0)]
+    assert told == [[], [], [], [], ["opened OPT_BALANCE_002 C1 n1"]]
+
+
+def test_without_the_uptime_of_a_server_nobody_knows_whether_its_cluster_settles():
+    waits, does_not = (Story(checks=[CHECKS["connection_hotspot"]], settle=s) for s in (120.0, 0.0))
+    for story in (waits, does_not):
+        story.hears(HOT, [("n2", "VARZ")])
+    assert (waits.found, does_not.found) == (set(), {"C1 n1"})
+    assert waits.audit.unknown == {("OPT_BALANCE_002", ("C1", "n1")): "VARZ of n2"}

@@ -1,0 +1,237 @@
+"""The snapshot: nouns with exact figures, and Missing wherever a reply did not come."""
+
+from __future__ import annotations
+
+import pytest
+
+from nats_insights.errors import Missing
+from nats_insights.fold import by_user
+from nats_insights.nouns import (
+    Account,
+    AccountInCluster,
+    Agent,
+    Cluster,
+    Noun,
+    Server,
+    System,
+    User,
+)
+from nats_insights.snapshot import Coverage, Snapshot
+from scenario import CHECKS, Story, cluster, dead, hung, left, lone, recorded, system
+from scenario import Server as Held
+
+KINDS = (Server, Cluster, Account, AccountInCluster, User, System, Agent)
+
+
+def snapshot(given, lost=()) -> Snapshot:
+    """What one epoch hears, with all checks asking."""
+    story = Story()
+    story.hears(given, lost)
+    return story.snapshot
+
+
+def names(here: Snapshot, kind: type[Noun]) -> list[tuple[str, ...]]:
+    """The names of all nouns of a kind."""
+    return sorted(noun.names for noun in here.each(kind))
+
+
+# --- What is there.
+
+
+def test_recorded_replies_become_nouns():
+    here = snapshot(recorded("2.15.1"))
+    assert {kind.__name__: names(here, kind) for kind in KINDS} == {
+        "Server": [("C1", "S1"), ("C1", "S2"), ("C1", "S3")],
+        "Cluster": [("C1",)],
+        "Account": [("APP",), ("BIG",)],
+        "AccountInCluster": [("APP", "C1"), ("BIG", "C1")],
+        "User": [("APP", "app"), ("BIG", "big")],
+        "System": [("system",)],
+        "Agent": [("agent",)],
+    }
+
+
+def test_recorded_replies_become_figures():
+    here = snapshot(recorded("2.15.1"))
+    s1, s2, s3 = here.clusters["C1"].servers
+    assert [server.connections for server in (s1, s2, s3)] == [12, 4, 1]
+    assert [server.varz.connections for server in (s1, s2, s3)] == [12, 4, 2]
+    assert [server.own_connections for server in (s1, s2, s3)] == [0, 0, 1]
+    assert here.accounts["APP"].connections == 15
+    assert here.accounts_in_clusters["APP", "C1"].by_server() == {"S1": 12, "S2": 2, "S3": 1}
+    assert here.folded(by_user) == {("APP", "app"): 15, ("BIG", "big"): 2}
+
+
+def test_routed_interest_is_left_out_though_all_totals_are_alike():
+    here = snapshot(recorded("2.15.1"))
+    servers = here.clusters["C1"].servers
+    assert [server.varz.subscriptions for server in servers] == [4990, 4990, 4990]
+    assert [server.local_interest // 100 for server in servers] == [48, 0, 0]
+
+
+def test_a_server_without_a_cluster_is_in_none():
+    (server,) = snapshot(system(lone(n1=1))).each(Server)
+    assert (server.cluster, server.names) == (None, ("", "n1"))
+
+
+def test_an_empty_system_is_a_system():
+    here = snapshot(system())
+    assert [names(here, kind) for kind in KINDS] == [
+        [],
+        [],
+        [],
+        [],
+        [],
+        [("system",)],
+        [("agent",)],
+    ]
+
+
+# --- Who counts.
+
+COVERAGES = {
+    "all answer": (system(cluster(n1=1, n2=1)), (2, 2, []), True),
+    "one hangs": (system(cluster(n1=1, n2=hung)), (2, 1, ["n2"]), False),
+    "one died": (system(cluster(n1=1, n2=dead)), (2, 1, ["n2"]), False),
+    "one left": (system(cluster(n1=1, n2=left)), (1, 1, []), True),
+    "nobody answers": (system(cluster(n1=hung)), (1, 0, ["n1"]), False),
+    "there is nobody": (system(), (0, 0, []), False),
+}
+
+
+@pytest.mark.parametrize(("given", "expected", "complete"), COVERAGES.values(), ids=COVERAGES)
+def test_coverage_names_who_is_missing(given, expected, complete):
+    coverage = snapshot(given).coverage
+    known, answered, missing = expected
+    assert coverage == Coverage(servers_known=known, servers_answered=answered, missing=missing)
+    assert coverage.complete is complete
+
+
+def test_a_hung_server_keeps_its_cluster_unknown_for_ever():
+    story = Story(checks=[CHECKS["connection_hotspot"]])
+    story.hears(system(cluster(n1=60, n2=15, n3=15)))
+    for _ in range(10):
+        story.hears(system(cluster(n1=60, n2=15, n3=hung)))
+    assert [server.name for server in story.snapshot.clusters["C1"].servers] == ["n1", "n2", "n3"]
+    assert set(story.audit.unknown.values()) == {"STATZ of n3"}
+
+
+def test_a_killed_server_is_unknown_once_and_then_out_of_the_mean():
+    story = Story(checks=[CHECKS["connection_hotspot"]])
+    story.hears(system(cluster(n1=40, n2=0, n3=45)))
+    # All of the connections on one of two: hot, as soon as n3 is out of the mean.
+    killed = system(cluster(n1=40, n2=0, n3=dead))
+    told = [story.hears(killed) for _ in range(3)]
+    assert told == [[], [], ["opened OPT_BALANCE_002 C1 n1"]]
+
+
+def test_a_killed_server_takes_its_findings_along_once_it_is_known_to_be_gone():
+    story = Story(checks=[CHECKS["connection_hotspot"]])
+    for _ in range(2):
+        story.hears(system(cluster(n1=60, n2=15, n3=15)))
+    killed = system(cluster(n1=dead, n2=15, n3=15))
+    told = [story.hears(killed) for _ in range(3)]
+    assert (told, story.told[0].reason) == (
+        [[], [], ["resolved OPT_BALANCE_002 C1 n1"]],
+        "entity_gone",
+    )
+
+
+def test_a_server_that_said_goodbye_is_out_of_the_mean_at_once():
+    story = Story(checks=[CHECKS["connection_hotspot"]])
+    story.hears(system(cluster(n1=40, n2=0, n3=45)))
+    story.hears(system(cluster(n1=40, n2=0, n3=left)))
+    assert story.found == {"C1 n1"}
+
+
+def test_a_restarted_server_keeps_its_finding():
+    story = Story(checks=[CHECKS["connection_hotspot"]])
+    before = system(cluster(n1=60, n2=15, n3=15))
+    after = system(cluster(n1=Held(60, id="another"), n2=15, n3=15))
+    told = [story.hears(one) for one in (before, before, after, after)]
+    assert told == [[], ["opened OPT_BALANCE_002 C1 n1"], [], []]
+    assert [life.entity["id"] for life in story.lives.values()] == ["another"]
+
+
+def test_a_server_of_which_only_a_peer_knows_makes_its_cluster_unknown():
+    story = Story(checks=[CHECKS["connection_hotspot"]])
+    story.hears(system(cluster(n1=60, n2=15, n3=dead)))
+    assert story.snapshot.coverage.missing == ["n3"]
+    assert story.audit.unknown == {("OPT_BALANCE_002", ("C1", "n1")): "STATZ of n3"} | {
+        ("OPT_BALANCE_002", ("C1", "n2")): "STATZ of n3",
+        ("OPT_BALANCE_002", ("C1", "n3")): "STATZ of n3",
+    }
+
+
+# --- What is lacking raises.
+
+LOST = {
+    "VARZ": lambda server: server.varz,
+    "ROUTEZ": lambda server: server.routez,
+    "LEAFZ": lambda server: server.leafz,
+    "STATZ": lambda server: server.connections,
+    "CONNZ": lambda server: server.folded(by_user),
+}
+
+
+@pytest.mark.parametrize(("endpoint", "figure"), LOST.items(), ids=LOST)
+def test_a_figure_whose_reply_was_lost_is_missing(endpoint, figure):
+    here = snapshot(system(cluster(n1=1, n2=1)), [("n1", endpoint)])
+    n1, n2 = here.clusters["C1"].servers
+    figure(n2)
+    with pytest.raises(Missing, match=f"{endpoint} of n1"):
+        figure(n1)
+
+
+def test_a_figure_that_nobody_asked_for_is_missing():
+    story = Story(checks=[CHECKS["connection_count_high"]])
+    story.hears(system(cluster(n1=1)))
+    (server,) = story.snapshot.each(Server)
+    with pytest.raises(Missing, match="ROUTEZ of n1"):
+        _ = server.routez
+
+
+def test_a_sum_over_all_servers_is_exact_or_missing_and_seen_is_at_least():
+    whole = snapshot(system(cluster(n1=3, n2=4)))
+    partly = snapshot(system(cluster(n1=3, n2=4)), [("n2", "STATZ"), ("n2", "CONNZ")])
+    assert (whole.accounts["APP"].connections, partly.accounts["APP"].seen) == (7, 3)
+    (user,) = partly.each(User)
+    assert user.seen == 3
+    for noun in (partly.accounts["APP"], user):
+        with pytest.raises(Missing):
+            _ = noun.connections
+
+
+def test_an_account_in_a_cluster_needs_every_server_of_that_cluster_only():
+    both = system(cluster("EU", n1=3, n2=4), cluster("US", u1=5))
+    here = snapshot(both, [("u1", "STATZ")])
+    assert here.accounts_in_clusters["APP", "EU"].by_server() == {"n1": 3, "n2": 4}
+    partly = snapshot(both, [("n2", "STATZ")])
+    with pytest.raises(Missing, match="STATZ of n2"):
+        partly.accounts_in_clusters["APP", "EU"].by_server()
+
+
+# --- What silence proves.
+
+
+def test_silence_about_a_server_needs_its_own_reply_only():
+    here = snapshot(system(cluster(n1=1, n2=1)), [("n1", "VARZ")])
+    n1, n2 = here.clusters["C1"].servers
+    assert [here.lacks(server, ["VARZ"]) for server in (n1, n2)] == ["VARZ of n1", ""]
+
+
+def test_silence_about_a_cluster_needs_all_of_its_servers():
+    both = system(cluster("EU", n1=1, n2=1), cluster("US", u1=1))
+    here = snapshot(both, [("n2", "VARZ")])
+    assert [here.lacks(one, ["STATZ", "VARZ"]) for one in here.each(Cluster)] == ["VARZ of n2", ""]
+
+
+@pytest.mark.parametrize(("kind", "expected"), [(Account, "STATZ of n2"), (User, "STATZ of n2")])
+def test_silence_about_an_account_or_a_user_needs_every_server(kind, expected):
+    here = snapshot(system(cluster("EU", n1=1), cluster("US", n2=1)), [("n2", "STATZ")])
+    assert {here.lacks(noun, ["STATZ"]) for noun in here.each(kind)} == {expected}
+
+
+def test_silence_about_the_agent_needs_nobody():
+    here = snapshot(system(cluster(n1=hung)))
+    assert here.lacks(here.agent, ["VARZ"]) == ""
