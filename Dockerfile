@@ -12,8 +12,8 @@ COPY pyproject.toml README.md LICENSE ./
 COPY agent agent
 
 # nkeys comes as source only, so that all wheels are made here, and nothing is built below.
-RUN pip wheel --wheel-dir /wheels .
-RUN python -m venv --without-pip /opt/nats-insights \
+RUN pip wheel --wheel-dir /wheels . \
+    && python -m venv --without-pip /opt/nats-insights \
     && pip --python /opt/nats-insights install --no-index /wheels/*.whl
 
 FROM python:3.13-slim-bookworm

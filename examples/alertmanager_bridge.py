@@ -2,8 +2,9 @@
 
 python alertmanager_bridge.py http://am-1:9093 http://am-2:9093     every replica
 
-What it knows it asks of the agent when it starts. So it may end when anything goes wrong: run it
-under something that starts it again; alerts outlive it by four minutes.
+It keeps nothing: what is open it asks of the agent, at the start and at each refresh. So it may end
+when anything goes wrong: run it under something that starts it again. Alerts outlive it by four
+minutes.
 """
 
 import asyncio
@@ -85,17 +86,18 @@ def post(url, alerts):
 
 
 async def open_now(client):
-    """What is open already, page after page; nothing if there is no agent yet."""
+    """What is open, page after page; nothing while there is no agent, or one that is silent."""
     page = {"more": True, "offset": 0, "findings": []}
     while page["more"]:
         body = json.dumps({"offset": page["offset"] + len(page["findings"])}).encode()
         try:
             reply = await client.request("INSIGHTS.API.FINDINGS", body, timeout=5)
-        except NoRespondersError:
+        except (NoRespondersError, TimeoutError):
             return
         page = json.loads(reply.data)
         if "findings" not in page:
-            sys.exit(f"FINDINGS was answered by {reply.data.decode()}")
+            print(f"FINDINGS was answered by {reply.data.decode()}", file=sys.stderr)
+            return
         for state in page["findings"]:
             yield state
 
@@ -115,10 +117,10 @@ async def main(*alertmanagers):
     client = await nats.connect(url, user=user, password=password, allow_reconnect=False)
     await client.subscribe("$INSIGHTS.ADVISORY.>", cb=hear)
     await client.subscribe("$INSIGHTS.HEARTBEAT.*", cb=alive)
-    async for state in open_now(client):
-        findings.hear(state)
     while client.is_connected:
         news.clear()
+        async for state in open_now(client):
+            findings.hear(state)
         alerts = findings.alerts(datetime.now(UTC))
         await asyncio.gather(*(asyncio.to_thread(post, to, alerts) for to in alertmanagers))
         with suppress(TimeoutError):

@@ -108,7 +108,7 @@ def test_what_is_only_a_lower_bound_says_so():
     story = Story(checks=[CHECKS["excessive_user_connections"]])
     story.hears(system(cluster(n1=60, n2=60, n3=hung)))
     made, _ = tell(story.told[0])
-    assert made.evidence["lower_bound"] == "without STATZ of n3"
+    assert made.evidence["lower_bound"] == "without CONNZ of n3"
 
 
 def test_what_is_stale_says_since_when():

@@ -90,7 +90,11 @@ def test_the_rest_fits_four_kibibytes_with_the_longest_agent_and_coverage():
     for told in openings(5000 * "\x01"):
         check = BY_CODE[told.life.key.code]
         made = advisory(told, check, agent, coverage, 1.0)
-        assert size(message(made, subject(told.life, check), 4096)) <= 4096
+        sent = message(made, subject(told.life, check), 4096)
+        bare = msgspec.json.decode(sent.payload, type=Advisory)
+        assert size(sent) <= 4096
+        assert (bare.evidence, bare.remediation) == ({"truncated": True}, "")
+        assert bare.coverage == replace(coverage, missing=[])
 
 
 # --- Text of outsiders.
@@ -127,7 +131,7 @@ def longest(value: object) -> int:
     return max(map(longest, inner), default=0) if isinstance(inner, list) else 0
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(JSON)
 def test_evidence_has_no_long_texts(value):
     assert longest(bounded(value)) <= 256
@@ -159,3 +163,10 @@ def test_of_many_missing_servers_a_few_are_named():
     assert brief(coverage) == Coverage(
         servers_known=99, servers_answered=0, missing=[63 * "n" + "…"] * 10
     )
+
+
+def test_the_names_of_missing_servers_take_no_more_than_a_kibibyte():
+    coverage = Coverage(servers_known=99, servers_answered=0, missing=[100 * "🐇"] * 99)
+    told = brief(coverage).missing
+    assert len(told) == 3
+    assert sum(len(msgspec.json.encode(name)) + 1 for name in told) <= 1024

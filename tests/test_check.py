@@ -56,7 +56,13 @@ BAD = {
 
 
 def test_a_good_check_is_declared(tmp_path):
-    assert declared(tmp_path, GOOD).a_condition.title == "A server is in a condition"
+    check = declared(tmp_path, GOOD).a_condition
+    assert (check.title, check.finds, check.why, check.do) == (
+        "A server is in a condition",
+        "A server.",
+        "It is one.",
+        "Nothing about {server}.",
+    )
 
 
 @pytest.mark.parametrize(("right", "wrong", "expected"), BAD.values(), ids=BAD)
@@ -78,12 +84,21 @@ def declared(tmp_path: Path, source: str) -> Any:
     return module
 
 
-def test_two_checks_of_one_code_are_refused(tmp_path, monkeypatch):
-    package = tmp_path / "twins"
+TWINS = {
+    "one_code": (("one", "TEST_001"), ("other", "TEST_001"), "TEST_001 other"),
+    "one_name": (("twin", "TEST_001"), ("twin", "TEST_002"), "TEST_002 twin"),
+}
+
+
+@pytest.mark.parametrize("of", TWINS)
+def test_two_checks_are_refused_that_are(of, tmp_path, monkeypatch):
+    *twins, expected = TWINS[of]
+    package = tmp_path / of
     package.mkdir()
-    for name in ("__init__", "one", "other"):
-        source = "" if name == "__init__" else GOOD.replace("a_condition", name)
-        (package / f"{name}.py").write_text(source, encoding="utf-8")
+    (package / "__init__.py").touch()
+    for file, (name, code) in zip("ab", twins, strict=True):
+        source = GOOD.replace("a_condition", name).replace("TEST_001", code)
+        (package / f"{file}.py").write_text(source, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(DeclarationError, match="TEST_001 other is declared twice"):
-        discover(importlib.import_module("twins"))
+    with pytest.raises(DeclarationError, match=f"{expected} is declared twice"):
+        discover(importlib.import_module(of))

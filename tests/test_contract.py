@@ -116,6 +116,17 @@ def test_limits_ease_without_leaving_their_bounds(check):
         assert eased > (parameter.gt if parameter.gt is not None else parameter.ge - 1)
 
 
+@EVERY
+def test_its_lowest_limits_are_within_their_bounds(check):
+    lowest = check.unlimited(check.params())
+    assert msgspec.convert(msgspec.to_builtins(lowest), check.params) == lowest
+
+
+@EVERY
+def test_it_needs_the_uptime_of_servers_if_it_waits_for_them(check):
+    assert "VARZ" in check.needs or not check.settle
+
+
 # --- Its tests.
 
 

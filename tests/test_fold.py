@@ -37,7 +37,7 @@ def sweep(*pages: list[Connection], total: int | None = None, bad: int = 0) -> S
 counts = st.dictionaries(st.integers(0, 60), st.integers(1, 9), max_size=60)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(counts, max_size=5), st.integers(1, 10))
 def test_a_tally_lacks_no_more_than_it_says(parts, cap):
     true, tally = Counter(), Tally()
@@ -49,7 +49,7 @@ def test_a_tally_lacks_no_more_than_it_says(parts, cap):
     assert all(0 <= true[key] - tally[key] <= tally.error for key in true)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(counts, counts, st.integers(1, 10))
 def test_merged_tallies_lack_no_more_than_they_say(one, other, cap):
     true, first, second = Counter(one) + Counter(other), Tally(one), Tally(other)

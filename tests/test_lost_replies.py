@@ -98,7 +98,7 @@ losses = st.sets(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(fleets(), losses)
 def test_what_is_found_without_some_replies_is_found_with_them(fleet, lost):
     whole, partly = Story(EAGER), Story(EAGER)
@@ -107,7 +107,7 @@ def test_what_is_found_without_some_replies_is_found_with_them(fleet, lost):
     assert partly.audit.found.keys() - whole.audit.found.keys() == set()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(fleets(), st.lists(losses, max_size=4))
 def test_an_unchanged_system_tells_nothing_whatever_is_lost(fleet, lost):
     story = Story(EAGER)
@@ -116,7 +116,7 @@ def test_an_unchanged_system_tells_nothing_whatever_is_lost(fleet, lost):
     assert [story.hears(fleet, replies) for replies in lost] == [[] for _ in lost]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(fleets(), fleets(), st.lists(losses, min_size=3, max_size=3))
 def test_a_change_tells_nothing_that_it_would_not_tell_with_all_replies(before, after, lost):
     # A user is judged by what its silent servers held last, so it has tests of its own.

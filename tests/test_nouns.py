@@ -10,7 +10,6 @@ from nats_insights.errors import Missing
 from nats_insights.nouns import (
     Account,
     AccountInCluster,
-    Agent,
     Cluster,
     Server,
     System,
@@ -43,7 +42,6 @@ ENTITIES = {
     },
     User: {"kind": "user", "id": "app", "name": "app", "account": "APP", "user": "app"},
     System: {"kind": "system", "id": "system", "name": "system"},
-    Agent: {"kind": "agent", "id": "agent", "name": "agent"},
 }
 
 

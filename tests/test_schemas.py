@@ -1,6 +1,6 @@
 """Schemas: one file for each type, as the types have it, and true of real messages.
 
-`INSIGHTS_WRITE_SCHEMAS=1 pytest tests/test_schemas.py` writes the files anew.
+`INSIGHTS_REGENERATE=1 pytest tests/test_schemas.py` writes the files anew.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TYPES = {
 
 @pytest.fixture(scope="module", autouse=True)
 def _written() -> None:
-    if os.environ.get("INSIGHTS_WRITE_SCHEMAS"):
+    if os.environ.get("INSIGHTS_REGENERATE"):
         for message_type, schema in SCHEMAS.items():
             (FILES / file_name(message_type)).write_text(text(schema), encoding="utf-8")
 

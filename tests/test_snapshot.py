@@ -9,7 +9,6 @@ from nats_insights.fold import by_user
 from nats_insights.nouns import (
     Account,
     AccountInCluster,
-    Agent,
     Cluster,
     Noun,
     Server,
@@ -20,7 +19,7 @@ from nats_insights.snapshot import Coverage, Snapshot
 from scenario import CHECKS, Story, cluster, dead, hung, left, lone, recorded, system
 from scenario import Server as Held
 
-KINDS = (Server, Cluster, Account, AccountInCluster, User, System, Agent)
+KINDS = (Server, Cluster, Account, AccountInCluster, User, System)
 
 
 def snapshot(given, lost=()) -> Snapshot:
@@ -47,7 +46,6 @@ def test_recorded_replies_become_nouns():
         "AccountInCluster": [("APP", "C1"), ("BIG", "C1")],
         "User": [("APP", "app"), ("BIG", "big")],
         "System": [("system",)],
-        "Agent": [("agent",)],
     }
 
 
@@ -83,7 +81,6 @@ def test_an_empty_system_is_a_system():
         [],
         [],
         [("system",)],
-        [("agent",)],
     ]
 
 
@@ -230,8 +227,3 @@ def test_silence_about_a_cluster_needs_all_of_its_servers():
 def test_silence_about_an_account_or_a_user_needs_every_server(kind, expected):
     here = snapshot(system(cluster("EU", n1=1), cluster("US", n2=1)), [("n2", "STATZ")])
     assert {here.lacks(noun, ["STATZ"]) for noun in here.each(kind)} == {expected}
-
-
-def test_silence_about_the_agent_needs_nobody():
-    here = snapshot(system(cluster(n1=hung)))
-    assert here.lacks(here.agent, ["VARZ"]) == ""

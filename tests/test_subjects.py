@@ -44,7 +44,7 @@ def test_a_name_is_one_token(name, expected):
 NAMES = st.text(st.characters(), max_size=300) | st.text("a_%~.", max_size=200)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(NAMES)
 def test_a_token_is_short_and_safe(name):
     token = subjects.token(name)
@@ -52,7 +52,7 @@ def test_a_token_is_short_and_safe(name):
     assert re.fullmatch(r"(?:[A-Za-z0-9\-_@:/+=]|%[0-9A-F]{2})+(?:~[0-9a-f]{16})?", token)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(NAMES)
 def test_a_token_tells_its_name(name):
     token = subjects.token(name)
@@ -89,7 +89,7 @@ def test_a_subject_is_spelt(expected, subject):
     assert subject == expected
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(NAMES, NAMES)
 def test_no_name_makes_a_subject_too_long_or_of_other_parts(cluster, name):
     subject = subjects.advisory("critical", "ACCOUNT", cluster, name, "OPT_BALANCE_006", 32 * "0")

@@ -150,7 +150,7 @@ def fitting(state: F, room: int) -> F:
 
 def shortened(text: str, most: int = LONGEST_IN_SENTENCE) -> str:
     """The beginning of a text, safe to print, with an ellipsis where it was cut."""
-    text = plain(text)
+    text = plain(text[: most + 1])
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 

@@ -15,7 +15,7 @@ import nats.errors
 from nats.aio.msg import Msg
 
 from . import __version__, advisory, subjects, wire
-from .access import recognise
+from .access import PERMISSIONS, recognise
 from .answer import Answers
 from .auditor import Auditor
 from .check import Check
@@ -44,7 +44,7 @@ class Agent:
         self.config = config
         self.id = config.id or socket.gethostname()
         self.instance = uuid.uuid4().hex
-        self.auditor = Auditor(checks, config, self.id)
+        self.auditor = Auditor(checks, config)
         self.answers = Answers()
         self.peers = Peers(self.instance)
         self.outbox = Outbox()
@@ -52,6 +52,7 @@ class Agent:
         self._leading_since: float | None = None
         self._counted_at = float("-inf")
         self._due = 0.0
+        self._refused: set[str] = set()
 
     async def run(self, settings: Settings) -> None:
         """Watch the system; ConnectError if it cannot be seen at the start."""
@@ -126,6 +127,7 @@ class Agent:
         counts = started - self._counted_at >= self.config.interval / 2
         self.answers.begin()
         told = await self.auditor.epoch(gatherer, time.time(), counts=counts)
+        self._warn(client.denied)
         if counts:
             self._counted_at = started
             self._due = max(started + self.config.interval, time.monotonic())
@@ -149,6 +151,10 @@ class Agent:
 
     async def _wait(self, client: Client, event: asyncio.Event, seconds: float) -> None:
         """Until the event, the end of the connection, or some seconds have passed."""
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            # nats-py, and wait_for of Python 3.11, now and then swallow a cancellation.
+            raise asyncio.CancelledError
         waits = [asyncio.create_task(one.wait()) for one in (event, client.closed)]
         try:
             await asyncio.wait(waits, timeout=max(0.0, seconds), return_when="FIRST_COMPLETED")
@@ -182,6 +188,12 @@ class Agent:
         message = advisory.heartbeat_message(heartbeat)
         await client.publish(message.subject, message.payload, headers=message.headers)
         await self.outbox.send(client)
+
+    def _warn(self, denied: set[str]) -> None:
+        """What the server refuses to us shows nowhere else: a refused message simply vanishes."""
+        for subject in sorted(denied - self._refused):
+            log.warning("the user lacks the permission for %s; %s", subject, PERMISSIONS)
+        self._refused |= denied
 
     async def _leave(self, client: Client) -> None:
         """A last word, so that a standby takes over at once."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
@@ -35,6 +36,7 @@ class Answers:
         self._for_this: list[Request] = []
         self._service: Service | None = None
         self._agent: AgentInfo | None = None
+        self._group = ""
 
     async def serve(self, client: Client, agent: AgentInfo) -> None:
         """Appear as a service: a leader answers queries, a standby only says that it is there."""
@@ -46,6 +48,7 @@ class Answers:
             description="Audits this NATS system and publishes findings on $INSIGHTS.>",
             metadata={"id": agent.id, "instance": agent.instance, "role": agent.role},
         )
+        self._group = uuid.uuid4().hex
         self._service = await micro.add_service(client, config)
         if agent.role != "leader":
             return
@@ -78,7 +81,14 @@ class Answers:
     async def _endpoint(self, name: str, handler: Callable[[Request], Awaitable[None]]) -> None:
         assert self._service is not None
         await self._service.add_endpoint(
-            EndpointConfig(name=name, handler=handler, subject=subjects.api(name))
+            EndpointConfig(
+                name=name,
+                handler=handler,
+                subject=subjects.api(name),
+                # Of its own: a frozen server goes on offering the subscriptions of a connection
+                # that we left, and in one group with these it would take half of the requests.
+                queue_group=self._group,
+            )
         )
 
     def _query(self, name: str) -> Callable[[Request], Awaitable[None]]:

@@ -105,7 +105,8 @@ def steps(
         try:
             yield from _run(snapshot, rule, mine, settle, result)
         except Exception as error:  # A check that raises is unknown for everybody this epoch.
-            log.exception("check %s raised", code)
+            log.warning("check %s raised %s: %s", code, type(error).__name__, error)
+            log.debug("where it did", exc_info=True)
             _drop(result, code, mine, f"the check raised {type(error).__name__}")
         yield
     return result

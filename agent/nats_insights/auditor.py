@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from .advisory import finding_state
+from .advisory import at, finding_state
 from .audit import Audit, Key, steps
 from .check import Check
 from .clients import MOST_FINDINGS, name_clients
@@ -29,10 +29,9 @@ RESOLVED_KEPT = 100
 class Auditor:
     """What is known from epoch to epoch: the roster, the last sweeps, the findings."""
 
-    def __init__(self, checks: Sequence[Check], config: Config, name: str) -> None:
+    def __init__(self, checks: Sequence[Check], config: Config) -> None:
         self.checks = list(checks)
         self.config = config
-        self.name = name
         self.rules = rules(checks, config)
         self.plan = plan(self.rules)
         self.roster = Roster(config.lifecycle.forget_after)
@@ -42,7 +41,7 @@ class Auditor:
         self.system_accounts: frozenset[str] = frozenset()
         self.number = 0
         self.started_at = 0.0
-        self.snapshot = Snapshot(0, 0.0, name)
+        self.snapshot = Snapshot(0, 0.0)
         self.audit = Audit()
         self.cost = Cost()
         self._by_code = {check.code: check for check in checks}
@@ -64,6 +63,8 @@ class Auditor:
         self.number += 1
         self.started_at = now
         snapshot = await self._gather(gatherer, now)
+        for _ in snapshot.merge(self.plan.folds):
+            await asyncio.sleep(0)
         lifecycle = self.config.lifecycle
         run = steps(
             snapshot, self.rules, held(self.lives), lifecycle.settle if settle is None else settle
@@ -132,7 +133,6 @@ class Auditor:
             now=now,
             system_accounts=self.system_accounts,
             own_server=gatherer.client.server_id,
-            agent=self.name,
         )
         snapshot.not_due = not_due
         return snapshot
@@ -167,5 +167,6 @@ class Auditor:
         for item in told:
             if item.transition == "resolved" and item.reason != "severity_changed":
                 members = finding_state(item.life, self._by_code[item.life.key.code], 0.0)
-                members |= {"state": "resolved"}
+                over = at(item.at)
+                members |= {"state": "resolved", "resolved_at": over, "valid_until": over}
                 self.resolved.append(FindingState(**members))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import hashlib
 import importlib
 import inspect
@@ -89,7 +90,6 @@ class Check(Struct, frozen=True, kw_only=True, eq=False):
     finds: str
     why: str
     do: str
-    wants: Callable[[Any, Any], bool] | None
     explain: Literal["", "connections", "subscriptions"]
     open_after: int
     resolve_after: int
@@ -139,6 +139,7 @@ class Parameter(Struct, frozen=True, kw_only=True):
         return (self.gt or 0) + 1e-9
 
 
+@functools.cache
 def parameters_of(params: type[Params]) -> list[Parameter]:
     """The parameters of a check, in the order of their declaration."""
     hints = typing.get_type_hints(params, include_extras=True)
@@ -167,7 +168,6 @@ def check(
     category: Category,
     *,
     needs: Sequence[str | Fold],
-    wants: Callable[[Any, Any], bool] | None = None,
     explain: Literal["", "connections", "subscriptions"] = "",
     open_after: int = 1,
     resolve_after: int = 2,
@@ -179,7 +179,6 @@ def check(
     its documentation: a title, then the paragraphs `Finds:`, `Why:` and `Do:`.
 
     needs: endpoints and folds whose replies it reads; without them it is unknown.
-    wants: `(noun, params) -> bool` on the small replies: are rows worth asking for?
     explain: by what to rank the clients that the evidence names, "" for no names.
     open_after, resolve_after: evaluations in a row until it opens or resolves.
     settle: whether it waits after a server of the cluster came or went.
@@ -210,7 +209,6 @@ def check(
             finds=finds,
             why=why,
             do=do,
-            wants=wants,
             explain=explain,
             open_after=open_after,
             resolve_after=resolve_after,

@@ -66,7 +66,12 @@ class Config(Struct, frozen=True, kw_only=True):
     """Every key of the file, all optional."""
 
     id: Annotated[
-        str, Meta(max_length=256, description="name of this agent; by default the host's name")
+        str,
+        Meta(
+            max_length=256,
+            pattern=r"^[^\x00-\x1f\x7f]*$",
+            description="name of this agent; by default the host's name",
+        ),
     ] = ""
     interval: Annotated[float, _duration("from one epoch to the next", ge=0.1)] = 30.0
     lifecycle: Lifecycle = Lifecycle()

@@ -272,6 +272,6 @@ def _read(field: str, path: str) -> str:
 
 
 def _expand(path: str, environ: Mapping[str, str]) -> str:
-    home = environ.get("HOME") or str(Path.home())
+    home = environ.get("HOME") or os.path.expanduser("~")  # Unlike Path.home(), it cannot fail.
     known = re.sub(r"\$(?:(\w+)|\{(\w+)\})", lambda m: environ.get(m[1] or m[2], ""), path)
     return re.sub(r"^~(?=/|$)", lambda _: home, known)

@@ -187,7 +187,8 @@ class Gatherer:
                 if (left := stop - time.monotonic()) <= 0:
                     break
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(done.wait(), left)
+                    async with asyncio.timeout(left):
+                        await done.wait()
         finally:
             if not self.client.is_closed:
                 await subscription.unsubscribe()

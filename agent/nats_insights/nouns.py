@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 # Whose replies must all be in before silence about a noun means that it is fine.
-ITS_SERVER, ITS_CLUSTER, ALL_SERVERS, NOBODY = "server", "cluster", "system", "nobody"
+ITS_SERVER, ITS_CLUSTER, ALL_SERVERS = "server", "cluster", "system"
 
 
 class Noun:
@@ -276,17 +276,6 @@ class System(Noun):
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.names, self.snapshot = ("system",), snapshot
-
-
-class Agent(Noun):
-    """This agent itself: what it costs, and what went wrong with it in the last epoch."""
-
-    __slots__ = ("cut_off", "late")
-    kind, scope, depends_on = "agent", "SYSTEM", NOBODY
-
-    def __init__(self, name: str, snapshot: Snapshot) -> None:
-        self.names, self.snapshot = (name,), snapshot
-        self.cut_off = self.late = 0
 
 
 def largest(counts: Mapping[str, int], few: int = 10) -> dict[str, Any]:

@@ -87,7 +87,8 @@ class Peers:
         try:
             await client.publish(subjects.PING_SERVICE, b"", reply=inbox)
             with suppress(TimeoutError):
-                await asyncio.wait_for(found.wait(), _LISTEN)
+                async with asyncio.timeout(_LISTEN):
+                    await found.wait()
         finally:
             with suppress(nats.errors.Error):
                 await subscription.unsubscribe()

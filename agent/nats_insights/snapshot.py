@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from msgspec import Struct
@@ -14,10 +14,8 @@ from .fold import Fold, Tally, by_user
 from .nouns import (
     ALL_SERVERS,
     ITS_SERVER,
-    NOBODY,
     Account,
     AccountInCluster,
-    Agent,
     Cluster,
     Noun,
     Server,
@@ -28,6 +26,8 @@ from .nouns import (
 from .roster import Names, Roster
 
 T = TypeVar("T")
+# Keys merged between two breaths of the event loop.
+STEP = 10_000
 
 
 class Coverage(Struct, frozen=True, kw_only=True):
@@ -69,13 +69,13 @@ class Swept(Struct, frozen=True):
 class Snapshot:
     """The nouns of one epoch. `lacking` maps an endpoint to the servers that owe it."""
 
-    def __init__(self, epoch: int, now: float, agent: str = "agent") -> None:
+    def __init__(self, epoch: int, now: float) -> None:
         self.epoch, self.now = epoch, now
         self.servers: dict[Names, Server] = {}
         self.clusters: dict[str, Cluster] = {}
         self.accounts: dict[str, Account] = {}
         self.accounts_in_clusters: dict[Names, AccountInCluster] = {}
-        self.agent, self.system = Agent(agent, self), System(self)
+        self.system = System(self)
         self.coverage = Coverage(servers_known=0, servers_answered=0, missing=[])
         self.not_due: set[str] = set()
         self.denied: set[str] = set()
@@ -92,7 +92,6 @@ class Snapshot:
             AccountInCluster: self.accounts_in_clusters.values,
             User: self._users,
             System: lambda: [self.system],
-            Agent: lambda: [self.agent],
         }
 
     def each(self, kind: type[Noun]) -> Iterable[Noun]:
@@ -113,11 +112,23 @@ class Snapshot:
     def seen(self, fold: Fold) -> Tally:
         """A fold over all servers, with what has come: at least this."""
         if fold not in self._seen:
-            total = self._seen[fold] = Tally()
-            for server in self.servers.values():
-                if fold in server.folds:
-                    total.merge(server.folds[fold])
+            for _ in self.merge([fold]):
+                pass
         return self._seen[fold]
+
+    def merge(self, folds: Iterable[Fold]) -> Iterator[None]:
+        """Make `seen` ready for these folds, in steps of some milliseconds."""
+        for fold in folds:
+            total, rows = Tally(), 0
+            for server in self.servers.values():
+                if fold not in server.folds:
+                    continue
+                total.merge(server.folds[fold])
+                rows += len(server.folds[fold])
+                if rows >= STEP:
+                    rows = 0
+                    yield
+            self._seen[fold] = total
 
     def folded(self, fold: Fold) -> Tally:
         """A fold over all servers, exact or Missing."""
@@ -144,8 +155,6 @@ class Snapshot:
 
     def lacks_for(self, kind: type[Noun], names: Names, home: str, endpoints: Iterable[str]) -> str:
         """The same for a noun that may have vanished from this snapshot."""
-        if kind.depends_on == NOBODY:
-            return ""
         if kind.depends_on == ALL_SERVERS:
             return self.owed(endpoints)
         for endpoint in endpoints:
@@ -190,7 +199,6 @@ def build(
     now: float,
     system_accounts: Collection[str] = ("$SYS",),
     own_server: str = "",
-    agent: str = "agent",
 ) -> Snapshot:
     """Turn what was heard into a snapshot.
 
@@ -198,7 +206,7 @@ def build(
     what was last known. The accounts in `system_accounts` are left out of every figure.
     `own_server` is the id of the server that the agent itself is connected to.
     """
-    snapshot = Snapshot(epoch, now, agent)
+    snapshot = Snapshot(epoch, now)
     snapshot.denied = set(replies.denied)
     _coverage(snapshot, roster)
     for entry in roster:

@@ -171,6 +171,8 @@ def decode(endpoint: str, payload: bytes) -> tuple[ServerInfo, Any]:
     if envelope.data is None:
         code = envelope.error.code if envelope.error else 0
         raise Malformed(f"{endpoint} answered with error {code} and no data")
+    if not envelope.server.id:
+        raise Malformed(f"{endpoint} of a server without an id")
     return envelope.server, envelope.data
 
 

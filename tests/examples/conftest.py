@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from examples.programs import Login, Program, ask, connected, environment
+from examples.programs import Login, Program, ask, connected, environment, line
 from nats_insights.demo import local
 from nats_insights.demo.crowd import Crowd
 
@@ -70,6 +70,7 @@ def run_agent(run: Run, tmp_path: Path) -> Run:
         program = await run(
             server, login, "-m", "nats_insights", "run", "--config", config, *flags, **more
         )
+        await line(program, "connected to")
         async with connected(server, login) as client:
             await ask(client, "STATUS")
         return program

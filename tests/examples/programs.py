@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import nats
 from nats.aio.client import Client
@@ -16,6 +16,9 @@ from nats.aio.client import Client
 from nats_insights.demo import local
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+# Seconds to wait for what must come: less than a test may take, so that it ends in good order.
+PATIENCE = 40
+T = TypeVar("T")
 Login = tuple[str, str]
 Program = asyncio.subprocess.Process
 
@@ -31,10 +34,22 @@ def environment(server: local.Server, login: Login, **more: str) -> dict[str, st
 async def line(program: Program, *words: str) -> str:
     """The next line of a program in which these words stand; AssertionError if it ends before."""
     assert program.stdout is not None
-    while said := (await program.stdout.readline()).decode():
-        if all(word in said for word in words):
-            return said.rstrip("\n")
-    raise AssertionError(f"it ended with {await program.wait()}, and never said {words}")
+    heard = ""
+    async with asyncio.timeout(PATIENCE):
+        while said := (await program.stdout.readline()).decode():
+            if all(word in said for word in words):
+                return said.rstrip("\n")
+            heard += said
+    raise AssertionError(f"it ended with {await program.wait()}, and only said {heard!r}")
+
+
+async def until(condition: Callable[[], Awaitable[T]]) -> T:
+    """What this says, as soon as it says something."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            if answer := await condition():
+                return answer
+            await asyncio.sleep(0.05)
 
 
 @asynccontextmanager
@@ -55,23 +70,24 @@ async def connected(server: local.Server, login: Login) -> AsyncIterator[Client]
         await client.close()
 
 
-async def ask(client: Client, name: str, **body: Any) -> dict[str, Any]:
+async def ask(client: Client, name: str) -> dict[str, Any]:
     """The reply of the agent to one query, as soon as there is an agent that knows something."""
-    while True:
+
+    async def answered() -> dict[str, Any]:
         try:
-            request = json.dumps(body).encode()
-            reply = await client.request(f"INSIGHTS.API.{name}", request, timeout=5)
-            if not (reply.headers or {}).get("Nats-Service-Error"):
-                return json.loads(reply.data)
+            reply = await client.request(f"INSIGHTS.API.{name}", timeout=5)
         except nats.errors.NoRespondersError:
-            pass
-        await asyncio.sleep(0.05)
+            return {}
+        return {} if "Nats-Service-Error" in (reply.headers or {}) else json.loads(reply.data)
+
+    return await until(answered)
 
 
-async def found(client: Client, *codes: str) -> list[dict[str, Any]]:
-    """The open findings, as soon as they are those of these checks."""
-    while True:
-        reply = await ask(client, "FINDINGS")
-        if sorted(finding["code"] for finding in reply["findings"]) == sorted(codes):
-            return reply["findings"]
-        await asyncio.sleep(0.05)
+async def found(client: Client, *codes: str) -> None:
+    """Until the findings that are open are those of these checks."""
+
+    async def these_are() -> bool:
+        findings = (await ask(client, "FINDINGS"))["findings"]
+        return sorted(finding["code"] for finding in findings) == sorted(codes)
+
+    await until(these_are)

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from examples.programs import EXAMPLES, connected, environment, found
+from examples.programs import EXAMPLES, connected, environment, found, until
 
 BINARY = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
 NOW = datetime(2027, 1, 15, 12, tzinfo=UTC)
@@ -135,23 +135,24 @@ async def alertmanager(tmp_path):
         await process.communicate()
 
 
-async def active(url: str) -> list[dict]:
+def active(url: str) -> list[dict]:
     """The alerts that are on."""
-
-    def get():
-        with urllib.request.urlopen(f"{url}/api/v2/alerts", timeout=10) as reply:
-            return json.load(reply)
-
-    return await asyncio.to_thread(get)
+    with urllib.request.urlopen(f"{url}/api/v2/alerts", timeout=10) as reply:
+        return json.load(reply)
 
 
 async def alerts(url: str, *codes: str) -> dict[str, dict]:
     """The alerts that are on, by name, as soon as they are these."""
-    while True:
-        now = {alert["labels"]["alertname"]: alert for alert in await active(url)}
-        if sorted(now) == sorted(codes):
-            return now
-        await asyncio.sleep(0.05)
+    named: dict[str, dict] = {}
+
+    async def these_are() -> bool:
+        now = await asyncio.to_thread(active, url)
+        named.clear()
+        named.update((alert["labels"]["alertname"], alert) for alert in now)
+        return sorted(alert["labels"]["alertname"] for alert in now) == sorted(codes)
+
+    await until(these_are)
+    return named
 
 
 @needs_alertmanager
@@ -161,13 +162,13 @@ async def test_alertmanager_takes_whatever_is_told(alertmanager):
     findings.silent_at = now - timedelta(minutes=1)
     findings.hear(state(now, opened=5))
     bridge.post(alertmanager, findings.alerts(now))
-    assert set(await alerts(alertmanager, "SERVER_011", "NatsInsightsSilent"))
+    await alerts(alertmanager, "SERVER_011", "NatsInsightsSilent")
 
     findings.silent_at = now + timedelta(minutes=1)
     findings.hear(state(now, opened=5, revision=2, resolved=True))
     findings.hear(state(now, opened=5, revision=3, severity="critical"))
     bridge.post(alertmanager, findings.alerts(datetime.now(UTC)))
-    (critical,) = [a for a in await active(alertmanager) if "finding" in a["labels"]]
+    (critical,) = [a for a in active(alertmanager) if "finding" in a["labels"]]
     assert critical["labels"] == {
         "alertname": "SERVER_011",
         "severity": "critical",

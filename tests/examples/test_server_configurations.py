@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import shutil
@@ -11,7 +10,7 @@ from importlib.resources import files
 
 import pytest
 
-from examples.programs import EXAMPLES, ask, connected
+from examples.programs import EXAMPLES, ask, connected, until
 from nats_insights.connect import connect, user_info
 from nats_insights.contexts import Settings
 from nats_insights.demo import local
@@ -81,7 +80,7 @@ async def test_an_ordinary_account_hears_and_asks_from_another_server(start_with
         advisories = await client.subscribe("$INSIGHTS.ADVISORY.>")
         heartbeats = await client.subscribe("$INSIGHTS.HEARTBEAT.*")
         assert (await heartbeats.next_msg(timeout=20)).subject == "$INSIGHTS.HEARTBEAT.test"
-        await all_answer(client)
+        await until(lambda: all_answered(client))
         pong = await client.request("insights.srv.PING.insights-agent", timeout=5)
         assert json.loads(pong.data)["name"] == "insights-agent"
 
@@ -106,13 +105,10 @@ async def test_an_ordinary_account_cannot_forge_an_advisory(start_with):
         await client.close()
 
 
-async def all_answer(client) -> None:
-    """Until the agent has heard all three servers."""
-    while True:
-        status = await ask(client, "STATUS")
-        if status["coverage"]["servers_answered"] == 3:
-            return
-        await asyncio.sleep(0.05)
+async def all_answered(client) -> bool:
+    """Whether the agent has heard all three servers."""
+    status = await ask(client, "STATUS")
+    return status["coverage"]["servers_answered"] == 3
 
 
 def subjects(configuration: str) -> dict[str, list[str]]:

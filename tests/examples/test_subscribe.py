@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
-from examples.programs import EXAMPLES, line
+from examples.programs import EXAMPLES, line, until
 
 pytestmark = pytest.mark.live
 
@@ -17,13 +15,13 @@ async def test_it_prints_what_opens_and_what_resolves(
     system = start_cluster("n1", "n2", "n3")
     await run_agent(system["n1"], system.user("agent"))
     subscriber = await run(system["n3"], system.user("ops"), EXAMPLES / "subscribe.py")
-    await subscribed(sys_request, system["n3"])
+    await until(lambda: subscriptions(sys_request, system["n3"]))
     user, password = system.user("app")
     members = await crowd.join(system["n2"].url, 12, user=user, password=password)
-    opened = await line(subscriber, "OPT_BALANCE_002")
+    opened = await line(subscriber, "opened", "OPT_BALANCE_002")
     assert opened.startswith("opened info OPT_BALANCE_002 n2 holds 12 connections, ")
     await crowd.leave(members)
-    resolved = await line(subscriber, "OPT_BALANCE_002")
+    resolved = await line(subscriber, "resolved", "OPT_BALANCE_002")
     assert resolved.startswith("resolved info OPT_BALANCE_002 ")
 
 
@@ -31,10 +29,7 @@ def test_it_is_twenty_lines():
     assert len((EXAMPLES / "subscribe.py").read_text().splitlines()) <= 20
 
 
-async def subscribed(sys_request, server) -> None:
-    """Until a client of OPS has its subscription on this server."""
-    while True:
-        reply = await sys_request(server, "CONNZ", {"acc": "OPS"})
-        if any(row["subscriptions"] for row in reply["data"]["connections"]):
-            return
-        await asyncio.sleep(0.05)
+async def subscriptions(sys_request, server) -> int:
+    """Those of the clients of OPS on this server."""
+    reply = await sys_request(server, "CONNZ", {"acc": "OPS"})
+    return sum(row["subscriptions"] for row in reply["data"]["connections"])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import asdict
 
 from nats_insights.wire import (
     Connection,
@@ -184,8 +185,9 @@ def test_a_reply_with_one_broken_record_is_missing(endpoint, data):
 @pytest.mark.parametrize("endpoint", SMALL)
 def test_nothing_in_a_reply_is_nothing_to_count(endpoint):
     field = b"statsz" if endpoint == "STATSZ" else b"data"
-    info, _ = decode(endpoint, reply(b"{}", field=field))
+    info, told = decode(endpoint, reply(b"{}", field=field))
     assert info == ServerInfo(name="n1", id="N1")
+    assert set(asdict(told).values()) <= {0, None, "", "$SYS"}
 
 
 EMPTY = {

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from nats_insights.check import WARNING, Finding, Params, check, limit
 from nats_insights.fold import by_user
-from nats_insights.nouns import Account, User
+from nats_insights.nouns import User
 
 
 class Ceiling(Params, frozen=True):
@@ -16,16 +16,11 @@ class Ceiling(Params, frozen=True):
     ] = 100
 
 
-def large(account: Account, params: Ceiling) -> bool:
-    return account.connections > params.max_connections
-
-
 @check(
     "USER_002",
     WARNING,
     "saturation",
-    needs=("STATZ", by_user),
-    wants=large,
+    needs=(by_user,),
     explain="connections",
 )
 def excessive_user_connections(user: User, params: Ceiling) -> Finding | None:

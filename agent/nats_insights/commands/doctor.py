@@ -78,6 +78,9 @@ async def _permissions(client: Client) -> AsyncIterator[Step]:
     silenced = [one for one in (_ADVISORY, _HEARTBEAT) if publish and not may(publish, one)]
     for subject in silenced:
         yield "bad", "permission", f"may not publish {subject}; {PERMISSIONS}"
+    if publish and info.permissions and not info.permissions.responses:
+        silenced.append("replies")
+        yield "bad", "permission", f"may not answer: allow_responses is missing; {PERMISSIONS}"
     if not client.denied and not silenced:
         yield "ok", "permission", "may publish advisories, hear servers and answer queries"
     if info.permissions is None or info.permissions.publish is None:

@@ -14,11 +14,15 @@ _FILTERS = ("code", "severity", "scope", "account", "cluster", "server", "state"
 def options(parser: ArgumentParser) -> None:
     """Flags of `findings`."""
     format_option(parser)
-    parser.add_argument("--code", help="of this check, by code or name")
-    parser.add_argument("--severity", choices=("critical", "warning", "info"))
-    parser.add_argument("--scope", choices=("SYSTEM", "CLUSTER", "SERVER", "ACCOUNT"))
-    parser.add_argument("--account", help="of this account")
-    parser.add_argument("--cluster", help="of this cluster")
+    parser.add_argument("--code", metavar="CODE", help="of this check, by code or name")
+    parser.add_argument(
+        "--severity", choices=("critical", "warning", "info"), help="of this severity"
+    )
+    parser.add_argument(
+        "--scope", choices=("SYSTEM", "CLUSTER", "SERVER", "ACCOUNT"), help="of this scope"
+    )
+    parser.add_argument("--account", metavar="ID", help="of this account")
+    parser.add_argument("--cluster", metavar="NAME", help="of this cluster")
     parser.add_argument("--server-name", dest="of_server", metavar="NAME", help="of this server")
     parser.add_argument("--state", choices=("open", "resolved", "all"), help="open by default")
     contexts.add_options(parser)

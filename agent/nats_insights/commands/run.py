@@ -11,6 +11,8 @@ from nats_insights import contexts
 from nats_insights.agent import Agent
 from nats_insights.commands.options import checks_option, config_options, known_checks, load_config
 
+log = logging.getLogger(__name__)
+
 
 def options(parser: ArgumentParser) -> None:
     """Flags of `run`."""
@@ -30,9 +32,19 @@ async def run(args: Namespace) -> int:
     )
     agent = Agent(known_checks(args), load_config(args))
     watching = asyncio.create_task(agent.run(contexts.from_args(args)))
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, watching.cancel)
-    try:
-        await watching
-    except asyncio.CancelledError:
-        logging.getLogger(__name__).info("stopped")
+    told_to_stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, told_to_stop.set)
+    stopping = asyncio.create_task(told_to_stop.wait())
+    await asyncio.wait([watching, stopping], return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    while not watching.done():
+        # Once may not be enough: up to Python 3.11, a wait_for below can swallow it.
+        watching.cancel()
+        await asyncio.wait([watching], timeout=1.0)
+    if watching.cancelled():
+        log.info("stopped")
+        return 0
+    await watching
     return 0

@@ -23,9 +23,11 @@ from nats_insights.messages import Advisory, FindingsReply
 def options(parser: ArgumentParser) -> None:
     """Flags of `watch`."""
     format_option(parser)
-    parser.add_argument("--severity", choices=("critical", "warning", "info"))
-    parser.add_argument("--cluster", help="of this cluster")
-    parser.add_argument("--code", help="of this check")
+    parser.add_argument(
+        "--severity", choices=("critical", "warning", "info"), help="of this severity"
+    )
+    parser.add_argument("--cluster", metavar="NAME", help="of this cluster")
+    parser.add_argument("--code", metavar="CODE", help="of this check")
     parser.add_argument("--for", dest="seconds", metavar="20s", help="stop after this time")
     contexts.add_options(parser)
 

@@ -24,7 +24,7 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 class Member(asyncio.Protocol):
     """One client connection: says hello, subscribes, answers PING, and ignores messages."""
 
-    __slots__ = ("_greeting", "_rest", "_transport", "address", "gone", "name", "ready")
+    __slots__ = ("_greeting", "_leaving", "_rest", "_transport", "address", "gone", "name", "ready")
 
     def __init__(self, address: tuple[str, int], name: str, greeting: bytes) -> None:
         loop = asyncio.get_running_loop()
@@ -33,6 +33,7 @@ class Member(asyncio.Protocol):
         self.ready: asyncio.Future[None] = loop.create_future()
         self.gone: asyncio.Future[None] = loop.create_future()
         self._greeting = greeting
+        self._leaving = False
         self._rest = b""
         self._transport: asyncio.Transport | None = None
 
@@ -77,6 +78,7 @@ class Member(asyncio.Protocol):
     def leave(self) -> None:
         """Says goodbye; the server closes the connection in turn, which sets `gone`."""
         if self._transport is not None and not self._transport.is_closing():
+            self._leaving = True
             self._transport.write_eof()
 
     def abort(self) -> None:
@@ -86,6 +88,8 @@ class Member(asyncio.Protocol):
 
     def _heard(self, line: bytes) -> None:
         assert self._transport is not None
+        if self._leaving:
+            return  # Nothing can be written after the goodbye.
         if line == b"PING":
             self._transport.write(b"PONG\r\n")
         elif line == b"PONG" and not self.ready.done():

@@ -123,7 +123,7 @@ def system(
     passwords: dict[str, str] = {}
     if authorization is None:
         users = [*conf.OPERATORS, *(user for users in applications.values() for user in users)]
-        passwords = {user: secrets.token_urlsafe(12) for user in users}
+        passwords = {user: secrets.token_hex(12) for user in users}
         authorization = conf.accounts(passwords, applications, account_options or {})
     places = {name: cluster for cluster, names in clusters.items() for name in names}
     plan = conf.Plan(

@@ -1,0 +1,115 @@
+"""Servers that freeze or die while they are watched: named, bounded, and never misjudged."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from live.watching import Watch, anywhere, watching
+from nats_insights.demo import local
+from nats_insights.demo.crowd import Crowd
+from nats_insights.demo.stage import login
+
+pytestmark = pytest.mark.live
+
+PATIENT_FOR_A_MOMENT = 'gather = { timeout = "200ms" }\n'
+BY_ALL_FIVE = {
+    ("SERVER_011", "n3"),
+    ("USER_002", "big"),
+    ("OPT_BALANCE_002", "n3"),
+    ("OPT_BALANCE_003", "n3"),
+    ("OPT_BALANCE_006", "BIG"),
+    ("OPT_BALANCE_006", "APP"),
+}
+
+
+@pytest.fixture
+async def crowd() -> AsyncIterator[Crowd]:
+    async with Crowd() as crowd:
+        yield crowd
+
+
+async def join(crowd: Crowd, system: local.System, user: str, **on: int) -> None:
+    name, password = system.user(user)
+    for server, count in on.items():
+        await crowd.join(
+            system[server].url,
+            count,
+            user=name,
+            password=password,
+            subscriptions=5,
+            subject=f"{server}.{{i}}",
+        )
+
+
+def missing(watch: Watch) -> list[str]:
+    return watch.heartbeats[-1].coverage.missing
+
+
+async def test_nothing_opens_or_resolves_because_a_server_is_frozen(start_cluster, crowd):
+    system = start_cluster("n1", "n2", "n3", options={"n3": "max_connections: 120"})
+    await join(crowd, system, "big", n3=101)
+    await join(crowd, system, "app", n1=40)
+    async with watching(system, more=PATIENT_FOR_A_MOMENT) as watch:
+        await watch.until(lambda: watch.open.keys() == BY_ALL_FIVE)
+        await watch.epochs(2)
+        told = watch.story[:]
+        assert len(told) == 6
+        system["n3"].freeze()
+        await watch.until(lambda: missing(watch) == ["n3"])
+        # Without n3, and what it holds, n1 would be a hotspot of connections and subscriptions.
+        await watch.epochs(3)
+        assert missing(watch) == ["n3"]
+        system["n3"].thaw()
+        await watch.until(lambda: missing(watch) == [])
+        await watch.epochs(3)
+        assert watch.heartbeats[-1].coverage.servers_answered == 3
+        assert watch.story == told
+
+
+async def test_the_survivors_of_a_killed_server_are_judged_without_it(start_cluster, crowd):
+    system = start_cluster("n1", "n2", "n3")
+    await join(crowd, system, "app", n1=30, n3=30)
+    listen = login(system, "root", "n2")  # Where the subscriber's connection does not count.
+    async with watching(system, listen=listen, more=PATIENT_FOR_A_MOMENT) as watch:
+        await watch.epochs(2)
+        assert watch.story == []
+        system["n3"].kill()
+        await watch.until(lambda: missing(watch) == ["n3"])
+        await watch.until(lambda: ("OPT_BALANCE_002", "n1") in watch.open)
+        opened = watch.open["OPT_BALANCE_002", "n1"]
+        assert opened.coverage.missing == ["n3"]
+        first = next(beat.agent.epoch for beat in watch.heartbeats if beat.coverage.missing)
+        # Dead twice before it leaves the mean, and a hotspot has to be found twice.
+        assert opened.agent.epoch >= first + 2
+        system["n3"].restart()
+        await watch.until(lambda: missing(watch) == [])
+        assert watch.heartbeats[-1].coverage.servers_answered == 3
+
+
+@pytest.mark.parametrize("end", ["freeze", "kill"])
+async def test_an_agent_whose_own_server_fails_goes_on_with_another(
+    start_cluster, crowd, monkeypatch, end
+):
+    for name, seconds in (("PROBE_SECONDS", 0.3), ("PROBE_TIMEOUT", 0.3)):
+        monkeypatch.setattr(f"nats_insights.connect.{name}", seconds)
+    system = start_cluster("n1", "n2", "n3")
+    await join(crowd, system, "big", n2=101)
+    agent = anywhere(system, "n3", "n1", "n2")
+    async with watching(system, agent, more=PATIENT_FOR_A_MOMENT) as watch:
+        await watch.until(lambda: len(watch.open) == 4)
+        await watch.epochs(1)
+        told, before = len(watch.story), dict(watch.open)
+        getattr(system["n3"], end)()
+        await watch.until(
+            lambda: missing(watch) == ["n3"] and watch.heartbeats[-1].coverage.servers_answered == 2
+        )
+        await watch.epochs(3)
+        assert not [said for said in watch.advisories[told:] if said.transition == "opened"]
+        kept = {key: said for key, said in before.items() if key in watch.open}
+        # Two servers are too few for concentration; all else is as it was.
+        assert before.keys() - kept.keys() <= {("OPT_BALANCE_006", "BIG")}
+        for key, said in kept.items():
+            now = watch.open[key]
+            assert (now.fingerprint, now.opened_at) == (said.fingerprint, said.opened_at)
