@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import Coroutine, Sequence
 from typing import Any, NoReturn
@@ -29,6 +30,7 @@ from nats_insights.errors import InsightsError
 
 COMMANDS = (run, check, demo, watch, findings, status, checks, explain, doctor, schemas)
 COULD_NOT_TELL = 3
+STOPPED_BY = 128
 
 
 class Parser(argparse.ArgumentParser):
@@ -59,16 +61,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
     args = parser().parse_args(arguments)
     try:
-        return _loop(args.run(args))
+        code = _loop(args.run(args))
+        sys.stdout.flush()
+        return code
     except InsightsError as error:
         print(f"nats-insights: {error}", file=sys.stderr)
         return COULD_NOT_TELL
-    except BrokenPipeError:
-        # Whoever read our output has seen enough; Python would complain once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except BrokenPipeError:  # Whoever read our output has seen enough.
+        _give_up_output()
+        return STOPPED_BY + signal.SIGPIPE
+    except OSError as error:
+        _give_up_output()
+        print(f"nats-insights: cannot write the output: {error.strerror}", file=sys.stderr)
+        return COULD_NOT_TELL
     except KeyboardInterrupt:
-        return 130
+        return STOPPED_BY + signal.SIGINT
+
+
+def _give_up_output() -> None:
+    # Python would try to write the rest at exit, and complain once more.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _loop(command: Coroutine[Any, Any, int]) -> int:

@@ -83,7 +83,8 @@ class Auditor:
         if gatherer.client.closed.is_set():
             raise ConnectError("the connection broke during the epoch")
         self.snapshot, self.audit, self.lives = snapshot, audit, lives
-        self.cost = gatherer.cost(sum(tally.dropped for tally in snapshot.tallies()))
+        dropped = self.roster.overflow + sum(tally.dropped for tally in snapshot.tallies())
+        self.cost = gatherer.cost(dropped)
         self._remember(told)
         return told
 

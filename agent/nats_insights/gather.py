@@ -11,73 +11,68 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from contextlib import suppress
 from typing import Any
 
 import msgspec
 import nats.errors
 from msgspec import Struct
-from nats.aio.msg import Msg
 
 from . import subjects, wire
+from .asking import Asker, words
 from .client import Client
 from .fold import Fold, Sweep, row_fields
 from .messages import Cost
 from .roster import Names, Roster
 from .snapshot import Replies, Swept
-from .unpack import ACCEPT, unpack
 from .window import Window
 
 log = logging.getLogger(__name__)
 
-# The last reply of a fan-out may be that of a server that nobody knows yet.
-GRACE = 0.25
 AT_A_TIME = 64
 PAGE = 8192
 # A whole server in one page up to here; the server scans all its connections for every page.
 WHOLE = 16_384
 ROW_BYTES = 600
 ROW_SECONDS = 50e-6
-Heard = tuple[wire.ServerInfo, Any]
-_BODIES = {"STATZ": b'{"include_unused":true}'}
 
 
 class Target(Struct, frozen=True):
-    """A server to sweep, and what it was before: see Swept.marks."""
+    """A server to sweep, and about how many rows it has."""
 
     key: Names
     id: str
     rows: int
-    marks: tuple[Any, ...] = ()
 
 
 class Gatherer:
-    """Asks on one connection, and counts what that costs. `denied` are endpoints refused to us."""
+    """Gathers over one connection: `timeout` in seconds per reply, `window` in bytes owed."""
 
     def __init__(self, client: Client, timeout: float, window: int) -> None:
         self.client = client
-        self.timeout = timeout
+        self.asker = Asker(client, timeout)
         self.window = Window(window)
-        self.denied: set[str] = set()
-        self.problems: Counter[str] = Counter()
         self._row_bytes = float(ROW_BYTES)
         self.begin()
 
+    @property
+    def denied(self) -> set[str]:
+        """The endpoints that this user may not ask."""
+        return self.asker.denied
+
     def begin(self) -> None:
         """A new epoch: all costs at zero."""
-        self.requests = self.replies = self.bytes = self.malformed = self.servers_asked = 0
-        self.window.peak = 0
+        self.asker.reset()
+        self.servers_asked = self.window.peak = 0
         self._wall, self._cpu = time.monotonic(), time.process_time()
 
     def cost(self, dropped_keys: int = 0) -> Cost:
         """What the epoch cost so far."""
         return Cost(
-            requests=self.requests,
-            replies=self.replies,
-            bytes=self.bytes,
-            malformed=self.malformed,
+            requests=self.asker.requests,
+            replies=self.asker.replies,
+            bytes=self.asker.bytes,
+            malformed=self.asker.malformed,
             servers_asked=self.servers_asked,
             wall_seconds=round(time.monotonic() - self._wall, 4),
             cpu_seconds=round(time.process_time() - self._cpu, 4),
@@ -89,7 +84,7 @@ class Gatherer:
         """The small replies of everybody, and a roster that knows who answered."""
         replies = Replies(endpoints)
         expected = {entry.id for entry in roster if entry.state == "answering"}
-        heard = await self._fan_out("STATSZ", expected, discover=True)
+        heard = await self.asker.everybody("STATSZ", expected, discover=True)
         for server_id, (info, data) in heard.items():
             roster.heard(info, now, heard.keys())
             replies.add("STATSZ", server_id, data)
@@ -122,12 +117,12 @@ class Gatherer:
             try:
                 await self._pages(target, sweep, decoder)
             except (wire.Malformed, nats.errors.Error) as problem:
-                self._problem("CONNZ", target.key[-1], problem)
+                self.asker.complain("CONNZ", target.key[-1], problem)
                 return
             if sweep.exact:
-                done[target.key] = Swept(epoch, sweep.parts, target.marks)
+                done[target.key] = Swept(epoch, sweep.parts)
             else:
-                self._problem("CONNZ", target.key[-1], f"{sweep.rows} rows of {sweep.total}")
+                self.asker.complain("CONNZ", target.key[-1], f"{sweep.rows} rows of {sweep.total}")
 
         if "CONNZ" not in self.denied:
             await _all(one, targets)
@@ -136,63 +131,16 @@ class Gatherer:
     async def rows(self, server_id: str, fields: list[str], **wanted: Any) -> wire.Page:
         """Up to 1,024 rows of one server; Malformed or a NATS error if they cannot be had."""
         body = msgspec.json.encode({"auth": True, "limit": 1024, **wanted})
-        payload = await self._ask("CONNZ", server_id, body, self.timeout)
-        return wire.PageDecoder(fields).decode(payload)
+        answer = await self.asker.ask("CONNZ", server_id, body)
+        return wire.PageDecoder(fields).decode(answer.payload)
 
     async def _small(self, endpoint: str, expected: Collection[str], replies: Replies) -> None:
-        for server_id, (_, data) in (await self._fan_out(endpoint, expected)).items():
+        for server_id, (_, data) in (await self.asker.everybody(endpoint, expected)).items():
             if server_id in expected:
                 replies.add(endpoint, server_id, data)
         if not replies.data[endpoint] and subjects.server_request(endpoint) in self.client.denied:
             self.denied.add(endpoint)
             log.warning("not permitted to ask %s: checks that need it are unknown", endpoint)
-
-    async def _fan_out(
-        self, endpoint: str, expected: Collection[str], *, discover: bool = False
-    ) -> dict[str, Heard]:
-        """Ask everybody, and wait for the expected ones, at most `timeout` seconds.
-
-        To discover is to wait as well until as many have answered as the servers know of, but no
-        longer than GRACE after the last reply: they remember a killed server for minutes.
-        """
-        heard: dict[str, Heard] = {}
-        missing, known, last = set(expected), 1, time.monotonic()
-        done = asyncio.Event()
-
-        async def hear(message: Msg) -> None:
-            nonlocal known, last
-            self._count(message)
-            try:
-                info, data = wire.decode(endpoint, unpack(message.data, message.headers))
-            except wire.Malformed as problem:
-                self._problem(endpoint, "a server", problem)
-                return
-            heard.setdefault(info.id, (info, data))
-            missing.discard(info.id)
-            if discover:
-                known, last = max(known, data.active_servers), time.monotonic()
-            if not missing and not (discover and len(heard) < known):
-                done.set()
-
-        inbox = self.client.new_inbox()
-        subscription = await self.client.subscribe(inbox, cb=hear)
-        try:
-            body = _BODIES.get(endpoint, b"")
-            subject = subjects.server_request(endpoint)
-            self.requests += 1
-            await self.client.publish(subject, body, reply=inbox, headers=ACCEPT)
-            end = time.monotonic() + self.timeout
-            while not done.is_set():
-                stop = end if missing or not expected else min(end, last + GRACE)
-                if (left := stop - time.monotonic()) <= 0:
-                    break
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(left):
-                        await done.wait()
-        finally:
-            if not self.client.is_closed:
-                await subscription.unsubscribe()
-        return heard
 
     async def _probe(
         self, ids: Iterable[str], roster: Roster, replies: Replies, now: float
@@ -201,11 +149,12 @@ class Gatherer:
 
         async def one(server_id: str) -> None:
             try:
-                info, data = await self._directed("STATSZ", server_id)
+                info, data = await self.asker.one("STATSZ", server_id)
             except nats.errors.NoRespondersError:
                 roster.unheard(server_id, "dead", now, "nobody takes requests for it")
             except (wire.Malformed, nats.errors.Error) as problem:
-                roster.unheard(server_id, "hung", now, _words(problem))
+                if not self.client.closed.is_set():  # Else it is we that hear nothing.
+                    roster.unheard(server_id, "hung", now, words(problem))
             else:
                 roster.heard(info, now)
                 replies.add("STATSZ", server_id, data)
@@ -239,29 +188,14 @@ class Gatherer:
         async def one(item: tuple[str, str]) -> None:
             endpoint, server_id = item
             try:
-                replies.add(endpoint, server_id, (await self._directed(endpoint, server_id))[1])
+                replies.add(endpoint, server_id, (await self.asker.one(endpoint, server_id))[1])
             except (wire.Malformed, nats.errors.Error) as problem:
                 entry = roster.by_id(server_id)
                 if entry is not None:
-                    entry.last_error = f"{endpoint}: {_words(problem)}"
-                self._problem(endpoint, server_id, problem)
+                    entry.last_error = f"{endpoint}: {words(problem)}"
+                self.asker.complain(endpoint, server_id, problem)
 
         await _all(one, owed)
-
-    async def _directed(self, endpoint: str, server_id: str) -> Heard:
-        if endpoint == "STATZ":
-            return await self._statz_of(server_id)
-        info, data = wire.decode(endpoint, await self._ask(endpoint, server_id, b"", self.timeout))
-        if info.id != server_id:
-            raise wire.Malformed("another server's reply")
-        return info, data
-
-    async def _statz_of(self, server_id: str) -> Heard:
-        # Account statistics have no subject per server, so everybody answers a second time.
-        heard = await self._fan_out("STATZ", {server_id})
-        if server_id not in heard:
-            raise nats.errors.TimeoutError
-        return heard[server_id]
 
     async def _pages(self, target: Target, sweep: Sweep, decoder: wire.PageDecoder) -> None:
         """Page through one server. Rows move up while others leave, hence the dedupe in Sweep."""
@@ -281,43 +215,19 @@ class Gatherer:
     ) -> wire.Page:
         body = msgspec.json.encode({"auth": True, "offset": offset, "limit": limit})
         rows = min(limit, max(1, target.rows - offset))
-        timeout = self.timeout + limit * ROW_SECONDS
+        timeout = self.asker.timeout + limit * ROW_SECONDS
         async with self.window.take(int(rows * self._row_bytes)):
-            before = self.bytes
             try:
-                payload = await self._ask("CONNZ", target.id, body, timeout)
+                answer = await self.asker.ask("CONNZ", target.id, body, timeout)
             except nats.errors.TimeoutError:
-                payload = await self._ask("CONNZ", target.id, body, timeout)
-            size = self.bytes - before
-            page = decoder.decode(payload)
+                answer = await self.asker.ask("CONNZ", target.id, body, timeout)
+            page = decoder.decode(answer.payload)
         if page.server.id != target.id:
             raise wire.Malformed("another server's reply")
         if page.connections:
-            self._row_bytes += 0.2 * (1.5 * size / len(page.connections) - self._row_bytes)
-        self.malformed += page.bad
+            self._row_bytes += 0.2 * (1.5 * answer.size / len(page.connections) - self._row_bytes)
+        self.asker.malformed += page.bad
         return page
-
-    async def _ask(self, endpoint: str, server_id: str, body: bytes, timeout: float) -> bytes:
-        subject = subjects.server_request(endpoint, server_id)
-        self.requests += 1
-        try:
-            message = await self.client.request(subject, body, timeout=timeout, headers=ACCEPT)
-        except nats.errors.TimeoutError:
-            if subject in self.client.denied:
-                self.denied.add(endpoint)
-            raise
-        self._count(message)
-        return unpack(message.data, message.headers)
-
-    def _count(self, message: Msg) -> None:
-        self.replies += 1
-        self.bytes += len(message.data)
-
-    def _problem(self, endpoint: str, whose: str, problem: object) -> None:
-        if isinstance(problem, wire.Malformed):
-            self.malformed += 1
-        self.problems[endpoint] += 1
-        log.debug("%s of %s: %s", endpoint, whose, problem)
 
 
 async def _all(one: Callable[[Any], Awaitable[None]], items: Iterable[Any]) -> None:
@@ -331,9 +241,3 @@ async def _all(one: Callable[[Any], Awaitable[None]], items: Iterable[Any]) -> N
     async with asyncio.TaskGroup() as tasks:
         for _ in range(AT_A_TIME):
             tasks.create_task(work())
-
-
-def _words(problem: Exception) -> str:
-    if isinstance(problem, nats.errors.TimeoutError):
-        return "it did not answer in time"
-    return str(problem) or type(problem).__name__

@@ -56,14 +56,10 @@ class Replies:
 
 
 class Swept(Struct, frozen=True):
-    """A finished sweep of one server: which epoch made it, and what the folds remember.
-
-    `marks` are the figures that move with every connection that comes or goes.
-    """
+    """A finished sweep of one server: which epoch made it, and what the folds remember."""
 
     epoch: int
     parts: dict[Fold, Tally]
-    marks: tuple[Any, ...] = ()
 
 
 class Snapshot:

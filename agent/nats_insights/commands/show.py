@@ -39,9 +39,14 @@ STYLES = {
 }
 
 
+class _Output(Console):
+    def on_broken_pipe(self) -> None:
+        raise  # It is called where the error was caught; rich would exit with 1.
+
+
 def console() -> Console:
     """Standard output, coloured on a terminal only; nobody but the terminal breaks a line."""
-    return Console(highlight=False, soft_wrap=True, markup=False)
+    return _Output(highlight=False, soft_wrap=True, markup=False)
 
 
 def aligned(rows: Iterable[Sequence[str | Text]], indent: int = 0) -> Iterator[Text]:
