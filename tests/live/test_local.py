@@ -8,7 +8,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -217,6 +217,19 @@ async def test_a_wrong_password_is_told_without_showing_it(lone, crowd):
     with pytest.raises(ConnectError, match="Authorization Violation") as error:
         await crowd.join(lone.url, 1, user="app", password="not-the-one")
     assert "not-the-one" not in str(error.value)
+
+
+async def test_who_is_cancelled_while_joining_leaves_nobody_behind(lone, crowd):
+    user, password = lone.user("app")
+    for turns in range(40):  # At whatever moment it comes: uvloop loses one or the other.
+        joining = asyncio.create_task(crowd.join(lone.url, 50, user=user, password=password))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        joining.cancel()
+        with suppress(asyncio.CancelledError):
+            await joining
+        await crowd.leave(lambda _: True)
+    assert len(crowd) == 0
 
 
 async def test_nobody_listening_is_told(crowd):

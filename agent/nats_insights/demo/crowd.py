@@ -79,7 +79,11 @@ class Member(asyncio.Protocol):
         """Says goodbye; the server closes the connection in turn, which sets `gone`."""
         if self._transport is not None and not self._transport.is_closing():
             self._leaving = True
-            self._transport.write_eof()
+            try:
+                self._transport.write_eof()
+            except RuntimeError:
+                # Cancelled while it connected: uvloop has closed it, and will not tell us so.
+                self.connection_lost(None)
 
     def abort(self) -> None:
         """Closes the connection at once."""
