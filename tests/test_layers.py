@@ -16,7 +16,7 @@ FLOW = """
     errors config subjects wire fold nouns roster snapshot check rules checks plan audit lifecycle
     messages advisory queries schemas
 
-    contexts credentials client refusals connect unpack window asking gather access clients auditor
+    contexts credentials client refusals connect unpack window asking gather access evidence auditor
     publish answer peers agent demo fleet commands __main__
 """
 ORDER = FLOW.split()

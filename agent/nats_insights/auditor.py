@@ -11,9 +11,9 @@ from msgspec.structs import replace
 from .advisory import at, finding_state
 from .audit import Audit, Key, steps
 from .check import Check
-from .clients import MOST_FINDINGS, name_clients
 from .config import Config
 from .errors import ConnectError
+from .evidence import MOST_FINDINGS, name_clients
 from .gather import Gatherer, Target
 from .lifecycle import Life, Told, advance, held
 from .messages import Access, AgentInfo, Cost, FindingState
