@@ -150,6 +150,16 @@ def test_a_check_that_raises_is_logged_with_its_code(caplog):
 # --- The last word, and steps.
 
 
+def test_without_a_last_word_only_who_reads_that_it_resolved_reads_no_longer():
+    story = Story(checks=[CHECKS["excessive_user_connections"]])
+    said = "user app of account APP holds 120 connections"
+    for connections in (120, 0):
+        story.hears(system(cluster(n1=connections)))
+    assert [life.summary for life in story.lives.values()] == [said]
+    story.hears(system(cluster(n1=0)))
+    assert [told.life.summary for told in story.told] == [f"no longer: {said}"]
+
+
 def test_the_last_word_has_the_figure_that_is_no_longer_wrong():
     story = Story(checks=[CHECKS["connection_count_high"]])
     for connections in (80, 40, 40):

@@ -94,6 +94,12 @@ REFUSED = {
     "an unknown severity": ("FINDINGS", b'{"severity":"bad"}', 400, "Invalid enum value"),
     "an unknown state": ("FINDINGS", b'{"state":"closed"}', 400, "Invalid enum value"),
     "an unknown check": ("EXPLAIN", b'{"code":"SERVER_012"}', 404, "did you mean SERVER_011?"),
+    "an unknown check of findings": (
+        "FINDINGS",
+        b'{"code":"connection_hotspt"}',
+        404,
+        "did you mean connection_hotspot?",
+    ),
     "no check": ("EXPLAIN", b"", 404, "there is no check"),
 }
 

@@ -155,10 +155,10 @@ def _not_found(
     if key in result.last_word:
         word = result.last_word[key]
         life = replace(life, summary=word.summary, value=word.value, evidence=word.evidence)
-    elif life.cleared == 1:
-        life = replace(life, summary=f"no longer: {life.summary}")
     if life.cleared < rule.resolve_after:
         return _remind(life, now, remind_every)
+    if key not in result.last_word:
+        life = replace(life, summary=f"no longer: {life.summary}")
     return None, _resolve(life, now, "entity_gone" if gone else "condition_cleared")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from .advisory import at, brief, counts, finding_state, fitting, plain, shortened
 from .audit import Outcome
@@ -135,6 +136,8 @@ def status(view: View, body: bytes = b"") -> StatusReply:
 def findings(view: View, body: bytes = b"") -> FindingsReply:
     """FINDINGS."""
     request = _request(body, FindingsRequest)
+    if request.code:
+        request = replace(request, code=named(view.checks, request.code).code)
     scope = {check.code: check.about.scope for check in view.checks}
     candidates: list[FindingState] = []
     if request.state != "resolved":
@@ -240,7 +243,7 @@ def _request(body: bytes, into: Any) -> Any:
 
 def _asked(request: FindingsRequest, state: FindingState, scope: str) -> bool:
     return (
-        request.code in ("", state.code, state.name)
+        request.code in ("", state.code)
         and request.severity in ("", state.severity)
         and request.scope in ("", scope)
         and all(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
@@ -44,14 +43,12 @@ async def _demo(told: asyncio.Event) -> None:
         system = local.cluster(*story.SERVERS, cluster_name="DEMO", options=story.OPTIONS)
         running = system.__enter__()
     try:
-        with tempfile.TemporaryDirectory(prefix="nats-insights-demo-") as directory:
-            context = stage.context_file(running, Path(directory))
-            _introduce(running, context)
-            async with Crowd() as crowd, stage.watched(running, _shower()) as watched:
-                await stage.tell(watched, crowd, running, say)
-                told.set()
-                say("All cured. The cluster and the agent stay until you press Ctrl-C.")
-                await asyncio.Event().wait()
+        _introduce(running, stage.context_file(running))
+        async with Crowd() as crowd, stage.watched(running, _shower()) as watched:
+            await stage.tell(watched, crowd, running, say)
+            told.set()
+            say("All cured. The cluster and the agent stay until you press Ctrl-C.")
+            await asyncio.Event().wait()
     finally:
         system.__exit__(None, None, None)
 

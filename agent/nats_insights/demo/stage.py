@@ -59,10 +59,13 @@ def login(system: System, user: str, server: str) -> Settings:
     return Settings(servers=(system[server].url,), user=name, password=password)
 
 
-def context_file(system: System, directory: Path) -> Path:
-    """A context of the `nats` CLI for the account that may subscribe, readable by its owner."""
+def context_file(system: System) -> Path:
+    """A context of the `nats` CLI for the account that may subscribe, readable by its owner.
+
+    It stands beside the servers' own files, and goes with them however this process ends.
+    """
     user, password = system.user("ops")
-    path = directory / "ops.json"
+    path = system["n2"].log.with_name("ops.json")
     context = {"url": system["n2"].url, "user": user, "password": password}
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
