@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 
+import nats.errors
 from msgspec.structs import replace
 
 from .advisory import at, finding_state
@@ -62,7 +63,10 @@ class Auditor:
         gatherer.begin()
         self.number += 1
         self.started_at = now
-        snapshot = await self._gather(gatherer, now)
+        try:
+            snapshot = await self._gather(gatherer, now)
+        except nats.errors.Error as error:
+            raise ConnectError(f"the connection broke during the epoch: {error}") from None
         for _ in snapshot.merge(self.plan.folds):
             await asyncio.sleep(0)
         lifecycle = self.config.lifecycle

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -17,7 +17,6 @@ import pytest
 
 from live.watching import watching
 from nats_insights.demo import local
-from nats_insights.demo.crowd import Crowd
 from nats_insights.demo.stage import login
 from nats_insights.schemas import schemas
 
@@ -31,13 +30,6 @@ SECRET = "a-secret-that-nobody-sees"
 def system(binary: Path) -> Iterator[local.System]:
     with local.cluster("n1", "n2", binary=binary, options="max_connections: 40") as system:
         yield system
-
-
-@pytest.fixture
-async def crowd() -> AsyncIterator[Crowd]:
-    async with Crowd() as crowd:
-        yield crowd
-        await crowd.leave(list(crowd))
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -41,13 +41,6 @@ def system(binary: Path) -> Iterator[local.System]:
     limit = {"n3": "max_connections: 75"}
     with local.cluster("n1", "n2", "n3", binary=binary, options=limit) as system:
         yield system
-
-
-@pytest.fixture
-async def crowd() -> AsyncIterator[Crowd]:
-    async with Crowd() as crowd:
-        yield crowd
-        await crowd.leave(list(crowd))
 
 
 async def join(

@@ -15,7 +15,6 @@ import pytest
 from live.watching import Watch, watching
 from nats_insights.commands.ask import ask
 from nats_insights.demo import local
-from nats_insights.demo.crowd import Crowd
 from nats_insights.demo.stage import login
 from nats_insights.errors import RequestError
 from nats_insights.messages import StatusReply
@@ -31,13 +30,6 @@ QUERIES = ("STATUS", "FINDINGS", "CHECKS", "EXPLAIN", "SERVERS", "EVALUATE")
 def system(binary: Path) -> Iterator[local.System]:
     with local.cluster("n1", "n2", "n3", binary=binary) as system:
         yield system
-
-
-@pytest.fixture
-async def crowd() -> AsyncIterator[Crowd]:
-    async with Crowd() as crowd:
-        yield crowd
-        await crowd.leave(list(crowd))
 
 
 @pytest.fixture

@@ -44,6 +44,8 @@ async def query(
         if denied := client.forbidden(subject):
             raise RequestError(f"the user may not use {denied}: allow it") from None
         raise RequestError(f"no answer on {subject} within {timeout:g} s") from None
+    except nats.errors.Error as error:
+        raise RequestError(f"the connection broke before {subject} was answered: {error}") from None
     if reply.headers and (problem := reply.headers.get("Nats-Service-Error")):
         raise RequestError(problem)
     return _decode(subject, reply.data, into)

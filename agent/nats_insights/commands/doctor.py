@@ -6,6 +6,7 @@ import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import AsyncIterator
 
+import nats.errors
 from rich.text import Text
 
 from nats_insights import contexts, subjects, wire
@@ -63,6 +64,8 @@ async def _steps(settings: Settings) -> AsyncIterator[Step]:
             yield step
         other = await Peers("doctor").ask(client)
         yield "ok", "agents", f"agent {other} leads" if other else "none leads on this system"
+    except nats.errors.Error as error:
+        yield "bad", "connection", f"it broke meanwhile: {client.last_error or error}"
     finally:
         await client.close()
 

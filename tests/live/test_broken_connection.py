@@ -1,0 +1,46 @@
+"""A connection that breaks in the middle is told in one sentence, wherever it breaks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from nats_insights import checks
+from nats_insights.auditor import Auditor
+from nats_insights.check import discover
+from nats_insights.client import Client
+from nats_insights.commands.ask import query
+from nats_insights.config import parse
+from nats_insights.connect import connect
+from nats_insights.demo import local
+from nats_insights.demo.stage import login
+from nats_insights.errors import ConnectError, RequestError
+from nats_insights.gather import Gatherer
+from nats_insights.messages import StatusReply
+
+pytestmark = pytest.mark.live
+
+
+@pytest.fixture
+async def broken() -> AsyncIterator[Client]:
+    """A connection whose server was killed under it."""
+    with local.server("n1") as system:
+        client = await connect(login(system, "agent", "n1"), name="broken")
+        system["n1"].kill()
+        await client.closed.wait()
+        yield client
+        await client.close()
+
+
+async def test_an_epoch_says_so_and_changes_nothing(broken):
+    auditor = Auditor(discover(checks), parse(""))
+    with pytest.raises(ConnectError, match="the connection broke during the epoch"):
+        await auditor.epoch(Gatherer(broken, 0.1, 1024 * 1024), time.time())
+    assert (auditor.lives, len(auditor.roster)) == ({}, 0)
+
+
+async def test_a_query_says_so(broken):
+    with pytest.raises(RequestError, match=r"the connection broke before INSIGHTS\.API\.STATUS"):
+        await query(broken, "STATUS", StatusReply)
