@@ -131,10 +131,12 @@ class Agent:
         if counts:
             self._counted_at = started
             self._due = max(started + self.config.interval, time.monotonic())
+        # Before anybody hears of it, so that who asks at once after an advisory finds it.
+        self.answers.view = self.auditor.view(self.info(), access, client.max_payload)
         for item in told:
             self._publish(item, client)
         await self._heartbeat(client)
-        await self.answers.end(self.auditor.view(self.info(), access, client.max_payload))
+        await self.answers.end()
         if self.answers.wanted.is_set():
             closest = min(CLOSEST, self.config.interval) - (time.monotonic() - started)
             await self._wait(client, asyncio.Event(), closest)

@@ -27,7 +27,10 @@ _NOTHING_KNOWN = Coverage(servers_known=0, servers_answered=0, missing=[])
 
 
 class Answers:
-    """The micro service of this agent on one connection, and who waits for an epoch."""
+    """The micro service of this agent on one connection, and who waits for an epoch.
+
+    `view` is what queries are answered from.
+    """
 
     def __init__(self) -> None:
         self.view: View | None = None
@@ -71,9 +74,8 @@ class Answers:
         self._for_this += self._for_next
         self._for_next = []
 
-    async def end(self, view: View) -> None:
-        """The epoch has ended: queries are answered from it, and who waited for it is told."""
-        self.view = view
+    async def end(self) -> None:
+        """The epoch has ended and its news are out: who waited for it is told."""
         waiting, self._for_this = self._for_this, []
         for request in waiting:
             await self._respond(request, "STATUS", b"")

@@ -87,6 +87,25 @@ async def test_every_query_is_answered_across_accounts(watch, system, crowd):
     assert told.fingerprint in found
 
 
+async def test_who_asks_at_once_after_an_advisory_finds_it(watch, system, crowd, monkeypatch):
+    agent = watch.agent
+    heartbeat, asked = agent._heartbeat, asyncio.Event()
+    verdicts = []
+
+    async def then_ask(client):
+        # The advisories are out and the epoch has not ended: the earliest that anybody can ask.
+        await heartbeat(client)
+        if any(life.is_open for life in agent.auditor.lives.values()) and not asked.is_set():
+            asked.set()
+            verdicts.append((await query(watch, "STATUS"))["verdict"])
+
+    monkeypatch.setattr(agent, "_heartbeat", then_ask)
+    user, password = system.user("big")
+    await crowd.join(system["n3"].url, 10, user=user, password=password)
+    await watch.until(lambda: verdicts)
+    assert verdicts == ["info"]
+
+
 async def test_findings_are_filtered_and_paged(watch, system, crowd):
     user, password = system.user("big")
     await crowd.join(system["n3"].url, 10, user=user, password=password)
