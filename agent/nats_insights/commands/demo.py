@@ -4,20 +4,42 @@ from __future__ import annotations
 
 import asyncio
 from argparse import ArgumentParser, Namespace
+from contextlib import AsyncExitStack
+from datetime import timedelta
 from pathlib import Path
 
+from rich.console import Console
 from rich.text import Text
 
 from nats_insights import config
+from nats_insights.advisory import plain
 from nats_insights.commands import show
-from nats_insights.demo import local, stage, story
+from nats_insights.demo import local, simulation, stage, story
 from nats_insights.demo.crowd import Crowd
+from nats_insights.demo.simulation import Audience, Fault, Simulator
 from nats_insights.errors import InsightsError
+from nats_insights.fleet.size import size
+from nats_insights.messages import Advisory, Heartbeat
+
+# The share of a fleet's servers on which a connection is replaced before each epoch.
+CHURN = 0.02
+
+_WORDS = {
+    (True, True): "found",
+    (True, False): "not found",
+    (False, True): "not planted",
+}
 
 
 def options(parser: ArgumentParser) -> None:
     """Flags of `demo`."""
     parser.add_argument("--for", dest="seconds", metavar="20s", help="stop after this time")
+    parser.add_argument(
+        "--fleet",
+        type=size,
+        metavar="SERVERSxCONNECTIONS",
+        help="watch a simulated fleet instead, such as 1000x1000",
+    )
 
 
 async def run(args: Namespace) -> int:
@@ -26,10 +48,13 @@ async def run(args: Namespace) -> int:
     told = asyncio.Event()
     try:
         async with asyncio.timeout(seconds):
-            await _demo(told)
+            await (_fleet(told, *args.fleet) if args.fleet else _demo(told))
     except TimeoutError:
         if not told.is_set():
             raise InsightsError("the time was too short for the demo; give it more") from None
+    except BaseExceptionGroup as errors:
+        # What ended the simulator or the agent; what else failed, failed for that.
+        raise errors.exceptions[0] from None
     return 0
 
 
@@ -60,6 +85,11 @@ def _introduce(system: local.System, context: Path) -> None:
         out.print(line)
     out.print("The agent is a user of the system account, on n3. What you see is what an")
     out.print("ordinary account receives on n2. Look for yourself, from another terminal:")
+    _look(context)
+
+
+def _look(context: Path) -> None:
+    out = show.console()
     out.print(f"  nats-insights watch --context {context}")
     out.print(f"  nats-insights findings --context {context}")
     out.print(f"  nats --context {context} sub '$INSIGHTS.>'")
@@ -68,3 +98,78 @@ def _introduce(system: local.System, context: Path) -> None:
 def _shower() -> stage.Show:
     out = show.console()
     return lambda advisory: show.transition(advisory, out)
+
+
+async def _fleet(told: asyncio.Event, servers: int, connections: int) -> None:
+    async with AsyncExitStack() as running:
+        with show.progress("starting two nats-servers"):
+            system = running.enter_context(
+                local.cluster(*simulation.SERVERS, cluster_name="DEMO", options=simulation.OPTIONS)
+            )
+        with show.progress(f"planting {servers:,} servers with {connections:,} connections each"):
+            simulator = await running.enter_async_context(
+                simulation.simulated(system, servers, connections)
+            )
+        _introduce_fleet(simulator, stage.context_file(system))
+        with show.progress("the simulator counts what is wrong, connection by connection"):
+            audience = await running.enter_async_context(simulation.watched(system, simulator))
+        out = show.console()
+        while not audience.complete:
+            await _hear(audience, out)
+        out.print(compared(audience.planted, audience.open))
+        churned = f"{CHURN * 100:g} % of the servers"
+        out.print(f"\nFrom now on {churned} lose a connection and get another between epochs.")
+        out.print("The fleet and the agent stay until you press Ctrl-C.\n")
+        told.set()
+        while True:
+            if isinstance(await _hear(audience, out), Heartbeat):
+                await simulator.churn(CHURN)
+
+
+def _introduce_fleet(simulator: Simulator, context: Path) -> None:
+    out = show.console()
+    out.print(f"A simulated fleet with faults: {simulator.size}, in process {simulator.pid}.")
+    out.print("It answers on n1, the agent asks on n2: two real nats-servers on this machine. The")
+    out.print("first epoch is slow, since the simulator writes each connection for the first time.")
+    out.print("What you see is what an ordinary account receives on n2. Look for yourself, from")
+    out.print("another terminal:")
+    _look(context)
+    out.print()
+
+
+async def _hear(audience: Audience, out: Console) -> Heartbeat | Advisory:
+    """Show the next message as one line."""
+    with show.progress(f"waiting for epoch {audience.epoch + 1}"):
+        said = await audience.next()
+    if isinstance(said, Heartbeat):
+        # An advisory bears the time at which its epoch began; a heartbeat is sent at the end.
+        began = said.timestamp.astimezone() - timedelta(seconds=said.cost.wall_seconds)
+        out.print(Text(f"{began:%H:%M:%S}", "dim"), _epoch(said))
+    else:
+        show.transition(said, out)
+    return said
+
+
+def _epoch(said: Heartbeat) -> str:
+    """What one epoch saw, and what that cost."""
+    seen, cost = said.coverage, said.cost
+    return (
+        f"epoch {said.agent.epoch:<3} "
+        f"{seen.servers_answered:,} of {seen.servers_known:,} servers answered, "
+        f"{cost.requests:,} requests, {cost.bytes / 2**20:,.1f} MiB, "
+        f"{cost.cpu_seconds:.2f} s of CPU in {cost.wall_seconds:.2f} s"
+    )
+
+
+def compared(planted: set[Fault], found: set[Fault]) -> Text:
+    """Which of the planted faults were found, and what was found beside them, one by one."""
+    more = len(found - planted)
+    rest = f"and {more} that nobody planted" if more else "nothing else"
+    text = Text(f"\nplanted {len(planted)}, found {len(planted & found)}, {rest}", "bold")
+    rows = [
+        (_WORDS[one in planted, one in found], one[0], " / ".join(map(plain, one[1])))
+        for one in sorted(planted | found)
+    ]
+    for line in show.aligned(rows, 2):
+        text.append("\n").append_text(line)
+    return text

@@ -22,7 +22,12 @@ from nats_insights.demo.local import System
 from nats_insights.messages import Advisory
 
 # Epochs come quickly, and nothing waits for a cluster that has just started to settle.
-CONFIG = 'id = "demo"\ninterval = "400ms"\n[lifecycle]\nsettle = "0s"\n'
+CONFIG = """
+id = "demo"
+interval = "400ms"
+checks.agent_late.enabled = false
+lifecycle.settle = "0s"
+"""
 
 Say = Callable[[str], None]
 Show = Callable[[Advisory], None]

@@ -13,6 +13,7 @@ from nats_insights.errors import InsightsError
 from nats_insights.fleet.misbehave import Misbehaviour
 from nats_insights.fleet.plant import HEALTHY, Faults, plant
 from nats_insights.fleet.serve import serve
+from nats_insights.fleet.size import size
 
 
 def main() -> int:
@@ -51,18 +52,13 @@ async def _run(arguments: argparse.Namespace) -> None:
             await service.ended.wait()
 
 
-def _size(text: str) -> tuple[int, int]:
-    servers, _, connections = text.partition("x")
-    return int(servers), int(connections)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m nats_insights.fleet",
         description="Answers on a system account as many servers. The password is NATS_PASSWORD.",
     )
     add = parser.add_argument
-    add("size", type=_size, metavar="SERVERSxCONNECTIONS", help="connections of each server")
+    add("size", type=size, metavar="SERVERSxCONNECTIONS", help="connections of each server")
     url = "nats://127.0.0.1:4222"
     add("-s", "--server", default=url, help="a real server that has `max_payload: 64MB`")
     add("--user", default="root", help="a user of the system account")
