@@ -26,10 +26,12 @@ from nats_insights.check import Check, discover
 from nats_insights.config import parse
 from nats_insights.fold import Sweep
 from nats_insights.lifecycle import Life, Told, advance, held
-from nats_insights.plan import Plan, plan
-from nats_insights.roster import Names, Roster, State
+from nats_insights.plan import Plan, due, plan
+from nats_insights.roster import Roster, State
 from nats_insights.rules import Rule, rules
-from nats_insights.snapshot import Replies, Snapshot, Swept, build
+from nats_insights.snapshot import Replies, Snapshot, build
+from nats_insights.stepwise import at_once
+from nats_insights.sweeps import Sweeps
 
 CHECKS = {check.name: check for check in discover(checks)}
 VERSIONS = ("2.10.26", "2.11.11", "2.12.8", "2.14.6", "2.15.1")
@@ -39,11 +41,16 @@ DAY = 86_400.0
 
 
 class Server(Struct, frozen=True):
-    """What a server holds: connections of user `app` in account APP, and more by "ACCOUNT user"."""
+    """What a server holds: connections of user `app` in account APP, and more by "ACCOUNT user".
+
+    `accepted` are the connections that it ever accepted, by default those that it holds.
+    """
 
     connections: int = 0
     users: dict[str, int] = {}
     subscriptions: int = 0  # Of all its clients together.
+    internal: int = 0  # Subscriptions that no client holds.
+    accepted: int = 0
     max_connections: int = 65_536
     up: float = DAY
     state: State = "answering"
@@ -62,18 +69,19 @@ class Heard(Struct, frozen=True):
 
 
 class System(Struct, frozen=True):
-    """Servers, and the name of the one that the agent is connected to."""
+    """Servers, the name of the one that the agent is connected to, and how the agent fares."""
 
     servers: tuple[Heard, ...]
     own: str = ""
+    agent: dict[str, Any] = {}
 
     def __repr__(self) -> str:
         return f"system({', '.join(f'{one.info.cluster} {one.info.name}' for one in self.servers)})"
 
 
-def system(*clusters: Iterable[Heard], own: str = "") -> System:
-    """All servers of some clusters."""
-    return System(tuple(heard for cluster in clusters for heard in cluster), own)
+def system(*clusters: Iterable[Heard], own: str = "", **agent: Any) -> System:
+    """All servers of some clusters; `agent` are figures of the agent itself."""
+    return System(tuple(heard for cluster in clusters for heard in cluster), own, agent)
 
 
 def cluster(name: str = "C1", /, **servers: int | Server) -> list[Heard]:
@@ -122,11 +130,12 @@ class Story:
         self.rules, self.plan = _rules_and_plan(config, tuple(checks))
         self.settle = settle
         self.roster = Roster(self.config.lifecycle.forget_after)
-        self.sweeps: dict[Names, Swept] = {}
+        self.sweeps = Sweeps(self.plan.folds)
         self.lives: dict[Key, Life] = {}
         self.system_accounts: frozenset[str] = frozenset()
         self.number, self.now = 0, START
         self.told: list[Told] = []
+        self.swept = 0  # Servers that listed their connections in the last epoch.
         self.snapshot = Snapshot(0, START)
         self.audit = Audit()
 
@@ -146,7 +155,7 @@ class Story:
         self.number += 1
         self.now += after
         self.snapshot = self._snapshot(system, frozenset(lost), set(denied))
-        self.audit = audit(self.snapshot, self.rules, held(self.lives), self.settle)
+        self.audit = at_once(audit(self.snapshot, self.rules, held(self.lives), self.settle))
         self.lives, self.told = advance(
             self.lives,
             self.audit,
@@ -184,17 +193,24 @@ class Story:
                 else:
                     replies.add(endpoint, one.info.id, one.replies[endpoint])
         self.system_accounts |= {varz.system_account for varz in replies.data["VARZ"].values()}
-        self._sweep(rows)
+        self.sweeps.begin({entry.key for entry in self.roster if entry.counts})
         own = next((one.info.id for one in servers if one.info.name == system.own), "")
-        return build(
-            self.roster,
-            replies,
-            self.sweeps,
-            epoch=self.number,
-            now=self.now,
-            system_accounts=self.system_accounts,
-            own_server=own,
+        snapshot = at_once(
+            build(
+                self.roster,
+                replies,
+                self.sweeps,
+                epoch=self.number,
+                now=self.now,
+                system_accounts=self.system_accounts,
+                own_server=own,
+            )
         )
+        self._sweep(snapshot, rows)
+        snapshot.agent.names = ("me",)
+        for figure, value in system.agent.items():
+            setattr(snapshot.agent, figure, value)
+        return snapshot
 
     def _meet(self, servers: Iterable[Heard]) -> None:
         states = {one.info.id: one.state for one in servers}
@@ -210,13 +226,22 @@ class Story:
             self.roster.unheard(id, states.get(id, "dead"), self.now)
         self.roster.forget(self.now)
 
-    def _sweep(self, rows: dict[str, wire.Page]) -> None:
-        for entry in self.roster:
-            if entry.id in rows:
+    def _sweep(self, snapshot: Snapshot, rows: dict[str, wire.Page]) -> None:
+        if "CONNZ" not in self.plan.endpoints:
+            return
+        wanted = set(snapshot.servers)
+        if self.config.gather.sweep == "moved":
+            wanted = at_once(due(snapshot, self.rules, held(self.lives)))
+        snapshot.lacking["CONNZ"] = set(wanted)
+        self.swept = 0
+        for names in wanted:
+            server = snapshot.servers[names]
+            if server.id in rows and not snapshot.lacks(server, ["VARZ"]):
                 sweep = Sweep(self.plan.folds, self.system_accounts)
-                sweep.page(rows[entry.id])
+                sweep.page(rows[server.id])
                 if sweep.exact:
-                    self.sweeps[entry.key] = Swept(self.number, sweep.parts)
+                    self.swept += 1
+                    snapshot.take(names, sweep)
 
 
 def found(check: Check, system: System, config: str = "") -> set[str]:
@@ -261,8 +286,9 @@ def _heard(cluster: str, name: str, held: int | Server) -> Heard:
             start=started,
             now=now,
             connections=len(rows),
+            total_connections=held.accepted or len(rows),
             max_connections=held.max_connections,
-            subscriptions=held.subscriptions,
+            subscriptions=held.subscriptions + held.internal,
         ),
         "STATSZ": wire.Statsz(start=started, connections=len(rows)),
         "SUBSZ": wire.Subsz(num_subscriptions=held.subscriptions),

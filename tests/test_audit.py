@@ -7,10 +7,11 @@ import logging
 import pytest
 
 from nats_insights import audit as audit_module
-from nats_insights.audit import audit, steps
+from nats_insights.audit import audit
 from nats_insights.check import INFO, Finding, Params, check
 from nats_insights.lifecycle import held
 from nats_insights.nouns import Server
+from nats_insights.stepwise import at_once
 from scenario import CHECKS, Story, cluster, hung, recorded, system
 from scenario import Server as Held
 
@@ -91,7 +92,7 @@ def test_what_is_not_due_is_neither_unknown_nor_judged():
     story = Story(checks=[CHECKS["subscription_hotspot"]])
     story.hears(recorded("2.15.1"))
     story.snapshot.not_due = {"CONNZ"}
-    result = audit(story.snapshot, story.rules, held(story.lives), 0.0)
+    result = at_once(audit(story.snapshot, story.rules, held(story.lives), 0.0))
     assert (result.not_due, result.unknown, result.found) == ({"OPT_BALANCE_003"}, {}, {})
     assert result.outcomes["OPT_BALANCE_003"].not_due is True
 
@@ -175,7 +176,7 @@ def test_the_audit_pauses_between_some_thousands_of_nouns(monkeypatch):
     monkeypatch.setattr(audit_module, "STEP", 10)
     story = Story(checks=[CHECKS["connection_count_high"]])
     story.hears(system(cluster(**{f"n{i}": 1 for i in range(35)})))
-    pauses = list(steps(story.snapshot, story.rules, {}, 0.0))
+    pauses = list(audit(story.snapshot, story.rules, {}, 0.0))
     assert len(pauses) == 3 + 1  # Within the check, and after it.
 
 
@@ -199,6 +200,8 @@ def test_outcomes_count_what_was_judged():
             "account_connection_concentration": (2, 1, 0),
             "connection_count_high": (3, 0, 0),
             "excessive_user_connections": (2, 0, 0),
+            "agent_cut_off": (1, 0, 0),
+            "agent_late": (1, 0, 0),
         },
         {
             "connection_hotspot": (3, 0, 3),
@@ -206,5 +209,7 @@ def test_outcomes_count_what_was_judged():
             "account_connection_concentration": (1, 0, 1),
             "connection_count_high": (3, 0, 0),
             "excessive_user_connections": (2, 0, 0),
+            "agent_cut_off": (1, 0, 0),
+            "agent_late": (1, 0, 0),
         },
     ]

@@ -14,6 +14,8 @@ def test_checks_of_balance_wait_and_checks_of_limits_do_not():
         "account_connection_concentration": True,
         "connection_count_high": False,
         "excessive_user_connections": False,
+        "agent_cut_off": False,
+        "agent_late": False,
     }
 
 

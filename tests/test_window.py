@@ -124,3 +124,58 @@ async def test_who_stops_waiting_does_not_block_those_behind_it():
     for one in made:
         await one.go()
     assert window.taken == 0
+
+
+# --- Its size.
+
+
+def test_it_is_halved_by_a_cut_off_and_grows_back():
+    window = Window(16 * 2**20)
+    window.halve()
+    window.halve()
+    sizes = [window.size]
+    while window.size < window.full:
+        window.grow()
+        sizes.append(window.size)
+    assert sizes == [(4 + n) * 2**20 for n in range(13)]
+    window.grow()
+    assert window.size == 16 * 2**20
+
+
+def test_it_never_vanishes():
+    window = Window(2**20)
+    for _ in range(100):
+        window.halve()
+    assert window.size == 64 * 1024
+
+
+@pytest.mark.parametrize(
+    ("max_pending", "size"),
+    [(64 * 2**20, 16 * 2**20), (8 * 2**20, 3 * 2**20), (1, 64 * 1024), (0, 16 * 2**20)],
+)
+def test_it_fits_what_the_server_may_owe(max_pending, size):
+    window = Window(16 * 2**20)
+    window.fit(max_pending)
+    window.grow()
+    assert window.size == size
+
+
+def test_it_is_as_large_as_wanted_again_on_another_server():
+    window = Window(16 * 2**20)
+    window.fit(2**20)
+    window.fit(64 * 2**20)
+    for _ in range(16):
+        window.grow()
+    assert window.size == 16 * 2**20
+
+
+async def test_who_holds_a_part_goes_on_when_it_is_halved():
+    window = Window(2**20)
+    async with window.take(2**20):
+        window.halve()
+        waits = Holder(window, 2**19)
+        await ready()
+        assert not waits.held.is_set()
+    await ready()
+    assert (waits.held.is_set(), window.taken) == (True, 2**19)
+    await waits.go()

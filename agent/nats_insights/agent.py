@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import socket
 import time
 import uuid
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ from .config import Config
 from .connect import clients
 from .contexts import Settings
 from .errors import ConnectError
+from .evidence import why_closed
 from .gather import Gatherer
 from .lifecycle import Told
 from .messages import Access, AgentInfo, Heartbeat, Role
@@ -42,9 +42,9 @@ class Agent:
 
     def __init__(self, checks: Sequence[Check], config: Config) -> None:
         self.config = config
-        self.id = config.id or socket.gethostname()
         self.instance = uuid.uuid4().hex
         self.auditor = Auditor(checks, config)
+        self.id = self.auditor.id
         self.answers = Answers()
         self.peers = Peers(self.instance)
         self.outbox = Outbox()
@@ -53,6 +53,7 @@ class Agent:
         self._counted_at = float("-inf")
         self._due = 0.0
         self._refused: set[str] = set()
+        self._lost: tuple[str, int] | None = None
 
     async def run(self, settings: Settings) -> None:
         """Watch the system; ConnectError if it cannot be seen at the start."""
@@ -68,6 +69,7 @@ class Agent:
                 except nats.errors.Error as error:
                     log.warning("the connection was lost: %s", error)
                 finally:
+                    self._lost = (client.server_id, client.cid)
                     await self._leave(client)
 
     def info(self) -> AgentInfo:
@@ -111,8 +113,9 @@ class Agent:
         await self.peers.listen(client)
 
     async def _lead(self, client: Client, access: Access) -> None:
-        gatherer = Gatherer(client, self.config.gather.timeout, self.config.gather.window)
+        gatherer = Gatherer(client, self.config.gather.timeout, self.auditor.window)
         self._leading_since = self._leading_since or time.time()
+        await self._learn(gatherer)
         while not client.closed.is_set():
             other = self.peers.yields_to(self._leading_since)
             if other is not None:
@@ -122,6 +125,25 @@ class Agent:
             await self._epoch(client, gatherer, access)
             await self._wait(client, self.answers.wanted, self._due - time.monotonic())
 
+    async def _learn(self, gatherer: Gatherer) -> None:
+        """Ask the server that we lost why it ended that connection; it may have been our fault."""
+        lost, self._lost = self._lost, None
+        if lost is None:
+            return
+        server_id, connection = lost
+        reason = await why_closed(gatherer, server_id, connection)
+        if reason.startswith("Slow Consumer"):
+            entry = self.auditor.roster.by_id(server_id)
+            server = entry.name if entry else server_id
+            self.auditor.cut_off(server)
+            log.warning(
+                "%s cut the agent off because it read too slowly (%s): it now asks for at most "
+                "%d KiB at a time",
+                advisory.plain(server),
+                advisory.plain(reason),
+                self.auditor.window.size // 1024,
+            )
+
     async def _epoch(self, client: Client, gatherer: Gatherer, access: Access) -> None:
         started = time.monotonic()
         counts = started - self._counted_at >= self.config.interval / 2
@@ -130,7 +152,7 @@ class Agent:
         self._warn(client.denied)
         if counts:
             self._counted_at = started
-            self._due = max(started + self.config.interval, time.monotonic())
+            self._due = started + self._pace(time.monotonic() - started)
         # Before anybody hears of it, so that who asks at once after an advisory finds it.
         self.answers.view = self.auditor.view(self.info(), access, client.max_payload)
         for item in told:
@@ -140,6 +162,27 @@ class Agent:
         if self.answers.wanted.is_set():
             closest = min(CLOSEST, self.config.interval) - (time.monotonic() - started)
             await self._wait(client, asyncio.Event(), closest)
+
+    def _pace(self, took: float) -> float:
+        """The time until the next epoch, and a word on it where it is not the configured one."""
+        pace = self.auditor.pace
+        was_late, was_stretched = pace.late, pace.stretched
+        due = pace.ended(took, self.auditor.cost)
+        if pace.late and not was_late:
+            log.warning(
+                "epoch %d took %.1f s of an interval of %g s: %d skipped",
+                self.auditor.number,
+                took,
+                pace.interval,
+                pace.skipped,
+            )
+        if pace.stretched and not was_stretched:
+            log.warning(
+                "epochs come %.1f s apart instead of %g s, to stay within the budget of [gather]",
+                pace.interval,
+                pace.wanted,
+            )
+        return due
 
     async def _stand_by(self, client: Client) -> None:
         while not client.closed.is_set():
@@ -182,7 +225,8 @@ class Agent:
             timestamp=advisory.at(time.time()),
             agent=self.info(),
             coverage=advisory.brief(auditor.snapshot.coverage),
-            interval_seconds=self.config.interval,
+            interval_seconds=auditor.pace.interval,
+            epochs_skipped=auditor.pace.skipped,
             leading_since=None if since is None else advisory.at(since),
             open=advisory.counts(auditor.lives.values()),
             cost=auditor.cost,

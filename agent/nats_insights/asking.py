@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Collection
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 import nats.errors
 from nats.aio.msg import Msg
@@ -20,15 +20,12 @@ log = logging.getLogger(__name__)
 
 # The last reply of a fan-out may be that of a server that nobody knows yet.
 GRACE = 0.25
+# Of a small reply, until some have come.
+REPLY_BYTES = 4096
+# Replies taken in between two breaths of the event loop.
+BREATH = 16
 Heard = tuple[wire.ServerInfo, Any]
 _BODIES = {"STATZ": b'{"include_unused":true}'}
-
-
-class Answer(NamedTuple):
-    """A reply as it came: unpacked, and how many bytes it took on the wire."""
-
-    payload: bytes
-    size: int
 
 
 class Asker:
@@ -38,32 +35,45 @@ class Asker:
         self.client = client
         self.timeout = timeout
         self.denied: set[str] = set()
+        self._sizes: dict[str, float] = {}
         self.reset()
 
     def reset(self) -> None:
         """All counts at zero."""
         self.requests = self.replies = self.bytes = self.malformed = 0
 
+    def expect(self, endpoint: str, replies: int) -> int:
+        """About how many bytes so many replies of an endpoint take on the wire."""
+        return int(replies * self._sizes.get(endpoint, REPLY_BYTES))
+
     async def everybody(
         self, endpoint: str, expected: Collection[str], *, discover: bool = False
     ) -> dict[str, Heard]:
         """Ask everybody, and wait for the expected ones, at most `timeout` seconds.
 
+        Who is heard twice, and not the same, is not heard: nobody knows which of it is true.
+
         To discover is to wait as well until as many have answered as the servers know of, but no
         longer than GRACE after the last reply: they remember a killed server for minutes.
         """
         heard: dict[str, Heard] = {}
+        disputed: set[str] = set()
         missing, known, last = set(expected), 1, time.monotonic()
         done = asyncio.Event()
 
         async def hear(message: Msg) -> None:
             nonlocal known, last
             try:
-                info, data = wire.decode(endpoint, self._take(message).payload)
+                self._count(endpoint, message)
+                info, data = wire.decode(endpoint, unpack(message.data, message.headers))
             except wire.Malformed as problem:
                 self.complain(endpoint, "a server", problem)
                 return
-            heard.setdefault(info.id, (info, data))
+            if len(heard) % BREATH == 0:
+                await asyncio.sleep(0)  # nats-py empties its queue without a pause.
+            if heard.setdefault(info.id, (info, data)) != (info, data):
+                disputed.add(info.id)
+                self.complain(endpoint, info.name, wire.Malformed("two replies in one name"))
             missing.discard(info.id)
             if discover:
                 known, last = max(known, data.active_servers), time.monotonic()
@@ -88,28 +98,20 @@ class Asker:
         finally:
             if not self.client.is_closed:
                 await subscription.unsubscribe()
-        return heard
+        return {server_id: said for server_id, said in heard.items() if server_id not in disputed}
 
     async def one(self, endpoint: str, server_id: str) -> Heard:
         """The small reply of one server; Malformed or a NATS error if it cannot be had."""
-        if endpoint == "STATZ":
-            return await self._statz_of(server_id)
-        info, data = wire.decode(endpoint, (await self.ask(endpoint, server_id)).payload)
+        message = await self.ask(endpoint, server_id)
+        info, data = wire.decode(endpoint, unpack(message.data, message.headers))
         if info.id != server_id:
             raise wire.Malformed("another server's reply")
         return info, data
 
-    async def _statz_of(self, server_id: str) -> Heard:
-        # Account statistics have no subject per server, so everybody answers a second time.
-        heard = await self.everybody("STATZ", {server_id})
-        if server_id not in heard:
-            raise nats.errors.TimeoutError
-        return heard[server_id]
-
     async def ask(
         self, endpoint: str, server_id: str, body: bytes = b"", timeout: float | None = None
-    ) -> Answer:
-        """Any reply of one server, undecoded; Malformed or a NATS error if it cannot be had."""
+    ) -> Msg:
+        """Any reply of one server, as it came; a NATS error if it cannot be had."""
         subject = subjects.server_request(endpoint, server_id)
         self.requests += 1
         try:
@@ -120,7 +122,8 @@ class Asker:
             if subject in self.client.denied:
                 self.denied.add(endpoint)
             raise
-        return self._take(message)
+        self._count(endpoint, message)
+        return message
 
     def complain(self, endpoint: str, whose: str, problem: object) -> None:
         """Note what went wrong with a reply, never what was in it."""
@@ -128,10 +131,12 @@ class Asker:
             self.malformed += 1
         log.debug("%s of %s: %s", endpoint, whose, problem)
 
-    def _take(self, message: Msg) -> Answer:
+    def _count(self, endpoint: str, message: Msg) -> None:
+        size = len(message.data)
         self.replies += 1
-        self.bytes += len(message.data)
-        return Answer(unpack(message.data, message.headers), len(message.data))
+        self.bytes += size
+        usual = self._sizes.get(endpoint, REPLY_BYTES)
+        self._sizes[endpoint] = usual + 0.01 * (size - usual)
 
 
 def words(problem: Exception) -> str:

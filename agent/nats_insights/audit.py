@@ -84,20 +84,8 @@ class Audit:
 
 def audit(
     snapshot: Snapshot, rules: Iterable[Rule], held: Mapping[Key, Held], settle: float
-) -> Audit:
-    """All steps at once."""
-    run = steps(snapshot, rules, held, settle)
-    while True:
-        try:
-            next(run)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
-
-
-def steps(
-    snapshot: Snapshot, rules: Iterable[Rule], held: Mapping[Key, Held], settle: float
 ) -> Generator[None, None, Audit]:
-    """The same in steps of some milliseconds, so that the event loop can breathe in between."""
+    """Judge every noun, in steps of some milliseconds."""
     result = Audit()
     for rule in rules:
         code = rule.check.code
@@ -158,6 +146,8 @@ def _judge(
 ) -> str:
     """Put one noun where it belongs; why it is unknown, else ""."""
     check, key = rule.check, Key(rule.check.code, subject.names)
+    if held is None and subject.home in snapshot.ruled_out.get(check.code, ()):
+        return ""
     params = rule.resolve(subject)
     is_open = held is not None and held.is_open
     try:

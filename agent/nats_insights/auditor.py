@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
+import socket
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 
 import nats.errors
 from msgspec.structs import replace
 
 from .advisory import at, finding_state
-from .audit import Audit, Key, steps
+from .audit import Audit, Key, audit
 from .check import Check
 from .config import Config
-from .errors import ConnectError
+from .errors import ConnectError, Missing
 from .evidence import MOST_FINDINGS, name_clients
 from .gather import Gatherer, Target
 from .lifecycle import Life, Told, advance, held
 from .messages import Access, AgentInfo, Cost, FindingState
-from .plan import plan
+from .nouns import Agent
+from .pace import Pace
+from .plan import due, plan
 from .queries import View
-from .roster import Names, Roster
+from .roster import Roster
 from .rules import rules
-from .snapshot import Replies, Snapshot, Swept, build
+from .snapshot import Snapshot, build
+from .stepwise import stepwise
+from .sweeps import Sweeps
+from .window import Window
 
 RESOLVED_KEPT = 100
 
@@ -36,10 +42,14 @@ class Auditor:
         self.rules = rules(checks, config)
         self.plan = plan(self.rules)
         self.roster = Roster(config.lifecycle.forget_after)
-        self.sweeps: dict[Names, Swept] = {}
+        self.sweeps = Sweeps(self.plan.folds)
         self.lives: dict[Key, Life] = {}
         self.resolved: deque[FindingState] = deque(maxlen=RESOLVED_KEPT)
         self.system_accounts: frozenset[str] = frozenset()
+        self.id = config.id or socket.gethostname()
+        self.window = Window(config.gather.window)
+        self.pace = Pace(config.interval, config.gather)
+        self.cut_offs: deque[tuple[int, str]] = deque(maxlen=Agent.MEMORY)
         self.number = 0
         self.started_at = 0.0
         self.snapshot = Snapshot(0, 0.0)
@@ -50,7 +60,7 @@ class Auditor:
     @property
     def valid_for(self) -> float:
         """Seconds that an advisory may be believed: two reminders, and the wait for an epoch."""
-        epochs = self.config.interval * self.config.gather.connections_every
+        epochs = self.pace.interval * self.config.gather.connections_every
         return 2 * (self.config.lifecycle.remind_every + epochs)
 
     async def epoch(
@@ -67,28 +77,20 @@ class Auditor:
             snapshot = await self._gather(gatherer, now)
         except nats.errors.Error as error:
             raise ConnectError(f"the connection broke during the epoch: {error}") from None
-        for _ in snapshot.merge(self.plan.folds):
-            await asyncio.sleep(0)
         lifecycle = self.config.lifecycle
-        run = steps(
-            snapshot, self.rules, held(self.lives), lifecycle.settle if settle is None else settle
-        )
-        while True:
-            try:
-                next(run)
-            except StopIteration as end:
-                audit: Audit = end.value
-                break
-            await asyncio.sleep(0)
+        settle = lifecycle.settle if settle is None else settle
+        audited = await stepwise(audit(snapshot, self.rules, held(self.lives), settle))
         lives, told = advance(
-            self.lives, audit, self.rules, now, remind_every=lifecycle.remind_every, counts=counts
+            self.lives, audited, self.rules, now, remind_every=lifecycle.remind_every, counts=counts
         )
         told = await self._explain(told, lives, gatherer)
         if gatherer.client.closed.is_set():
             raise ConnectError("the connection broke during the epoch")
-        self.snapshot, self.audit, self.lives = snapshot, audit, lives
-        dropped = self.roster.overflow + sum(tally.dropped for tally in snapshot.tallies())
-        self.cost = gatherer.cost(dropped)
+        self.snapshot, self.audit, self.lives = snapshot, audited, lives
+        self.cost = gatherer.cost(
+            self.roster.overflow + self.sweeps.dropped, self.sweeps.oldest(now)
+        )
+        self.window.grow()
         self._remember(told)
         return told
 
@@ -106,7 +108,7 @@ class Auditor:
             servers=list(self.roster),
             cost=self.cost,
             started_at=self.started_at,
-            interval=self.config.interval,
+            interval=self.pace.interval,
             valid_for=self.valid_for,
             max_payload=max_payload,
         )
@@ -120,35 +122,52 @@ class Auditor:
         if gatherer.client.closed.is_set():
             raise ConnectError("the connection broke during the epoch")
         self.system_accounts |= {varz.system_account for varz in replies.data["VARZ"].values()}
-        if "CONNZ" in endpoints:
-            swept = await gatherer.sweep(
-                self._targets(replies), self.plan.folds, self.system_accounts, self.number
+        self.sweeps.begin({entry.key for entry in self.roster if entry.counts})
+        snapshot = await stepwise(
+            build(
+                self.roster,
+                replies,
+                self.sweeps,
+                epoch=self.number,
+                now=now,
+                system_accounts=self.system_accounts,
+                own_server=gatherer.client.server_id,
             )
-            replies.denied |= gatherer.denied & {"CONNZ"}
-            self.sweeps = {
-                entry.key: swept.get(entry.key) or self.sweeps[entry.key]
-                for entry in self.roster
-                if entry.counts and (entry.key in swept or entry.key in self.sweeps)
-            }
-        snapshot = build(
-            self.roster,
-            replies,
-            self.sweeps,
-            epoch=self.number,
-            now=now,
-            system_accounts=self.system_accounts,
-            own_server=gatherer.client.server_id,
         )
         snapshot.not_due = not_due
+        self._look_at_itself(snapshot.agent)
+        if "CONNZ" in endpoints:
+            await self._sweep(gatherer, snapshot)
+            snapshot.denied |= gatherer.denied & {"CONNZ"}
         return snapshot
 
-    def _targets(self, replies: Replies) -> list[Target]:
+    def cut_off(self, server: str) -> None:
+        """A server cut the agent off as a slow consumer: it was asked for too much at a time."""
+        self.cut_offs.append((self.number, server))
+        self.window.halve()
+
+    def _look_at_itself(self, agent: Agent) -> None:
+        agent.names = (self.id,)
+        agent.cut_offs = [
+            server for number, server in self.cut_offs if self.number - number <= agent.MEMORY
+        ]
+        agent.window = self.window.size
+        agent.late, agent.took = self.pace.late, self.pace.took
+        agent.interval = self.pace.interval
+
+    async def _sweep(self, gatherer: Gatherer, snapshot: Snapshot) -> None:
+        """Read the connections of the servers where they can tell something new."""
+        wanted = set(snapshot.servers)
+        if self.config.gather.sweep == "moved":
+            wanted = await stepwise(due(snapshot, self.rules, held(self.lives)))
+        snapshot.lacking["CONNZ"] = wanted
         targets = []
-        for server_id, varz in replies.data["VARZ"].items():
-            entry = self.roster.by_id(server_id)
-            if entry is not None:
-                targets.append(Target(entry.key, server_id, varz.connections + varz.leafnodes))
-        return targets
+        for server in (snapshot.servers[names] for names in wanted):
+            with suppress(Missing):
+                rows = server.varz.connections + server.varz.leafnodes
+                targets.append(Target(server.names, server.id, rows))
+
+        await gatherer.sweep(targets, self.plan.folds, self.system_accounts, snapshot.take)
 
     async def _explain(
         self, told: list[Told], lives: dict[Key, Life], gatherer: Gatherer

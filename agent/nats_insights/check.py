@@ -72,6 +72,7 @@ class Finding(Struct, frozen=True, kw_only=True):
 
 
 Judge = Callable[[Any, Any], Finding | None]
+RulesOut = Callable[[Any, Any], bool]
 
 
 class Check(Struct, frozen=True, kw_only=True, eq=False):
@@ -86,6 +87,7 @@ class Check(Struct, frozen=True, kw_only=True, eq=False):
     needs: tuple[str, ...]
     folds: tuple[Fold, ...]
     judge: Judge
+    rules_out: RulesOut | None
     title: str
     finds: str
     why: str
@@ -172,6 +174,7 @@ def check(
     open_after: int = 1,
     resolve_after: int = 2,
     settle: bool = False,
+    rules_out: RulesOut | None = None,
 ) -> Callable[[Judge], Check]:
     """Declare a check: a function `(noun, params) -> Finding or None`.
 
@@ -182,6 +185,9 @@ def check(
     explain: by what to rank the clients that the evidence names, "" for no names.
     open_after, resolve_after: evaluations in a row until it opens or resolves.
     settle: whether it waits after a server of the cluster came or went.
+    rules_out: `(cluster, params) -> bool`, the System for a noun of the whole system: whether small
+        replies and last sweeps show that it can find nothing, so that no sweep is needed for it.
+        `params` are the loosest in force anywhere.
     """
 
     def declare(judge: Judge) -> Check:
@@ -205,6 +211,7 @@ def check(
             needs=tuple(endpoints),
             folds=folds,
             judge=judge,
+            rules_out=rules_out,
             title=title,
             finds=finds,
             why=why,

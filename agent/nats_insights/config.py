@@ -11,7 +11,7 @@ import tomllib
 import typing
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -56,10 +56,29 @@ class Gather(Struct, frozen=True, kw_only=True):
     connections_every: Annotated[
         int, Meta(ge=1, description="CONNZ is asked in one of this many epochs")
     ] = 1
+    sweep: Annotated[
+        Literal["moved", "all"],
+        Meta(
+            description="of whom CONNZ is asked: of the servers where something moved that may "
+            "matter, or, as a reference, of all; both find the same"
+        ),
+    ] = "moved"
     window: Annotated[
         int,
         Meta(ge=65_536, description="bytes of connection rows that servers may owe at a time"),
     ] = 24 * 1024 * 1024
+    max_bytes_per_epoch: Annotated[
+        int,
+        Meta(ge=65_536, description="an epoch that takes more makes the next ones rarer"),
+    ] = 1024 * 1024 * 1024
+    max_cpu: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=1,
+            description="share of one core on average; beyond it epochs become rarer",
+        ),
+    ] = 0.5
 
 
 class Config(Struct, frozen=True, kw_only=True):

@@ -49,6 +49,16 @@ async def name_clients(
     return replace(life, clients=_ranked(rows, by)) if rows else life
 
 
+async def why_closed(gatherer: Gatherer, server_id: str, connection: int) -> str:
+    """The reason that a server remembers for having closed a connection, "" if it has none."""
+    closed = 1  # By number: as a word servers refuse it.
+    try:
+        page = await gatherer.rows(server_id, ["cid", "reason"], state=closed, cid=connection)
+    except (Malformed, nats.errors.Error):
+        return ""
+    return next((row.reason for row in page.connections if row.cid == connection), "")
+
+
 def _servers_of(life: Life, roster: Roster) -> list[Entry]:
     names = life.servers[:MOST_SERVERS]
     return [e for e in roster if e.name in names and life.home in ("", e.cluster)][:MOST_SERVERS]

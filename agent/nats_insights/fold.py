@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -15,8 +16,13 @@ from .wire import Connection, Page
 
 CAP = 100_000
 TOLERANCE = 0.02
-_ALWAYS = ("cid", "kind", "account")
+_ALWAYS = ("cid", "kind", "account", "authorized_user")
 _ROW_FIELDS = frozenset(field.name for field in fields_of(Connection))
+# What a server tells of a connection once and for all.
+_LASTING = frozenset((*_ALWAYS, "name", "ip", "lang", "version"))
+# Rows that take more bytes than this on average may bear names that were made to be long.
+_LONG_ROW = 1024
+_LONG_NAME = 256
 # How servers name an anonymous client where only the system account has users: another random
 # name on each server, so these are neither one user nor comparable.
 _ANONYMOUS = re.compile(r"nats-[A-Za-z0-9]{8}")
@@ -47,22 +53,20 @@ class Tally(Counter[Any]):
         self.clear()
         dict.update(self, few)
 
-    def merge(self, other: Tally) -> None:
-        """Add the counts of another tally, and what it may lack."""
-        self.update(other)
-        self.error += other.error
-        self.dropped += other.dropped
-        self.bound()
-
 
 PageFunction = Callable[[list[Any], Tally, Any], None]
 
 
 class Fold(Struct, frozen=True, eq=False):
-    """A page function, and the fields of a connection row that it reads."""
+    """A page function, and the fields of a connection row that it reads.
+
+    `moves_with` is a figure of the server that moves whenever the fold does though no connection
+    comes or goes, "" where there is none.
+    """
 
     page: PageFunction
     fields: tuple[str, ...]
+    moves_with: str = ""
     endpoint: str = "CONNZ"
 
     @property
@@ -70,23 +74,29 @@ class Fold(Struct, frozen=True, eq=False):
         """The name of the page function."""
         return self.page.__name__
 
+    @property
+    def lasting(self) -> bool:
+        """Whether it stays the same for as long as no connection comes or goes."""
+        return _LASTING.issuperset(self.fields)
+
     def __hash__(self) -> int:
         return hash(self.page)
 
 
-def fold(*fields: str) -> Callable[[PageFunction], Fold]:
+def fold(*fields: str, moves_with: str = "") -> Callable[[PageFunction], Fold]:
     """Declare a page function `(rows, tally, params)`; it sees client rows only, a page at a time.
 
     Rows of the system account and leaf nodes never reach it. `params` are the loosest parameters
-    in force anywhere, so what it drops by them no check can want. DeclarationError for a field
-    that CONNZ rows do not have.
+    in force anywhere, so what it drops by them no check can want. A fold of figures that change
+    while a connection lasts is swept in each epoch, unless `moves_with` names a figure of the
+    server that moves whenever it does. DeclarationError for a field that CONNZ rows do not have.
     """
     for field in fields:
         if field not in _ROW_FIELDS:
             raise DeclarationError(f"a connection row has no field {field!r}")
 
     def declare(page: PageFunction) -> Fold:
-        return Fold(page, fields)
+        return Fold(page, fields, moves_with)
 
     return declare
 
@@ -109,20 +119,25 @@ def by_user(rows: list[Connection], tally: Tally, params: object) -> None:
     )
 
 
-@fold("subscriptions")
+@fold("subscriptions", moves_with="local_interest")
 def local_subscriptions(rows: list[Connection], tally: Tally, params: object) -> None:
     """Subscriptions that clients hold on this very server."""
     tally["subscriptions"] += sum([row.subscriptions for row in rows])
 
 
 class Sweep:
-    """The connection rows of one server, folded page by page; good only when `exact`."""
+    """The connection rows of one server, folded page by page; good only when `exact`.
+
+    `unnamed` counts clients that no user name belongs to: they are anonymous, or have yet to say
+    who they are.
+    """
 
     def __init__(self, folds: Mapping[Fold, Any], system_accounts: frozenset[str]) -> None:
         self.system_accounts = system_accounts
         self.params = folds
         self.parts = {fold: Tally() for fold in folds}
-        self.rows = self.bad = self.total = self.pages = 0
+        self.rows = self.bad = self.total = self.pages = self.unnamed = 0
+        self._fell = 0
         self._cids: set[int] = set()
 
     def page(self, page: Page) -> None:
@@ -130,18 +145,38 @@ class Sweep:
         rows = page.connections
         if self.pages:
             rows = [row for row in rows if row.cid not in self._cids]
-        self._cids.update([row.cid for row in rows])
+        if self.pages or page.total > len(rows):
+            self._cids.update([row.cid for row in rows])
         self.pages += 1
         self.rows += len(rows)
         self.bad += page.bad
+        self._fell += max(0, self.total - page.total)
         self.total = page.total
+        if page.size > _LONG_ROW * len(rows):
+            _shorten(rows)
         system = self.system_accounts
         clients = [row for row in rows if row.kind == "Client" and row.account not in system]
+        self.unnamed += [row.authorized_user for row in clients].count("")
         for fold, tally in self.parts.items():
             fold.page(clients, tally, self.params[fold])
             tally.bound()
 
     @property
     def exact(self) -> bool:
-        """Whether the rows agree with the server's own total to within 2 %."""
-        return self.pages > 0 and abs(self.total - self.rows) <= TOLERANCE * self.total
+        """Whether the rows agree with the server's own total to within 2 %.
+
+        Each connection that closed between two pages may be one that was counted, and may have
+        moved another one out of sight.
+        """
+        off = abs(self.total - self.rows) + self._fell
+        return self.pages > 0 and off <= TOLERANCE * self.total
+
+
+def _shorten(rows: Iterable[Connection]) -> None:
+    """Keep the beginning of each long name, and a hash of it all: a million fit into memory."""
+    for row in rows:
+        for field in row.__struct_fields__:
+            value = getattr(row, field)
+            if isinstance(value, str) and len(value) > _LONG_NAME:
+                digest = hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
+                setattr(row, field, f"{value[: _LONG_NAME - 17]}~{digest[:16]}")

@@ -1,9 +1,9 @@
 """Gather: ask every server, know who did not answer, and never let servers owe too much.
 
 Small replies come by one fan-out for each endpoint, which ends as soon as every expected server
-has answered. Who stays silent is asked once more by its id: nobody takes the request of a dead
-server, a hung one lets it time out. Connection rows are asked of each server on its own, within a
-window.
+has answered; where all of them together exceed the window, each server is asked on its own. Who
+stays silent is asked once more by its id: nobody takes the request of a dead server, a hung one
+lets it time out. Connection rows are asked of each server on its own, within the window.
 """
 
 from __future__ import annotations
@@ -11,28 +11,38 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Generator, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 import nats.errors
 from msgspec import Struct
+from nats.aio.msg import Msg
 
 from . import subjects, wire
-from .asking import Asker, words
+from .asking import Asker, Heard, words
 from .client import Client
 from .fold import Fold, Sweep, row_fields
 from .messages import Cost
 from .roster import Names, Roster
-from .snapshot import Replies, Swept
+from .snapshot import Replies
+from .stepwise import stepwise
+from .unpack import unpack
 from .window import Window
 
 log = logging.getLogger(__name__)
 
+# Requests for rows in flight, and those for small replies: many servers may hang at once.
 AT_A_TIME = 64
+SMALL_AT_A_TIME = 1024
+# Servers whose routes are looked through between two breaths of the event loop.
+STEP = 128
 PAGE = 8192
 # A whole server in one page up to here; the server scans all its connections for every page.
 WHOLE = 16_384
+# However small the window is: each page costs the server a look at all its connections.
+LEAST = 1024
 ROW_BYTES = 600
 ROW_SECONDS = 50e-6
 
@@ -46,13 +56,16 @@ class Target(Struct, frozen=True):
 
 
 class Gatherer:
-    """Gathers over one connection: `timeout` in seconds per reply, `window` in bytes owed."""
+    """Gathers over one connection: `timeout` in seconds per reply, within a window."""
 
-    def __init__(self, client: Client, timeout: float, window: int) -> None:
+    def __init__(self, client: Client, timeout: float, window: Window) -> None:
         self.client = client
         self.asker = Asker(client, timeout)
-        self.window = Window(window)
+        self.window = window
         self._row_bytes = float(ROW_BYTES)
+        # Pages are read one at a time: each of the things that this takes is a pause for the rest,
+        # and a page takes ten times as much memory unpacked as it did on the wire.
+        self._turn = asyncio.Lock()
         self.begin()
 
     @property
@@ -63,10 +76,10 @@ class Gatherer:
     def begin(self) -> None:
         """A new epoch: all costs at zero."""
         self.asker.reset()
-        self.servers_asked = self.window.peak = 0
+        self.servers_asked = self.servers_swept = self.window.peak = 0
         self._wall, self._cpu = time.monotonic(), time.process_time()
 
-    def cost(self, dropped_keys: int = 0) -> Cost:
+    def cost(self, dropped_keys: int = 0, oldest_sweep: float = 0.0) -> Cost:
         """What the epoch cost so far."""
         return Cost(
             requests=self.asker.requests,
@@ -74,17 +87,23 @@ class Gatherer:
             bytes=self.asker.bytes,
             malformed=self.asker.malformed,
             servers_asked=self.servers_asked,
+            servers_swept=self.servers_swept,
+            oldest_sweep_seconds=round(oldest_sweep, 3),
             wall_seconds=round(time.monotonic() - self._wall, 4),
             cpu_seconds=round(time.process_time() - self._cpu, 4),
             peak_window_bytes=self.window.peak,
+            window_bytes=self.window.size,
             dropped_keys=dropped_keys,
         )
 
     async def small(self, endpoints: Collection[str], roster: Roster, now: float) -> Replies:
-        """The small replies of everybody, and a roster that knows who answered."""
+        """The small replies of everybody, and a roster that knows who answered.
+
+        The window then fits what the server that we are connected to may owe us.
+        """
         replies = Replies(endpoints)
         expected = {entry.id for entry in roster if entry.state == "answering"}
-        heard = await self.asker.everybody("STATSZ", expected, discover=True)
+        heard = await self._all_of("STATSZ", expected, discover=True)
         for server_id, (info, data) in heard.items():
             roster.heard(info, now, heard.keys())
             replies.add("STATSZ", server_id, data)
@@ -94,23 +113,25 @@ class Gatherer:
             self._probe(silent, roster, replies, now),
             *(self._small(endpoint, heard.keys(), replies) for endpoint in wanted),
         )
-        await self._probe(self._named_by_peers(replies, roster, now), roster, replies, now)
+        named = await stepwise(self._named_by_peers(replies, roster, now))
+        await self._probe(named, roster, replies, now)
         await self._again(wanted, roster, replies)
         roster.forget(now)
+        if (own := replies.data["VARZ"].get(self.client.server_id)) is not None:
+            self.window.fit(own.max_pending)
         self.servers_asked = len(heard) + len(silent)
         replies.denied = self.denied & set(endpoints)
         return replies
 
     async def sweep(
         self,
-        targets: Iterable[Target],
+        targets: Collection[Target],
         folds: Mapping[Fold, Any],
         system_accounts: frozenset[str],
-        epoch: int,
-    ) -> dict[Names, Swept]:
-        """Every connection row of these servers, folded. Who cannot be read whole is left out."""
+        take: Callable[[Names, Sweep], None],
+    ) -> None:
+        """Fold every connection row of these servers; `take` gets what could be read whole."""
         decoder = wire.PageDecoder(row_fields(folds))
-        done: dict[Names, Swept] = {}
 
         async def one(target: Target) -> None:
             sweep = Sweep(folds, system_accounts)
@@ -120,22 +141,41 @@ class Gatherer:
                 self.asker.complain("CONNZ", target.key[-1], problem)
                 return
             if sweep.exact:
-                done[target.key] = Swept(epoch, sweep.parts)
+                self.servers_swept += 1
+                take(target.key, sweep)
             else:
                 self.asker.complain("CONNZ", target.key[-1], f"{sweep.rows} rows of {sweep.total}")
 
         if "CONNZ" not in self.denied:
-            await _all(one, targets)
-        return done
+            await _all(one, targets, AT_A_TIME)
 
     async def rows(self, server_id: str, fields: list[str], **wanted: Any) -> wire.Page:
         """Up to 1,024 rows of one server; Malformed or a NATS error if they cannot be had."""
         body = msgspec.json.encode({"auth": True, "limit": 1024, **wanted})
-        answer = await self.asker.ask("CONNZ", server_id, body)
-        return wire.PageDecoder(fields).decode(answer.payload)
+        message = await self.asker.ask("CONNZ", server_id, body)
+        return wire.PageDecoder(fields).decode(unpack(message.data, message.headers))
+
+    async def _all_of(
+        self, endpoint: str, expected: Collection[str], *, discover: bool = False
+    ) -> dict[str, Heard]:
+        """By one fan-out where what all owe then fits the window, else of one after another."""
+        weight = self.asker.expect(endpoint, len(expected))
+        if weight <= self.window.size or endpoint == "STATZ":  # That has no subject per server.
+            async with self.window.take(weight):
+                return await self.asker.everybody(endpoint, expected, discover=discover)
+        heard: dict[str, Heard] = {}
+
+        async def one(server_id: str) -> None:
+            # Who does not answer is asked again with those that lose a reply of a fan-out.
+            with suppress(wire.Malformed, nats.errors.Error):
+                async with self.window.take(self.asker.expect(endpoint, 1)):
+                    heard[server_id] = await self.asker.one(endpoint, server_id)
+
+        await _all(one, expected)
+        return heard
 
     async def _small(self, endpoint: str, expected: Collection[str], replies: Replies) -> None:
-        for server_id, (_, data) in (await self.asker.everybody(endpoint, expected)).items():
+        for server_id, (_, data) in (await self._all_of(endpoint, expected)).items():
             if server_id in expected:
                 replies.add(endpoint, server_id, data)
         if not replies.data[endpoint] and subjects.server_request(endpoint) in self.client.denied:
@@ -143,7 +183,7 @@ class Gatherer:
             log.warning("not permitted to ask %s: checks that need it are unknown", endpoint)
 
     async def _probe(
-        self, ids: Iterable[str], roster: Roster, replies: Replies, now: float
+        self, ids: Collection[str], roster: Roster, replies: Replies, now: float
     ) -> None:
         """Ask silent servers by their ids: do they live, do they hang, are they dead?"""
 
@@ -153,6 +193,7 @@ class Gatherer:
             except nats.errors.NoRespondersError:
                 roster.unheard(server_id, "dead", now, "nobody takes requests for it")
             except (wire.Malformed, nats.errors.Error) as problem:
+                self.asker.complain("STATSZ", server_id, problem)
                 if not self.client.closed.is_set():  # Else it is we that hear nothing.
                     roster.unheard(server_id, "hung", now, words(problem))
             else:
@@ -161,10 +202,14 @@ class Gatherer:
 
         await _all(one, ids)
 
-    def _named_by_peers(self, replies: Replies, roster: Roster, now: float) -> set[str]:
+    def _named_by_peers(
+        self, replies: Replies, roster: Roster, now: float
+    ) -> Generator[None, None, set[str]]:
         """Servers that nobody has heard but a peer holds a route to."""
         named = set()
-        for server_id, routez in replies.data["ROUTEZ"].items():
+        for number, (server_id, routez) in enumerate(replies.data["ROUTEZ"].items()):
+            if number % STEP == 0:
+                yield
             peer = roster.by_id(server_id)
             for route in routez.routes or ():
                 if peer and route.remote_id and roster.by_id(route.remote_id) is None:
@@ -176,7 +221,7 @@ class Gatherer:
         return named
 
     async def _again(self, endpoints: Iterable[str], roster: Roster, replies: Replies) -> None:
-        """One directed retry for each reply that a living server owes."""
+        """One retry for each reply that a living server owes."""
         alive = {entry.id for entry in roster if entry.state == "answering"}
         owed = [
             (endpoint, server_id)
@@ -195,43 +240,62 @@ class Gatherer:
                     entry.last_error = f"{endpoint}: {words(problem)}"
                 self.asker.complain(endpoint, server_id, problem)
 
-        await _all(one, owed)
+        # Account statistics have no subject per server, so everybody answers a second time.
+        late = {server_id for endpoint, server_id in owed if endpoint == "STATZ"}
+        if late:
+            await self._small("STATZ", late, replies)
+        for server_id in late - replies.data["STATZ"].keys():
+            if (entry := roster.by_id(server_id)) is not None:
+                entry.last_error = f"STATZ: {words(nats.errors.TimeoutError())}"
+        await _all(one, [item for item in owed if item[0] != "STATZ"])
 
     async def _pages(self, target: Target, sweep: Sweep, decoder: wire.PageDecoder) -> None:
         """Page through one server. Rows move up while others leave, hence the dedupe in Sweep."""
         rows = target.rows + target.rows // 20 + 64
-        limit = rows if rows <= WHOLE else PAGE
         offset = 0
         while True:
-            page = await self._page(target, decoder, offset, limit)
-            sweep.page(page)
+            room = int(self.window.size / 2 / self._row_bytes)
+            limit = min(rows if rows <= WHOLE else PAGE, max(LEAST, room))
+            body = msgspec.json.encode({"auth": True, "offset": offset, "limit": limit})
+            owed = min(limit, max(1, target.rows - offset)) * self._row_bytes
+            async with self.window.take(int(owed)):
+                message = await self._reply(target.id, body, limit)
+                async with self._turn:
+                    page = await self._fold(message, target, sweep, decoder)
             offset += limit
             if not page.connections or offset >= page.total:
                 return
-            await asyncio.sleep(0)
 
-    async def _page(
-        self, target: Target, decoder: wire.PageDecoder, offset: int, limit: int
-    ) -> wire.Page:
-        body = msgspec.json.encode({"auth": True, "offset": offset, "limit": limit})
-        rows = min(limit, max(1, target.rows - offset))
+    async def _reply(self, server_id: str, body: bytes, limit: int) -> Msg:
         timeout = self.asker.timeout + limit * ROW_SECONDS
-        async with self.window.take(int(rows * self._row_bytes)):
-            try:
-                answer = await self.asker.ask("CONNZ", target.id, body, timeout)
-            except nats.errors.TimeoutError:
-                answer = await self.asker.ask("CONNZ", target.id, body, timeout)
-            page = decoder.decode(answer.payload)
+        try:
+            return await self.asker.ask("CONNZ", server_id, body, timeout)
+        except nats.errors.TimeoutError:
+            return await self.asker.ask("CONNZ", server_id, body, timeout)
+
+    async def _fold(
+        self, message: Msg, target: Target, sweep: Sweep, decoder: wire.PageDecoder
+    ) -> wire.Page:
+        """One page, with a breath between any two of the things that take milliseconds."""
+        payload = unpack(message.data, message.headers)
+        await asyncio.sleep(0)
+        page = decoder.decode(payload)
         if page.server.id != target.id:
             raise wire.Malformed("another server's reply")
         if page.connections:
-            self._row_bytes += 0.2 * (1.5 * answer.size / len(page.connections) - self._row_bytes)
+            size = 1.5 * len(message.data) / len(page.connections)
+            self._row_bytes += 0.2 * (size - self._row_bytes)
         self.asker.malformed += page.bad
+        await asyncio.sleep(0)
+        sweep.page(page)
+        await asyncio.sleep(0)
         return page
 
 
-async def _all(one: Callable[[Any], Awaitable[None]], items: Iterable[Any]) -> None:
-    """`one` for each item, some at a time, in tasks that end with this call."""
+async def _all(
+    one: Callable[[Any], Awaitable[None]], items: Collection[Any], most: int = SMALL_AT_A_TIME
+) -> None:
+    """`one` for each item, `most` at a time, in tasks that end with this call."""
     waiting = iter(list(items))
 
     async def work() -> None:
@@ -239,5 +303,5 @@ async def _all(one: Callable[[Any], Awaitable[None]], items: Iterable[Any]) -> N
             await one(item)
 
     async with asyncio.TaskGroup() as tasks:
-        for _ in range(AT_A_TIME):
+        for _ in range(min(most, len(items))):
             tasks.create_task(work())

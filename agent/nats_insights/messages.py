@@ -85,16 +85,24 @@ class Advisory(FindingState, frozen=True, kw_only=True):
 
 
 class Cost(Struct, frozen=True, kw_only=True):
-    """What one epoch cost the servers and this process."""
+    """What one epoch cost the servers and this process.
+
+    `servers_swept` counts those that listed all of their connections; what the others hold has not
+    changed since they last did, `oldest_sweep_seconds` ago at most. `window_bytes` may be owed at a
+    time, and `peak_window_bytes` were.
+    """
 
     requests: int = 0
     replies: int = 0
     bytes: int = 0
     malformed: int = 0
     servers_asked: int = 0
+    servers_swept: int = 0
+    oldest_sweep_seconds: float = 0.0
     wall_seconds: float = 0.0
     cpu_seconds: float = 0.0
     peak_window_bytes: int = 0
+    window_bytes: int = 0
     dropped_keys: int = 0
 
 
@@ -107,7 +115,11 @@ class OpenCounts(Struct, frozen=True, kw_only=True):
 
 
 class Heartbeat(Struct, frozen=True, kw_only=True):
-    """One message per epoch on `$INSIGHTS.HEARTBEAT.<agent-id>`, also when nothing is wrong."""
+    """One message per epoch on `$INSIGHTS.HEARTBEAT.<agent-id>`, also when nothing is wrong.
+
+    `interval_seconds` is from one epoch to the next, as stretched by the budget; `epochs_skipped`
+    were due before this one had ended.
+    """
 
     type: Literal["insights.advisory.v1.heartbeat"] = "insights.advisory.v1.heartbeat"
     id: Id
@@ -115,6 +127,7 @@ class Heartbeat(Struct, frozen=True, kw_only=True):
     agent: AgentInfo
     coverage: Coverage
     interval_seconds: float
+    epochs_skipped: int = 0
     leading_since: Time | None
     open: OpenCounts
     cost: Cost

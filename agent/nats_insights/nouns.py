@@ -5,12 +5,15 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from . import wire
 from .errors import Missing
-from .fold import Fold, Tally, by_user
+from .fold import Fold, by_user, local_subscriptions
+from .ledger import Part
+from .sweeps import Mark, Swept
 
 if TYPE_CHECKING:
     from .snapshot import Snapshot
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 # Whose replies must all be in before silence about a noun means that it is fine.
-ITS_SERVER, ITS_CLUSTER, ALL_SERVERS = "server", "cluster", "system"
+NOBODY, ITS_SERVER, ITS_CLUSTER, ALL_SERVERS = "nobody", "server", "cluster", "system"
 
 
 class Noun:
@@ -82,7 +85,6 @@ class Server(Noun):
         "accountz",
         "cluster",
         "connections",
-        "folds",
         "id",
         "leafz",
         "name",
@@ -124,7 +126,6 @@ class Server(Noun):
         self.id = self.version = ""
         self.state = "answering"
         self.own_connections = 0
-        self.folds: dict[Fold, Tally] = {}
 
     def __getattr__(self, name: str) -> Any:
         # Reached only for a slot that stayed empty, so the figures that are there cost nothing.
@@ -142,12 +143,9 @@ class Server(Noun):
     def entity(self) -> dict[str, str]:
         return {**super().entity(), "id": self.id}
 
-    def folded(self, fold: Fold) -> Tally:
+    def folded(self, fold: Fold) -> Part:
         """What a fold remembers of this server's connections."""
-        try:
-            return self.folds[fold]
-        except KeyError:
-            raise Missing(fold.endpoint, self.name) from None
+        return self.snapshot.part(self, fold)
 
     @property
     def local_interest(self) -> int:
@@ -158,6 +156,56 @@ class Server(Noun):
         return max(
             0, self.varz.subscriptions - self.routez.subscriptions - self.leafz.subscriptions
         )
+
+    @property
+    def internal_interest(self) -> int:
+        """How much of the local interest no client held when it was last swept."""
+        interest: int | None = self.last_sweep.figures.get("local_interest")
+        if interest is None:
+            raise Missing("CONNZ", self.name)
+        held = self.snapshot.last_known(self, local_subscriptions)["subscriptions"]
+        return max(0, interest - held)
+
+    @property
+    def last_sweep(self) -> Swept:
+        """Its last sweep, in whatever epoch; Missing before the first."""
+        swept = self.snapshot.sweeps.last.get(self.names)
+        if swept is None:
+            raise Missing("CONNZ", self.name)
+        return swept
+
+    @property
+    def mark(self) -> Mark:
+        """What it says of its connections without naming one."""
+        varz = self.varz
+        return Mark(
+            self.id,
+            varz.start,
+            varz.config_load_time,
+            varz.total_connections,
+            varz.connections,
+        )
+
+    @property
+    def accepted(self) -> int:
+        """Connections accepted since its last sweep, and those that were nobody's by then."""
+        then, now = self.last_sweep.mark, self.mark
+        if (then.id, then.start) != (now.id, now.start):
+            return now.connections
+        return now.total_connections - then.total_connections + self.last_sweep.unnamed
+
+    def stands(self, fold: Fold) -> bool:
+        """Whether what a fold remembers of it is as true as if it were swept now."""
+        try:
+            swept = self.last_sweep
+            if swept.mark != self.mark:
+                return False
+            if fold.moves_with:
+                return bool(swept.figures[fold.moves_with] == getattr(self, fold.moves_with))
+        except (Missing, KeyError):
+            return False
+        # A client that has yet to say who it is will be somebody's, and no counter tells of it.
+        return fold.lasting and not swept.unnamed
 
 
 class Cluster(Noun):
@@ -255,17 +303,15 @@ class User(Noun):
 
     def most(self) -> dict[str, Any]:
         """The servers that hold most of its connections."""
-        folded = ((server, server.folds.get(by_user)) for server in self.snapshot.servers.values())
         on: Counter[str] = Counter()  # Servers of two clusters may share a name.
-        for server, users in folded:
-            on[server.name] += users[self.names] if users else 0
+        for server in self.snapshot.servers.values():
+            with suppress(Missing):
+                on[server.name] += server.folded(by_user)[self.names]
         return largest(+on)
 
     def at_most(self) -> User | None:
-        last_known = self.snapshot.last_known_users()
-        if last_known is None:
-            return None
-        return User(self.account, self.name, self.seen + last_known[self.names], self.snapshot)
+        most = self.snapshot.at_most(by_user, self.names)
+        return None if most is None else User(self.account, self.name, most, self.snapshot)
 
 
 class System(Noun):
@@ -276,6 +322,34 @@ class System(Noun):
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.names, self.snapshot = ("system",), snapshot
+
+    @property
+    def accepted(self) -> int:
+        """Connections that no sweep has seen yet, at most; Missing if a server does not tell."""
+        return sum(server.accepted for server in self.snapshot.servers.values())
+
+    def largest_of(self, fold: Fold) -> int:
+        """The largest sum of a fold over all servers, as of their last sweeps, at most."""
+        ledger = self.snapshot.sweeps.ledgers[fold]
+        return ledger.most() + ledger.error
+
+
+class Agent(Noun):
+    """The agent itself, by its configured id: what its last epochs were like.
+
+    `cut_offs` are the servers that cut it off in the last MEMORY epochs, `late` counts the epochs
+    in a row that took longer than the interval, and `took` is the seconds of the last one.
+    """
+
+    __slots__ = ("cut_offs", "interval", "late", "took", "window")
+    kind, scope, depends_on = "agent", "SYSTEM", NOBODY
+    MEMORY: ClassVar[int] = 20
+
+    def __init__(self, id: str, snapshot: Snapshot) -> None:
+        self.names, self.snapshot = (id,), snapshot
+        self.cut_offs: list[str] = []
+        self.late, self.window = 0, 0
+        self.took = self.interval = 0.0
 
 
 def largest(counts: Mapping[str, int], few: int = 10) -> dict[str, Any]:

@@ -1,14 +1,19 @@
-"""What to ask for: the union of what the enabled checks need."""
+"""What to ask for: what enabled checks need, and of whom connection rows can tell anything new."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable, Mapping
 
 from msgspec import Struct
 
+from .audit import Held, Key
 from .check import Params
+from .errors import Missing
 from .fold import Fold
+from .nouns import ALL_SERVERS, Noun
+from .roster import Names
 from .rules import Rule
+from .snapshot import STEP, Snapshot
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -26,3 +31,45 @@ def plan(rules: Iterable[Rule]) -> Plan:
         endpoints |= set(rule.check.needs)
         folds |= {fold: rule.loosest() for fold in rule.check.folds}
     return Plan(endpoints=frozenset(endpoints), folds=folds)
+
+
+def due(
+    snapshot: Snapshot, rules: Iterable[Rule], held: Mapping[Key, Held]
+) -> Generator[None, None, set[Names]]:
+    """The servers that must be swept for these rules to find what a sweep of all would find.
+
+    A server is spared where all that its connections told still stands, or where the small replies
+    rule out that anything can be found; `snapshot.ruled_out` then says so. What is pending or open
+    is never ruled out: its figures are to be exact. In steps of some milliseconds.
+    """
+    wanted: set[Names] = set()
+    for rule in rules:
+        if not rule.check.folds:
+            continue
+        homes = {life.home for key, life in held.items() if key.code == rule.check.code}
+        out = {group.home for group in _groups(snapshot, rule) if _rules_out(rule, group)} - homes
+        snapshot.ruled_out[rule.check.code] = out
+        everywhere = rule.check.about.depends_on == ALL_SERVERS and "" in out
+        for number, server in enumerate(snapshot.servers.values()):
+            if number % STEP == 0:
+                yield
+            if everywhere or server.home in out:
+                continue
+            if not all(server.stands(fold) for fold in rule.check.folds):
+                wanted.add(server.names)
+    return wanted
+
+
+def _groups(snapshot: Snapshot, rule: Rule) -> Iterable[Noun]:
+    """Where one server's connections can make a difference: its cluster, or the whole system."""
+    if rule.check.about.depends_on == ALL_SERVERS:
+        return [snapshot.system]
+    return snapshot.clusters.values()
+
+
+def _rules_out(rule: Rule, group: Noun) -> bool:
+    rules_out = rule.check.rules_out
+    try:
+        return rules_out is not None and rules_out(group, rule.loosest())
+    except Missing:
+        return False

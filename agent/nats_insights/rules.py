@@ -53,10 +53,10 @@ class Rule(Struct, frozen=True, kw_only=True, eq=False):
         return msgspec.structs.replace(self.params, **changed) if changed else self.params
 
     def loosest(self) -> Params:
-        """The lowest of each easing limit in force anywhere, eased: what may safely be dropped."""
+        """The lowest of each limit in force anywhere, eased: what may safely be dropped."""
         low = {}
-        for name in self.check.clear:
-            own = getattr(self.params, name)
+        for parameter in parameters_of(self.check.params):
+            name, own = parameter.name, getattr(self.params, parameter.name)
             low[name] = min([own, *(values.get(name, own) for _, values in self.overrides)])
         return self.check.eased(msgspec.structs.replace(self.params, **low))
 
@@ -125,9 +125,9 @@ def _override(
         refuse_unknown(name, [*by_name, "match"], path)
         check, where = by_name[name], f"{path}.{name}"
         for label in match.keys() - set(check.about.labelled):
+            by = " and ".join(check.about.labelled) or "no label"
             raise ConfigError(
-                f"{where} is refused: it is judged by {' and '.join(check.about.labelled)}, "
-                f"so match.{label} can never be true"
+                f"{where} is refused: it is judged by {by}, so match.{label} can never be true"
             )
         if not isinstance(values, dict):
             raise ConfigError(f"{where} is refused: expected parameters, such as {{ ratio = 3.0 }}")

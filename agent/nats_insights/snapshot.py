@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from msgspec import Struct
 
 from . import wire
 from .errors import Missing
-from .fold import Fold, Tally, by_user
+from .fold import Fold, Sweep, Tally, by_user
+from .ledger import Ledger, Part
 from .nouns import (
     ALL_SERVERS,
     ITS_SERVER,
+    NOBODY,
     Account,
     AccountInCluster,
+    Agent,
     Cluster,
     Noun,
     Server,
@@ -24,10 +28,11 @@ from .nouns import (
     seconds_between,
 )
 from .roster import Names, Roster
+from .sweeps import Sweeps, Swept
 
 T = TypeVar("T")
-# Keys merged between two breaths of the event loop.
-STEP = 10_000
+# Servers, or accounts of servers, taken in between two breaths of the event loop.
+STEP = 2048
 
 
 class Coverage(Struct, frozen=True, kw_only=True):
@@ -55,31 +60,28 @@ class Replies:
         self.data[endpoint].setdefault(server_id, data)
 
 
-class Swept(Struct, frozen=True):
-    """A finished sweep of one server: which epoch made it, and what the folds remember."""
-
-    epoch: int
-    parts: dict[Fold, Tally]
-
-
 class Snapshot:
-    """The nouns of one epoch. `lacking` maps an endpoint to the servers that owe it."""
+    """The nouns of one epoch.
 
-    def __init__(self, epoch: int, now: float) -> None:
+    `lacking` maps an endpoint to the servers that owe it, `ruled_out` the code of a check to the
+    clusters in which the small replies alone show that it can find nothing, "" being the system.
+    """
+
+    def __init__(self, epoch: int, now: float, sweeps: Sweeps | None = None) -> None:
         self.epoch, self.now = epoch, now
+        self.sweeps = sweeps or Sweeps()
         self.servers: dict[Names, Server] = {}
         self.clusters: dict[str, Cluster] = {}
         self.accounts: dict[str, Account] = {}
         self.accounts_in_clusters: dict[Names, AccountInCluster] = {}
         self.system = System(self)
+        self.agent = Agent("", self)
         self.coverage = Coverage(servers_known=0, servers_answered=0, missing=[])
         self.not_due: set[str] = set()
         self.denied: set[str] = set()
         self.lacking: dict[str, set[Names]] = defaultdict(set)
+        self.ruled_out: dict[str, set[str]] = {}
         self.changed_at: dict[str, float] = {}
-        self.standing: list[Swept] = []
-        self._seen: dict[Fold, Tally] = {}
-        self._last_known: Tally | None = None
         self._owing: dict[str, str] = {}
         self._tables: dict[type[Noun], Callable[[], Iterable[Noun]]] = {
             Server: self.servers.values,
@@ -88,16 +90,12 @@ class Snapshot:
             AccountInCluster: self.accounts_in_clusters.values,
             User: self._users,
             System: lambda: [self.system],
+            Agent: lambda: [self.agent],
         }
 
     def each(self, kind: type[Noun]) -> Iterable[Noun]:
         """Every noun of one kind."""
         return self._tables[kind]()
-
-    def tallies(self) -> Iterable[Tally]:
-        """What the folds remember, server by server."""
-        for server in self.servers.values():
-            yield from server.folds.values()
 
     def whole(self, endpoint: str, figure: T) -> T:
         """A sum over all servers: itself, or Missing where one of them owes its part."""
@@ -105,45 +103,57 @@ class Snapshot:
             raise Missing(endpoint, self._one_that_owes(endpoint))
         return figure
 
+    def part(self, server: Server, fold: Fold) -> Part:
+        """What a fold remembers of one server; Missing where that is not known to be true now."""
+        if server.names in self.lacking[fold.endpoint]:
+            raise Missing(fold.endpoint, server.name)
+        return self.last_known(server, fold)
+
+    def last_known(self, server: Server, fold: Fold) -> Part:
+        """What it remembered when the server was last swept; Missing before the first time."""
+        ledger = self.sweeps.ledgers.get(fold)
+        part = None if ledger is None else ledger.part(server.names)
+        if part is None:
+            raise Missing(fold.endpoint, server.name)
+        return part
+
+    def take(self, names: Names, sweep: Sweep) -> None:
+        """A finished sweep of a server, which then owes CONNZ no more."""
+        server, figures = self.servers[names], {}
+        for fold in sweep.parts:
+            if fold.moves_with:
+                with suppress(Missing):
+                    figures[fold.moves_with] = getattr(server, fold.moves_with)
+        swept = Swept(at=self.now, mark=server.mark, unnamed=sweep.unnamed, figures=figures)
+        self.sweeps.take(names, swept, sweep)
+        self.lacking["CONNZ"].discard(names)
+
     def seen(self, fold: Fold) -> Tally:
         """A fold over all servers, with what has come: at least this."""
-        if fold not in self._seen:
-            for _ in self.merge([fold]):
-                pass
-        return self._seen[fold]
-
-    def merge(self, folds: Iterable[Fold]) -> Iterator[None]:
-        """Make `seen` ready for these folds, in steps of some milliseconds."""
-        for fold in folds:
-            total, rows = Tally(), 0
-            for server in self.servers.values():
-                if fold not in server.folds:
-                    continue
-                total.merge(server.folds[fold])
-                rows += len(server.folds[fold])
-                if rows >= STEP:
-                    rows = 0
-                    yield
-            self._seen[fold] = total
+        ledger = self.sweeps.ledgers.get(fold, Ledger())
+        seen = Tally(dict(ledger.items()))
+        seen.subtract(self._owed(fold))
+        return seen
 
     def folded(self, fold: Fold) -> Tally:
         """A fold over all servers, exact or Missing."""
         return self.whole(fold.endpoint, self.seen(fold))
 
-    def last_known_users(self) -> Tally | None:
-        """What the servers that owe CONNZ held when last swept; None if one never was."""
-        if len(self.standing) < len(self.lacking.get("CONNZ", ())):
+    def at_most(self, fold: Fold, key: Any) -> int | None:
+        """A sum with what the servers that owe it held last; None if one was never swept."""
+        ledger = self.sweeps.ledgers[fold]
+        if any(ledger.part(server) is None for server in self.lacking[fold.endpoint]):
             return None
-        if self._last_known is None:
-            self._last_known = Tally()
-            for swept in self.standing:
-                self._last_known.merge(swept.parts.get(by_user, Tally()))
-        return self._last_known
+        return ledger[key] + ledger.error
 
     def owed(self, endpoints: Iterable[str]) -> str:
         """One reply of these endpoints that did not come, "" when all did."""
-        late = (endpoint for endpoint in endpoints if self.lacking.get(endpoint))
-        return next((f"{one} of {self._one_that_owes(one)}" for one in late), "")
+        for endpoint in endpoints:
+            if self.lacking.get(endpoint):
+                return f"{endpoint} of {self._one_that_owes(endpoint)}"
+            if endpoint == "CONNZ" and self.sweeps.dropped:
+                return "CONNZ in full: there are more names than the agent counts"
+        return ""
 
     def lacks(self, subject: Noun, endpoints: Iterable[str]) -> str:
         """Why silence about this noun would prove nothing; "" when it would."""
@@ -151,6 +161,8 @@ class Snapshot:
 
     def lacks_for(self, kind: type[Noun], names: Names, home: str, endpoints: Iterable[str]) -> str:
         """The same for a noun that may have vanished from this snapshot."""
+        if kind.depends_on == NOBODY:
+            return ""
         if kind.depends_on == ALL_SERVERS:
             return self.owed(endpoints)
         for endpoint in endpoints:
@@ -179,33 +191,42 @@ class Snapshot:
         return self._owing[endpoint]
 
     def _users(self) -> Iterable[User]:
-        users = self.seen(by_user)
-        for (account, name), count in users.items():
-            yield User(account, name, count, self)
-        for account, name in (self.last_known_users() or Tally()).keys() - users.keys():
-            yield User(account, name, 0, self)
+        ledger = self.sweeps.ledgers.get(by_user)
+        owed = self._owed(by_user)
+        for (account, name), count in () if ledger is None else ledger.items():
+            yield User(account, name, count - owed[account, name], self)
+
+    def _owed(self, fold: Fold) -> Tally:
+        """What the servers that owe it held last."""
+        owed, ledger = Tally(), self.sweeps.ledgers.get(fold)
+        for server in self.lacking[fold.endpoint]:
+            if ledger is not None and (part := ledger.part(server)) is not None:
+                owed.update(dict(part.items()))
+        return owed
 
 
 def build(
     roster: Roster,
     replies: Replies,
-    sweeps: Mapping[Names, Swept],
+    sweeps: Sweeps,
     *,
     epoch: int,
     now: float,
     system_accounts: Collection[str] = ("$SYS",),
     own_server: str = "",
-) -> Snapshot:
-    """Turn what was heard into a snapshot.
+) -> Generator[None, None, Snapshot]:
+    """Turn what was heard into a snapshot, in steps of some milliseconds.
 
-    `sweeps` are the last finished sweeps by server; those of this epoch count, older ones are only
-    what was last known. The accounts in `system_accounts` are left out of every figure.
-    `own_server` is the id of the server that the agent itself is connected to.
+    All servers owe CONNZ until those that need it have been swept. The accounts in
+    `system_accounts` are left out of every figure. `own_server` is the id of the server that the
+    agent itself is connected to.
     """
-    snapshot = Snapshot(epoch, now)
+    snapshot = Snapshot(epoch, now, sweeps)
     snapshot.denied = set(replies.denied)
     _coverage(snapshot, roster)
-    for entry in roster:
+    for number, entry in enumerate(roster):
+        if number % STEP == 0:
+            yield
         snapshot.changed_at[entry.cluster] = max(
             entry.changed_at, snapshot.changed_at.get(entry.cluster, float("-inf"))
         )
@@ -220,9 +241,9 @@ def build(
                 snapshot.lacking[endpoint].add(entry.key)
             else:
                 _TAKE[endpoint](server, data)
-        if "CONNZ" in replies.asked:
-            _take_sweep(snapshot, server, sweeps.get(entry.key))
-    _accounts(snapshot, frozenset(system_accounts))
+    if "CONNZ" in replies.asked:
+        snapshot.lacking["CONNZ"] = set(snapshot.servers)
+    yield from _accounts(snapshot, frozenset(system_accounts))
     return snapshot
 
 
@@ -265,21 +286,17 @@ _TAKE: dict[str, Callable[[Server, Any], None]] = {
 }
 
 
-def _take_sweep(snapshot: Snapshot, server: Server, swept: Swept | None) -> None:
-    if swept is not None and swept.epoch == snapshot.epoch:
-        server.folds = swept.parts
-        return
-    snapshot.lacking["CONNZ"].add(server.names)
-    if swept is not None:
-        snapshot.standing.append(swept)
-
-
-def _accounts(snapshot: Snapshot, system_accounts: frozenset[str]) -> None:
+def _accounts(snapshot: Snapshot, system_accounts: frozenset[str]) -> Iterator[None]:
+    counted = 0
     for server in snapshot.servers.values():
         try:
             accounts = server.accounts
         except Missing:
             continue
+        counted += len(accounts)
+        if counted >= STEP:
+            counted = 0
+            yield
         server.connections = 0
         for stat in accounts.values():
             if stat.conns and stat.acc not in system_accounts:

@@ -11,14 +11,37 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+SMALLEST = 64 * 1024
+# Of what a server may owe a requester, how much it is asked for: its other messages need room too.
+SHARE = 3 / 8
+# How much of its full size a window wins back in an epoch in which nobody cut the agent off.
+GROWTH = 1 / 16
+
 
 class Window:
-    """A weighted semaphore: what is taken never exceeds `size` bytes, first come, first served."""
+    """A weighted semaphore: what is taken never exceeds `size` bytes, first come, first served.
+
+    After a cut-off it is half as large, and from epoch to epoch it grows back to its full size.
+    """
 
     def __init__(self, size: int) -> None:
-        self.size = size
+        self.wanted = self.full = self.size = size
         self.taken = self.peak = 0
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    def halve(self) -> None:
+        """A server cut the agent off: it was asked for too much at a time."""
+        self.size = max(SMALLEST, self.size // 2)
+
+    def grow(self) -> None:
+        """An epoch ended well."""
+        self.size = min(self.full, self.size + int(self.full * GROWTH))
+
+    def fit(self, max_pending: int) -> None:
+        """Ask for no more than a part of what a server allows: its `max_pending`, in bytes."""
+        if max_pending > 0:
+            self.full = min(self.wanted, max(SMALLEST, int(max_pending * SHARE)))
+            self.size = min(self.size, self.full)
 
     @asynccontextmanager
     async def take(self, weight: int) -> AsyncIterator[None]:

@@ -128,15 +128,17 @@ class Connection(Struct, gc=False):
     idle: str = ""
     last_activity: str = ""
     rtt: str = ""
+    reason: str = ""
 
 
 class Page(Struct):
-    """One page of CONNZ, and how many of its rows could not be read."""
+    """One page of CONNZ: how many of its rows could not be read, and its bytes of JSON."""
 
     server: ServerInfo
     connections: list[Any]
     total: int
     bad: int = 0
+    size: int = 0
 
 
 class _Problem(Struct, frozen=True):
@@ -215,7 +217,8 @@ class PageDecoder:
         if envelope.data is None:
             code = envelope.error.code if envelope.error else 0
             raise Malformed(f"CONNZ answered with error {code} and no data")
-        return Page(envelope.server, envelope.data.connections or [], envelope.data.total)
+        rows = envelope.data.connections or []
+        return Page(envelope.server, rows, envelope.data.total, size=len(payload))
 
     def _row_by_row(self, payload: bytes) -> Page:
         envelope = _decode(self._rough, payload)
@@ -227,7 +230,7 @@ class PageDecoder:
                 rows.append(self._row.decode(raw))
             except Exception:
                 bad += 1
-        return Page(envelope.server, rows, envelope.data.total, bad)
+        return Page(envelope.server, rows, envelope.data.total, bad, len(payload))
 
 
 def _data(name: str, rows: Any) -> Any:

@@ -9,16 +9,18 @@ from nats_insights.errors import Missing
 from nats_insights.fold import Tally
 from nats_insights.nouns import Account, Server
 from nats_insights.snapshot import Snapshot
+from nats_insights.sweeps import Sweeps
 from nats_insights.wire import Connection
 
 
 def account(named: int, unnamed: int) -> Account:
     """Account APP with so many clients, all on one server."""
-    snapshot = Snapshot(epoch=1, now=0.0)
-    server = snapshot.servers["", "n1"] = Server("n1", None, snapshot)
-    server.folds[naming] = Tally()
     rows = [Connection(account="APP", name=name) for name in ["app"] * named + [""] * unnamed]
-    naming.page(rows, server.folds[naming], Unnamed())
+    naming.page(rows, tally := Tally(), Unnamed())
+    sweeps = Sweeps([naming])
+    sweeps.ledgers[naming].put(("", "n1"), tally)
+    snapshot = Snapshot(epoch=1, now=0.0, sweeps=sweeps)
+    snapshot.servers["", "n1"] = Server("n1", None, snapshot)
     return Account("APP", snapshot)
 
 

@@ -222,3 +222,21 @@ async def test_messages_published_just_before_closing_arrive(serve: Any, ours: A
         await sender.publish("S", str(number).encode())
     await sender.close()
     assert [int((await received.get()).data) for _ in range(500)] == list(range(500))
+
+
+async def test_headers_that_repeat_are_read_once_and_kept_apart(serve: Any, ours: Any) -> None:
+    client = await ours(serve().url)
+    heard: list[Any] = []
+
+    async def hear(message: Msg) -> None:
+        heard.append(message.headers)
+        if message.headers:
+            message.headers["Spoilt"] = "by whoever reads it"
+
+    await client.subscribe("S", cb=hear)
+    for headers in ({"A": "1"}, {"A": "1"}, None, {"A": "2"}, {"A": "1"}):
+        await client.publish("S", b"", headers=headers)
+    await until(client, lambda: len(heard) == 5)
+    spoilt = {"Spoilt": "by whoever reads it"}
+    expected = [{"A": "1"}, {"A": "1"}, None, {"A": "2"}, {"A": "1"}]
+    assert heard == [headers and headers | spoilt for headers in expected]

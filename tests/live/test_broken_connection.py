@@ -37,7 +37,7 @@ async def broken() -> AsyncIterator[Client]:
 async def test_an_epoch_says_so_and_changes_nothing(broken):
     auditor = Auditor(discover(checks), parse(""))
     with pytest.raises(ConnectError, match="the connection broke during the epoch"):
-        await auditor.epoch(Gatherer(broken, 0.1, 1024 * 1024), time.time())
+        await auditor.epoch(Gatherer(broken, 0.1, auditor.window), time.time())
     assert (auditor.lives, len(auditor.roster)) == ({}, 0)
 
 

@@ -18,6 +18,7 @@ from nats_insights.demo import local
 from nats_insights.demo.crowd import Crowd, Member
 from nats_insights.demo.stage import login
 from nats_insights.gather import Gatherer
+from nats_insights.window import Window
 
 pytestmark = pytest.mark.live
 
@@ -173,7 +174,7 @@ async def test_a_hundred_epochs_of_an_unchanged_system_tell_once(system, crowd):
     auditor = Auditor(discover(checks), config.parse(QUICK))
     client = await connect(login(system, "agent", "n1"), name="hundred")
     try:
-        gatherer = Gatherer(client, timeout=2.0, window=24 * 1024 * 1024)
+        gatherer = Gatherer(client, timeout=2.0, window=Window(24 * 1024 * 1024))
         told = [item for _ in range(100) for item in await auditor.epoch(gatherer, time.time())]
     finally:
         await client.close()

@@ -100,7 +100,8 @@ async def test_a_lost_reply_opens_and_resolves_nothing(start_cluster, count):
             system["n2"].url, 101, user=user, password=password, subscriptions=5, name="big"
         )
         agent = replace(login_of_agent, servers=(relay.url,))
-        more = 'gather = { timeout = "100ms" }\n'
+        # All are swept in each epoch: else CONNZ would be asked, and lost, where something moved.
+        more = 'gather.timeout = "100ms"\ngather.sweep = "all"\n'
         async with watching(system, agent, more=more, interval="100ms") as watch:
             await watch.until(lambda: len(watch.open) == 4)
             await watch.epochs(1)

@@ -13,7 +13,7 @@ from nats_insights.demo.stage import login
 
 pytestmark = pytest.mark.live
 
-PATIENT_FOR_A_MOMENT = 'gather = { timeout = "200ms" }\n'
+PATIENT_FOR_A_MOMENT = 'gather.timeout = "200ms"\n'
 BY_ALL_FIVE = {
     ("SERVER_011", "n3"),
     ("USER_002", "big"),

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from nats_insights.check import WARNING, Finding, Params, check, limit
 from nats_insights.fold import by_user
-from nats_insights.nouns import User
+from nats_insights.nouns import System, User
 
 
 class Ceiling(Params, frozen=True):
@@ -16,12 +16,17 @@ class Ceiling(Params, frozen=True):
     ] = 100
 
 
+def nobody_can_have_passed(system: System, params: Ceiling) -> bool:
+    return system.largest_of(by_user) + system.accepted <= params.max_connections
+
+
 @check(
     "USER_002",
     WARNING,
     "saturation",
     needs=(by_user,),
     explain="connections",
+    rules_out=nobody_can_have_passed,
 )
 def excessive_user_connections(user: User, params: Ceiling) -> Finding | None:
     """One user holds more connections than one service should need.

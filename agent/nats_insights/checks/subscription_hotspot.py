@@ -27,6 +27,19 @@ def mean_subscriptions(cluster: Cluster) -> float:
     return fmean(subscriptions(server) for server in cluster.servers)
 
 
+def no_server_is_near(cluster: Cluster, params: Hotspot) -> bool:
+    """By the local interest: no client holds more than all of it, nor less than what is left of it
+    if the internal subscriptions that the last sweep told apart had doubled, and grown by 100."""
+    most = max(server.local_interest for server in cluster.servers)
+    if most < params.min_subscriptions:
+        return True
+    least = fmean(
+        max(0, server.local_interest - 2 * server.internal_interest - 100)
+        for server in cluster.servers
+    )
+    return most < params.ratio * least
+
+
 @check(
     "OPT_BALANCE_003",
     INFO,
@@ -35,6 +48,7 @@ def mean_subscriptions(cluster: Cluster) -> float:
     explain="subscriptions",
     open_after=2,
     settle=True,
+    rules_out=no_server_is_near,
 )
 def subscription_hotspot(server: Server, params: Hotspot) -> Finding | None:
     """Subscriptions pile up on one server of a cluster.

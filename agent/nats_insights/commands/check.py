@@ -73,7 +73,7 @@ async def _epochs(args: Namespace) -> View:
         client = await anext(connections)
         access = await recognise(client)
         auditor.system_accounts |= {access.account}
-        gatherer = Gatherer(client, auditor.config.gather.timeout, auditor.config.gather.window)
+        gatherer = Gatherer(client, auditor.config.gather.timeout, auditor.window)
         for epoch in range(max(1, args.epochs)):
             if epoch:
                 await asyncio.sleep(auditor.config.interval)

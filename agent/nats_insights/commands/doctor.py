@@ -18,7 +18,8 @@ from nats_insights.contexts import Settings, without_login
 from nats_insights.errors import InsightsError
 from nats_insights.gather import Gatherer, Target
 from nats_insights.peers import Peers
-from nats_insights.roster import Roster
+from nats_insights.roster import Names, Roster
+from nats_insights.window import Window
 
 _MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "bad": ("✗", "red")}
 # Requests that change something: whoever reads only should not be able to send them.
@@ -107,16 +108,17 @@ def _covers(wild: str, subject: str) -> bool:
 
 
 async def _replies(client: Client) -> AsyncIterator[Step]:
-    gatherer, roster = Gatherer(client, 2.0, 1024 * 1024), Roster()
+    gatherer, roster = Gatherer(client, 2.0, Window(1024 * 1024)), Roster()
     replies = await gatherer.small(set(wire.ENDPOINTS), roster, time.time())
     everybody = {entry.id: entry.name for entry in roster}
     for entry in roster:
         if entry.state != "answering":
             yield "bad", "server", f"{entry.name} is {entry.state}: {entry.last_error}"
+    swept: set[Names] = set()
     for endpoint in wire.ENDPOINTS:
         if endpoint == "CONNZ":
             targets = [Target(e.key, e.id, 1) for e in roster if e.state == "answering"]
-            swept = await gatherer.sweep(targets, {}, frozenset(), 1)
+            await gatherer.sweep(targets, {}, frozenset(), lambda names, _: swept.add(names))
             heard = {entry.id for entry in roster if entry.key in swept}
         else:
             heard = set(replies.data[endpoint])

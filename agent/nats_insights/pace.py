@@ -1,0 +1,37 @@
+"""The pace: when the next epoch is due, so that none is late and none exceeds the budget."""
+
+from __future__ import annotations
+
+from .config import Gather
+from .messages import Cost
+
+
+class Pace:
+    """The pace of epochs. All figures are of the last one, in seconds.
+
+    `interval` is the configured one, stretched where an epoch of that cost would exceed the budget.
+    `skipped` epochs were due before the last one had ended; `late` counts such epochs in a row.
+    """
+
+    def __init__(self, interval: float, budget: Gather) -> None:
+        self.wanted = self.interval = interval
+        self.budget = budget
+        self.took = 0.0
+        self.skipped = self.late = 0
+
+    @property
+    def stretched(self) -> bool:
+        """Whether the budget makes epochs rarer than they should be."""
+        return self.interval > self.wanted
+
+    def ended(self, took: float, cost: Cost) -> float:
+        """An epoch ended: the time from its start to that of the next one."""
+        self.took = took
+        self.interval = max(
+            self.wanted,
+            self.wanted * cost.bytes / self.budget.max_bytes_per_epoch,
+            cost.cpu_seconds / self.budget.max_cpu,
+        )
+        self.skipped = int(took / self.interval)
+        self.late = self.late + 1 if self.skipped else 0
+        return self.interval * (self.skipped + 1)

@@ -1,0 +1,117 @@
+"""Ledgers: sums over servers that are put again and again, bounded and honest about it."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections import Counter
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nats_insights.fold import Sweep, Tally, by_user
+from nats_insights.ledger import Ledger
+from nats_insights.wire import Connection, Page, ServerInfo
+
+A, B, C = (("C1", name) for name in "abc")
+counts = st.dictionaries(st.text("xyz", min_size=1, max_size=2), st.integers(0, 9), max_size=9)
+puts = st.lists(st.tuples(st.sampled_from([A, B, C]), st.none() | counts), max_size=12)
+
+
+def write(ledger: Ledger, puts) -> dict:
+    """Put or drop one server after another; what each of them holds in the end."""
+    held = {}
+    for server, tally in puts:
+        if tally is None:
+            ledger.drop(server)
+            held.pop(server, None)
+        else:
+            ledger.put(server, Tally(tally))
+            held[server] = Counter({key: count for key, count in tally.items() if count})
+    return held
+
+
+@settings(max_examples=200, deadline=None)
+@given(puts)
+def test_the_sums_are_those_of_what_was_put_last(puts):
+    ledger = Ledger()
+    held = write(ledger, puts)
+    total = sum(held.values(), Counter())
+    assert dict(ledger.items()) == total
+    assert len(ledger) == len(total)
+    assert ledger.most() == max(total.values(), default=0)
+    assert all(ledger[key] == total[key] for key in ["x", "never", *total])
+    for server, tally in held.items():
+        part = ledger.part(server)
+        assert dict(part.items()) == tally
+        assert all(part[key] == tally[key] for key in ["x", "never", *total])
+    assert [ledger.part(server) for server in {A, B, C} - held.keys()] == [None] * (3 - len(held))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.permutations([A, B, C]), st.lists(counts, min_size=3, max_size=3), st.integers(1, 4))
+def test_a_sum_lacks_no_more_than_the_ledger_says(servers, tallies, cap):
+    ledger = Ledger(cap)
+    held = write(ledger, zip(servers, tallies, strict=True))
+    total = sum(held.values(), Counter())
+    assert len(ledger) <= 2 * cap
+    assert all(0 <= total[key] - ledger[key] <= ledger.error for key in total)
+    assert len(total) <= len(ledger) + ledger.dropped
+
+
+def test_the_rarest_go_first_and_are_counted():
+    ledger = Ledger(cap=2)
+    ledger.put(A, Tally({"often": 9, "twice": 2, "once": 1, "only once": 1}))
+    assert not ledger.overflowed
+    ledger.put(B, Tally({"often": 1, "also once": 1}))
+    assert dict(ledger.items()) == {"often": 10, "twice": 2}
+    assert (ledger.error, ledger.dropped, ledger.overflowed) == (1, 3, True)
+
+
+def test_what_a_sweep_dropped_is_dropped_for_as_long_as_it_counts():
+    cut = Tally({"a": 9, "b": 1, "c": 1, "d": 1})
+    cut.bound(1)
+    ledger = Ledger()
+    ledger.put(A, cut)
+    ledger.put(B, Tally({"a": 1}))
+    assert (ledger["a"], ledger.error, ledger.dropped, ledger.overflowed) == (10, 1, 3, False)
+    ledger.put(A, Tally({"a": 2}))
+    assert (ledger["a"], ledger.error, ledger.dropped) == (3, 0, 0)
+
+
+def test_names_that_come_and_go_leave_nothing_behind():
+    ledger = Ledger()
+    for round_ in range(100):
+        ledger.put(A, Tally({f"{round_} {n}": 1 for n in range(10)}))
+    assert len(ledger) == 10
+    assert len(ledger._numbers.keys_of) <= 20
+
+
+def test_names_that_were_made_to_be_long_take_no_room():
+    ledger = Ledger(cap=500)
+    tracemalloc.start()
+    try:
+        for server in range(10):
+            sweep = Sweep({by_user: None}, frozenset())
+            sweep.page(hostile(server))
+            ledger.put(("C1", f"n{server}"), sweep.parts[by_user])
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # 5,000 names of 10 KB came; 1,000 of 256 characters may stay, and a number for each row.
+    assert kept < 2**21
+    assert ledger.dropped + len(ledger) == 5000
+    assert ledger.error >= 1
+
+
+def test_long_names_stay_apart():
+    sweep = Sweep({by_user: None}, frozenset())
+    sweep.page(hostile(0))
+    assert set(sweep.parts[by_user].values()) == {1}
+    assert {len(user) for _, user in sweep.parts[by_user]} == {256}
+
+
+def hostile(server: int) -> Page:
+    """500 clients, each with a name of its own that fills 10 KB and differs at its very end."""
+    names = [f"{'x' * 10_000}{server} {number}" for number in range(500)]
+    rows = [Connection(n, "Client", "APP", name) for n, name in enumerate(names)]
+    return Page(ServerInfo(), rows, len(rows), size=10_400 * len(rows))
