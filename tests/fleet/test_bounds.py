@@ -1,0 +1,44 @@
+"""A window too small for what is asked: asked in smaller parts, and all is found."""
+
+from __future__ import annotations
+
+import pytest
+
+from fleet.auditing import auditing, held
+from nats_insights import gather
+from nats_insights.fleet.plant import Faults, plant
+from nats_insights.fleet.truth import truth
+
+pytestmark = pytest.mark.live
+
+SMALL = 64 * 1024
+
+
+def narrow(watch):
+    """The smallest window, which does not grow."""
+    window = watch.auditor.window
+    window.wanted = window.full = window.size = SMALL
+
+
+async def test_where_a_fan_out_would_exceed_it_servers_are_asked_one_by_one(host):
+    fleet = plant(60, 40, clusters=6, faults=Faults(), seed=3)
+    async with auditing(fleet, host) as watch:
+        await watch.epochs(1)
+        at_once = watch.auditor.cost.requests
+        narrow(watch)
+        await watch.epochs(1)
+        assert watch.open == truth(fleet)
+        assert watch.coverage.missing == []
+        assert watch.auditor.cost.requests > at_once
+        assert 0 < watch.auditor.cost.peak_window_bytes <= SMALL
+
+
+async def test_a_page_never_fills_more_than_half_of_it(host, monkeypatch):
+    monkeypatch.setattr(gather, "LEAST", 16)
+    fleet = plant(1, 2000, seed=4)
+    async with auditing(fleet, host) as watch:
+        narrow(watch)
+        await watch.epochs(1)
+        assert watch.users == held(fleet)
+        assert watch.service.load.scans > 2000 * 50 // SMALL
+        assert watch.auditor.cost.peak_window_bytes <= SMALL
