@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from typing import Any
 
@@ -36,6 +37,13 @@ class Asker:
         self.timeout = timeout
         self.denied: set[str] = set()
         self._sizes: dict[str, float] = {}
+        # One subscription for good: if it came and went with each request, it would move the
+        # counts of subscriptions that are asked for.
+        self._inbox = client.new_inbox()
+        self._subscribing = asyncio.Lock()
+        self._subscribed = False
+        self._hearing: dict[str, Callable[[Msg], Awaitable[None]]] = {}
+        self._fan_outs = itertools.count()
         self.reset()
 
     def reset(self) -> None:
@@ -80,13 +88,14 @@ class Asker:
             if not missing and not (discover and len(heard) < known):
                 done.set()
 
-        inbox = self.client.new_inbox()
-        subscription = await self.client.subscribe(inbox, cb=hear)
+        await self._subscribe()
+        token = str(next(self._fan_outs))
+        self._hearing[token] = hear
         try:
             body = _BODIES.get(endpoint, b"")
-            subject = subjects.server_request(endpoint)
+            subject, reply = subjects.server_request(endpoint), f"{self._inbox}.{token}"
             self.requests += 1
-            await self.client.publish(subject, body, reply=inbox, headers=ACCEPT)
+            await self.client.publish(subject, body, reply=reply, headers=ACCEPT)
             end = time.monotonic() + self.timeout
             while not done.is_set():
                 stop = end if missing or not expected else min(end, last + GRACE)
@@ -96,8 +105,7 @@ class Asker:
                     async with asyncio.timeout(left):
                         await done.wait()
         finally:
-            if not self.client.is_closed:
-                await subscription.unsubscribe()
+            del self._hearing[token]
         return {server_id: said for server_id, said in heard.items() if server_id not in disputed}
 
     async def one(self, endpoint: str, server_id: str) -> Heard:
@@ -130,6 +138,17 @@ class Asker:
         if isinstance(problem, wire.Malformed):
             self.malformed += 1
         log.debug("%s of %s: %s", endpoint, whose, problem)
+
+    async def _subscribe(self) -> None:
+        async def hear(message: Msg) -> None:
+            token = message.subject.rpartition(".")[2]
+            if token in self._hearing:  # Else it comes too late.
+                await self._hearing[token](message)
+
+        async with self._subscribing:
+            if not self._subscribed:
+                await self.client.subscribe(f"{self._inbox}.*", cb=hear)
+                self._subscribed = True
 
     def _count(self, endpoint: str, message: Msg) -> None:
         size = len(message.data)
