@@ -24,7 +24,6 @@ from nats_insights import checks, wire
 from nats_insights.audit import Audit, Key, audit
 from nats_insights.check import Check, discover
 from nats_insights.config import parse
-from nats_insights.fold import Sweep
 from nats_insights.lifecycle import Life, Told, advance, held
 from nats_insights.plan import Plan, due, plan
 from nats_insights.roster import Roster, State
@@ -237,7 +236,7 @@ class Story:
         for names in wanted:
             server = snapshot.servers[names]
             if server.id in rows and not snapshot.lacks(server, ["VARZ"]):
-                sweep = Sweep(self.plan.folds, self.system_accounts)
+                sweep = self.sweeps.start(self.plan.folds, self.system_accounts)
                 sweep.page(rows[server.id])
                 if sweep.exact:
                     self.swept += 1

@@ -34,6 +34,19 @@ def sweep(*pages: list[Connection], total: int | None = None, bad: int = 0) -> S
 
 # --- Tally.
 
+
+def tally(counts: dict[Any, int]) -> Tally:
+    """A tally that counted these."""
+    made = Tally()
+    for key, count in counts.items():
+        made[key] += count
+    return made
+
+
+def counted(tally: Tally) -> dict[Any, int]:
+    return dict(tally.items())
+
+
 counts = st.dictionaries(st.integers(0, 60), st.integers(1, 9), max_size=60)
 
 
@@ -43,28 +56,28 @@ def test_a_tally_lacks_no_more_than_it_says(parts, cap):
     true, tally = Counter(), Tally()
     for part in parts:
         true.update(part)
-        tally.update(part)
+        tally.update(Counter(part).elements())
         tally.bound(cap)
     assert len(tally) <= 2 * cap
     assert all(0 <= true[key] - tally[key] <= tally.error for key in true)
 
 
 def test_a_tally_drops_the_rarest_and_counts_them():
-    tally = Tally({"often": 9, "twice": 2, "also twice": 2, "once": 1, "only once": 1})
-    tally.bound(2)
-    assert (tally, tally.error, tally.dropped) == ({"often": 9}, 2, 4)
+    held = tally({"often": 9, "twice": 2, "also twice": 2, "once": 1, "only once": 1})
+    held.bound(2)
+    assert (counted(held), held.error, held.dropped) == ({"often": 9}, 2, 4)
 
 
 def test_a_tally_keeps_what_it_may():
-    tally = Tally({"a": 9, "b": 8, "c": 1, "d": 1, "e": 1})
-    tally.bound(2)
-    assert (tally, tally.error) == ({"a": 9, "b": 8}, 1)
+    held = tally({"a": 9, "b": 8, "c": 1, "d": 1, "e": 1})
+    held.bound(2)
+    assert (counted(held), held.error) == ({"a": 9, "b": 8}, 1)
 
 
 def test_a_tally_within_its_bound_lacks_nothing():
-    tally = Tally(dict.fromkeys("abcd", 1))
-    tally.bound(2)
-    assert (len(tally), tally.error, tally.dropped) == (4, 0, 0)
+    held = tally(dict.fromkeys("abcd", 1))
+    held.bound(2)
+    assert (len(held), held.error, held.dropped) == (4, 0, 0)
 
 
 def test_a_large_count_survives_a_flood_of_names():
@@ -92,7 +105,7 @@ def test_a_page_that_names_too_many_is_bounded_at_once():
 
 def test_connections_are_counted_by_account_and_user():
     swept = sweep([row(1), row(2), row(3, "bob"), row(4, "app", "B")])
-    assert swept.parts[by_user] == {("APP", "app"): 2, ("APP", "bob"): 1, ("B", "app"): 1}
+    assert counted(swept.parts[by_user]) == {("APP", "app"): 2, ("APP", "bob"): 1, ("B", "app"): 1}
 
 
 ANONYMOUS = {
@@ -108,7 +121,7 @@ ANONYMOUS = {
 
 @pytest.mark.parametrize(("given", "expected"), ANONYMOUS.values(), ids=ANONYMOUS)
 def test_anonymous_clients_are_nobodys(given, expected):
-    assert bool(sweep([given]).parts[by_user]) is expected
+    assert bool(len(sweep([given]).parts[by_user])) is expected
 
 
 NO_CLIENTS = {
@@ -121,12 +134,12 @@ NO_CLIENTS = {
 @pytest.mark.parametrize("given", NO_CLIENTS.values(), ids=NO_CLIENTS)
 def test_no_fold_sees(given):
     parts = sweep([given]).parts
-    assert (parts[by_user], parts[local_subscriptions]["subscriptions"]) == ({}, 0)
+    assert (counted(parts[by_user]), parts[local_subscriptions]["subscriptions"]) == ({}, 0)
 
 
 def test_subscriptions_of_clients_are_summed():
     swept = sweep([row(1, subscriptions=400), row(2, subscriptions=3), row(3)])
-    assert swept.parts[local_subscriptions] == {"subscriptions": 403}
+    assert counted(swept.parts[local_subscriptions]) == {"subscriptions": 403}
 
 
 # --- Pages.
@@ -134,7 +147,11 @@ def test_subscriptions_of_clients_are_summed():
 
 def test_a_row_that_moved_to_the_next_page_is_counted_once():
     swept = sweep([row(1), row(2)], [row(2), row(3)], total=3)
-    assert (swept.parts[by_user], swept.rows, swept.exact) == ({("APP", "app"): 3}, 3, True)
+    assert (counted(swept.parts[by_user]), swept.rows, swept.exact) == (
+        {("APP", "app"): 3},
+        3,
+        True,
+    )
 
 
 EXACT = {

@@ -6,6 +6,7 @@ import socket
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 
 import nats.errors
 from msgspec.structs import replace
@@ -122,6 +123,7 @@ class Auditor:
         if gatherer.client.closed.is_set():
             raise ConnectError("the connection broke during the epoch")
         self.system_accounts |= {varz.system_account for varz in replies.data["VARZ"].values()}
+        self.snapshot.clear()
         self.sweeps.begin({entry.key for entry in self.roster if entry.counts})
         snapshot = await stepwise(
             build(
@@ -167,7 +169,9 @@ class Auditor:
                 rows = server.varz.connections + server.varz.leafnodes
                 targets.append(Target(server.names, server.id, rows))
 
-        await gatherer.sweep(targets, self.plan.folds, self.system_accounts, snapshot.take)
+        folds = self.plan.folds
+        start = partial(self.sweeps.start, folds, self.system_accounts)
+        await gatherer.sweep(targets, folds, start, snapshot.take)
 
     async def _explain(
         self, told: list[Told], lives: dict[Key, Life], gatherer: Gatherer

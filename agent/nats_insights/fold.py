@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -28,30 +29,82 @@ _LONG_NAME = 256
 _ANONYMOUS = re.compile(r"nats-[A-Za-z0-9]{8}")
 
 
-class Tally(Counter[Any]):
-    """Counts per key, bounded: the rarest keys go first, and what they held is told.
+class Numbers(dict[Any, int]):
+    """A number for each key, given when it is first asked for: `keys_of[number]` is the key.
 
-    At most `2 * CAP` keys are held for any time. `error` is what the count of any key may lack at
-    most, `dropped` how many keys have gone.
+    Keys are the same on many servers, so each is held once. `sums[number]` is for the ledger.
     """
 
-    error = 0
-    dropped = 0
+    def __init__(self) -> None:
+        self.keys_of: list[Any] = []
+        self.sums: list[int] = []
+        self.free: list[int] = []
+
+    def __missing__(self, key: Any) -> int:
+        if isinstance(key, tuple):
+            # Many users share an account. One string for all of them is found in the cache.
+            key = tuple(sys.intern(name) if isinstance(name, str) else name for name in key)
+        if self.free:
+            number = self.free.pop()
+            self.keys_of[number] = key
+        else:
+            number = len(self.keys_of)
+            self.keys_of.append(key)
+            self.sums.append(0)
+        self[key] = number
+        return number
+
+
+class Tally:
+    """Counts per key, bounded: the rarest keys go first, and what they held is told.
+
+    `tally.update(keys)` counts each of some keys once more, `tally[key] += n` counts one n times.
+    At most `2 * CAP` keys are held for any time. `error` is what the count of any key may lack at
+    most, `dropped` how many keys have gone. Counts are kept by number.
+    """
+
+    __slots__ = ("counts", "dropped", "error", "numbers")
+
+    def __init__(self, numbers: Numbers | None = None) -> None:
+        self.numbers = Numbers() if numbers is None else numbers
+        self.counts: Counter[int] = Counter()
+        self.error = self.dropped = 0
+
+    def update(self, keys: Iterable[Any]) -> None:
+        """Count each of these keys once more."""
+        self.counts.update(map(self.numbers.__getitem__, keys))
+
+    def __getitem__(self, key: Any) -> int:
+        return self.counts[self.numbers[key]]
+
+    def __setitem__(self, key: Any, count: int) -> None:
+        self.counts[self.numbers[key]] = count
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    def items(self) -> Iterator[tuple[Any, int]]:
+        """Each key, and its count."""
+        return ((self.numbers.keys_of[number], count) for number, count in self.counts.items())
 
     def bound(self, cap: int = CAP) -> None:
         """Drop the rarest keys once there are more than twice `cap`."""
         if len(self) <= 2 * cap:
             return
-        floor, kept = 0, len(self)
-        for count, keys in sorted(Counter(self.values()).items()):
-            if kept <= cap:
-                break
-            floor, kept = count, kept - keys
+        floor, kept = rarest(self.counts.values(), cap)
         self.dropped += len(self) - kept
         self.error += floor
-        few = {key: count for key, count in self.items() if count > floor}
-        self.clear()
-        dict.update(self, few)
+        self.counts = Counter({key: count for key, count in self.counts.items() if count > floor})
+
+
+def rarest(counts: Collection[int], cap: int) -> tuple[int, int]:
+    """The count up to which keys must go so that no more than `cap` stay, and how many do."""
+    floor, kept = 0, len(counts)
+    for count, keys in sorted(Counter(counts).items()):
+        if kept <= cap:
+            break
+        floor, kept = count, kept - keys
+    return floor, kept
 
 
 PageFunction = Callable[[list[Any], Tally, Any], None]
@@ -132,10 +185,15 @@ class Sweep:
     who they are.
     """
 
-    def __init__(self, folds: Mapping[Fold, Any], system_accounts: frozenset[str]) -> None:
+    def __init__(
+        self,
+        folds: Mapping[Fold, Any],
+        system_accounts: frozenset[str],
+        numbers: Mapping[Fold, Numbers] | None = None,
+    ) -> None:
         self.system_accounts = system_accounts
         self.params = folds
-        self.parts = {fold: Tally() for fold in folds}
+        self.parts = {fold: Tally(numbers[fold] if numbers else None) for fold in folds}
         self.rows = self.bad = self.total = self.pages = self.unnamed = 0
         self._fell = 0
         self._cids: set[int] = set()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Generator, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Generator, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 
 # Requests for rows in flight, and those for small replies: many servers may hang at once.
 AT_A_TIME = 64
+# Rows of servers that are being swept: what was read of a server is held until all of it is.
+ROWS_AT_A_TIME = 131_072
 SMALL_AT_A_TIME = 1024
 # Servers whose routes are looked through between two breaths of the event loop.
 STEP = 128
@@ -63,6 +65,7 @@ class Gatherer:
         self.asker = Asker(client, timeout)
         self.window = window
         self._row_bytes = float(ROW_BYTES)
+        self._rows = Window(ROWS_AT_A_TIME)
         # Pages are read one at a time: each of the things that this takes is a pause for the rest,
         # and a page takes ten times as much memory unpacked as it did on the wire.
         self._turn = asyncio.Lock()
@@ -126,17 +129,21 @@ class Gatherer:
     async def sweep(
         self,
         targets: Collection[Target],
-        folds: Mapping[Fold, Any],
-        system_accounts: frozenset[str],
+        folds: Iterable[Fold],
+        start: Callable[[], Sweep],
         take: Callable[[Names, Sweep], None],
     ) -> None:
-        """Fold every connection row of these servers; `take` gets what could be read whole."""
+        """Fold every connection row of these servers.
+
+        `start` begins the sweep of a server, `take` gets what could be read whole.
+        """
         decoder = wire.PageDecoder(row_fields(folds))
 
         async def one(target: Target) -> None:
-            sweep = Sweep(folds, system_accounts)
             try:
-                await self._pages(target, sweep, decoder)
+                async with self._rows.take(target.rows):
+                    sweep = start()
+                    await self._pages(target, sweep, decoder)
             except (wire.Malformed, nats.errors.Error) as problem:
                 self.asker.complain("CONNZ", target.key[-1], problem)
                 return

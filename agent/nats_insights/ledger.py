@@ -1,43 +1,17 @@
 """A ledger: what one fold remembers of each server, and the sums over all of them.
 
-The keys are mostly the same on many servers. Each is held once, and what a server holds is by its
-number: a million connections take some megabytes. A sum is never made anew: a server that is swept
-again takes its old figures along.
+What a server holds is kept by the numbers of its keys: a million connections take some megabytes. A
+sum is never made anew: a server that is swept again takes its old figures along.
 """
 
 from __future__ import annotations
 
-import sys
 from array import array
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from .fold import CAP, Tally
+from .fold import CAP, Numbers, Tally, rarest
 from .roster import Names
-
-
-class _Numbers(dict[Any, int]):
-    """A number for each key; a new key takes a free one."""
-
-    def __init__(self) -> None:
-        self.keys_of: list[Any] = []
-        self.sums: list[int] = []
-        self.free: list[int] = []
-
-    def __missing__(self, key: Any) -> int:
-        if isinstance(key, tuple):
-            # Many users share an account. One string for all of them is found in the cache.
-            key = tuple(sys.intern(name) if isinstance(name, str) else name for name in key)
-        if self.free:
-            number = self.free.pop()
-            self.keys_of[number] = key
-        else:
-            number = len(self.keys_of)
-            self.keys_of.append(key)
-            self.sums.append(0)
-        self[key] = number
-        return number
 
 
 class Part:
@@ -45,10 +19,10 @@ class Part:
 
     __slots__ = ("_counts", "_held", "_numbers", "dropped", "error")
 
-    def __init__(self, tally: Tally, numbers: _Numbers) -> None:
-        self._numbers = numbers
-        self._held = array("I", map(numbers.__getitem__, tally))
-        self._counts = array("q", tally.values())
+    def __init__(self, tally: Tally) -> None:
+        self._numbers = tally.numbers
+        self._held = array("I", tally.counts)
+        self._counts = array("q", tally.counts.values())
         self.error, self.dropped = tally.error, tally.dropped
 
     def __getitem__(self, key: Any) -> int:
@@ -86,7 +60,7 @@ class Ledger:
 
     def __init__(self, cap: int = CAP) -> None:
         self.cap = cap
-        self._numbers = _Numbers()
+        self.numbers = Numbers()
         self._parts: dict[Names, Part] = {}
         self._error = self._dropped = 0
 
@@ -104,20 +78,20 @@ class Ledger:
         return self._dropped > 0
 
     def __getitem__(self, key: Any) -> int:
-        number = self._numbers.get(key)
-        return 0 if number is None else self._numbers.sums[number]
+        number = self.numbers.get(key)
+        return 0 if number is None else self.numbers.sums[number]
 
     def __len__(self) -> int:
-        return len(self._numbers)
+        return sum(1 for _ in self.items())
 
     def items(self) -> Iterator[tuple[Any, int]]:
-        """Each key, and its sum."""
-        sums = self._numbers.sums
-        return ((key, sums[number]) for key, number in self._numbers.items())
+        """Each key that somebody holds, and its sum."""
+        sums = self.numbers.sums
+        return ((key, sums[number]) for key, number in self.numbers.items() if sums[number])
 
     def most(self) -> int:
         """The largest sum, 0 where there is none."""
-        return max(self._numbers.sums, default=0)
+        return max(self.numbers.sums, default=0)
 
     def part(self, server: Names) -> Part | None:
         """What this server holds, None if it was never put."""
@@ -125,13 +99,14 @@ class Ledger:
 
     def put(self, server: Names, tally: Tally) -> None:
         """What this server holds from now on."""
-        numbers = self._numbers
-        for key in [key for key, count in tally.items() if not count]:
-            del tally[key]  # Whose sum is nothing has no number.
-        part, old = Part(tally, numbers), self._parts.get(server)
-        for number, count in part.numbered():
-            numbers.sums[number] += count
-        self._parts[server] = part
+        if tally.numbers is not self.numbers:
+            tally = self._renumbered(tally)
+        if not all(tally.counts.values()):  # Whose sum is nothing has no number.
+            tally.counts = +tally.counts
+        sums = self.numbers.sums
+        for number, count in tally.counts.items():
+            sums[number] += count
+        old, self._parts[server] = self._parts.get(server), Part(tally)
         if old is not None:
             self._subtract(old)
         self._bound()
@@ -141,30 +116,40 @@ class Ledger:
         if (part := self._parts.pop(server, None)) is not None:
             self._subtract(part)
 
-    def _subtract(self, part: Part) -> None:
-        numbers = self._numbers
-        for number, count in part.numbered():
-            left = numbers.sums[number] = numbers.sums[number] - count
-            if left == 0 and (key := numbers.keys_of[number]) is not None:
+    def release(self) -> None:
+        """Take back the numbers of keys that nobody holds; never while a server is swept."""
+        numbers = self.numbers
+        for number, total in enumerate(numbers.sums):
+            if not total and (key := numbers.keys_of[number]) is not None:
                 del numbers[key]
                 numbers.keys_of[number] = None
                 numbers.free.append(number)
 
+    def _renumbered(self, tally: Tally) -> Tally:
+        own = Tally(self.numbers)
+        own.error, own.dropped = tally.error, tally.dropped
+        for key, count in tally.items():
+            own[key] = count
+        return own
+
+    def _subtract(self, part: Part) -> None:
+        sums = self.numbers.sums
+        for number, count in part.numbered():
+            sums[number] -= count
+
     def _bound(self) -> None:
-        numbers = self._numbers
+        numbers = self.numbers
         if len(numbers) <= 2 * self.cap:
             return
-        floor, kept = 0, len(numbers)
-        sums = [numbers.sums[number] for number in numbers.values()]
-        for count, keys in sorted(Counter(sums).items()):
-            if kept <= self.cap:
-                break
-            floor, kept = count, kept - keys
+        held = [number for number in numbers.values() if numbers.sums[number] > 0]
+        if len(held) <= 2 * self.cap:  # The others are those of sweeps that have not ended.
+            return
+        floor, kept = rarest([numbers.sums[number] for number in held], self.cap)
         self._error += floor
-        self._dropped += len(numbers) - kept
-        for key, number in list(numbers.items()):
+        self._dropped += len(held) - kept
+        for number in held:
             if numbers.sums[number] <= floor:
                 # Parts still name the number, so nobody else gets it before the ledger goes.
-                del numbers[key]
+                del numbers[numbers.keys_of[number]]
                 numbers.keys_of[number] = None
                 numbers.sums[number] = 0

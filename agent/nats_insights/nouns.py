@@ -230,14 +230,13 @@ class Cluster(Noun):
 class Account(Noun):
     """One account over all servers. `connections` is exact or Missing, `seen` the lower bound."""
 
-    __slots__ = ("name", "on", "seen")
+    __slots__ = ("name", "seen")
     kind, scope, depends_on = "account", "ACCOUNT", ALL_SERVERS
     labelled = ("account",)
 
     def __init__(self, name: str, snapshot: Snapshot) -> None:
         self.name, self.names, self.snapshot = name, (name,), snapshot
         self.seen = 0
-        self.on: dict[tuple[str, ...], int] = {}
 
     @property
     def connections(self) -> int:

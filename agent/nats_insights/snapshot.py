@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from . import wire
 from .errors import Missing
-from .fold import Fold, Sweep, Tally, by_user
+from .fold import Fold, Sweep, by_user
 from .ledger import Ledger, Part
 from .nouns import (
     ALL_SERVERS,
@@ -93,6 +93,13 @@ class Snapshot:
             Agent: lambda: [self.agent],
         }
 
+    def clear(self) -> None:
+        """Drop the nouns, which hold each other: the next snapshot needs the room."""
+        for cluster in self.clusters.values():
+            cluster.servers.clear()
+        for nouns in (self.servers, self.clusters, self.accounts, self.accounts_in_clusters):
+            nouns.clear()
+
     def each(self, kind: type[Noun]) -> Iterable[Noun]:
         """Every noun of one kind."""
         return self._tables[kind]()
@@ -128,14 +135,14 @@ class Snapshot:
         self.sweeps.take(names, swept, sweep)
         self.lacking["CONNZ"].discard(names)
 
-    def seen(self, fold: Fold) -> Tally:
+    def seen(self, fold: Fold) -> Counter[Any]:
         """A fold over all servers, with what has come: at least this."""
         ledger = self.sweeps.ledgers.get(fold, Ledger())
-        seen = Tally(dict(ledger.items()))
+        seen = Counter(dict(ledger.items()))
         seen.subtract(self._owed(fold))
         return seen
 
-    def folded(self, fold: Fold) -> Tally:
+    def folded(self, fold: Fold) -> Counter[Any]:
         """A fold over all servers, exact or Missing."""
         return self.whole(fold.endpoint, self.seen(fold))
 
@@ -196,9 +203,10 @@ class Snapshot:
         for (account, name), count in () if ledger is None else ledger.items():
             yield User(account, name, count - owed[account, name], self)
 
-    def _owed(self, fold: Fold) -> Tally:
+    def _owed(self, fold: Fold) -> Counter[Any]:
         """What the servers that owe it held last."""
-        owed, ledger = Tally(), self.sweeps.ledgers.get(fold)
+        owed: Counter[Any] = Counter()
+        ledger = self.sweeps.ledgers.get(fold)
         for server in self.lacking[fold.endpoint]:
             if ledger is not None and (part := ledger.part(server)) is not None:
                 owed.update(dict(part.items()))
@@ -309,7 +317,6 @@ def _count(snapshot: Snapshot, server: Server, stat: wire.AccountStat) -> None:
     if account is None:
         account = snapshot.accounts[stat.acc] = Account(stat.acc, snapshot)
     account.seen += stat.conns
-    account.on[server.names] = stat.conns
     if server.cluster is None:
         return
     key = (stat.acc, server.cluster.name)

@@ -7,7 +7,7 @@ them is true without being asked again.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -56,6 +56,12 @@ class Sweeps:
         if any(ledger.overflowed for ledger in self.ledgers.values()):
             self.last = {}
             self.ledgers = {fold: Ledger() for fold in self.ledgers}
+        for ledger in self.ledgers.values():
+            ledger.release()
+
+    def start(self, folds: Mapping[Fold, Any], system_accounts: frozenset[str]) -> Sweep:
+        """A sweep of one more server."""
+        return Sweep(folds, system_accounts, {fold: self.ledgers[fold].numbers for fold in folds})
 
     def take(self, server: Names, swept: Swept, sweep: Sweep) -> None:
         """A finished sweep."""

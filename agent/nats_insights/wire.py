@@ -5,12 +5,14 @@ Only what the agent reads is declared. `jwt` never is: it can hold a secret.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import force_setattr
 
 
 class Malformed(Exception):
@@ -26,7 +28,7 @@ class ServerInfo(Struct, frozen=True):
     ver: str = ""
 
 
-class Varz(Struct, frozen=True):
+class Varz(Struct, frozen=True, gc=False):
     """VARZ: one server's own figures."""
 
     start: datetime | None = None
@@ -41,7 +43,7 @@ class Varz(Struct, frozen=True):
     system_account: str = "$SYS"
 
 
-class Statsz(Struct, frozen=True):
+class Statsz(Struct, frozen=True, gc=False):
     """STATSZ: the short form of VARZ, which is also the server's heartbeat."""
 
     start: datetime | None = None
@@ -50,7 +52,7 @@ class Statsz(Struct, frozen=True):
     active_servers: int = 0
 
 
-class Subsz(Struct, frozen=True):
+class Subsz(Struct, frozen=True, gc=False):
     """SUBSZ: the subscription table, routed interest included."""
 
     num_subscriptions: int = 0
@@ -59,7 +61,7 @@ class Subsz(Struct, frozen=True):
     avg_fanout: float = 0.0
 
 
-class Route(Struct, frozen=True):
+class Route(Struct, frozen=True, gc=False):
     """One route of ROUTEZ, or one leaf of LEAFZ."""
 
     remote_id: str = ""
@@ -68,14 +70,29 @@ class Route(Struct, frozen=True):
 
 
 class Routez(Struct, frozen=True):
-    """ROUTEZ: the links to the other servers of the cluster, several per server."""
+    """ROUTEZ: the links to the other servers of the cluster, those to one server added up."""
 
     routes: list[Route] | None = None
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "routes", _by_peer(self.routes or ()))
 
     @property
     def subscriptions(self) -> int:
         """Interest that came over routes."""
         return sum(route.subscriptions for route in self.routes or ())
+
+
+def _by_peer(routes: Iterable[Route]) -> list[Route]:
+    """One for each peer: its routes are several, and thousands of servers name the same peers."""
+    peers: dict[str, Route] = {}
+    for route in routes:
+        known = peers.get(route.remote_id)
+        name = known.remote_name if known else sys.intern(route.remote_name)
+        interest = route.subscriptions + (known.subscriptions if known else 0)
+        peer = sys.intern(route.remote_id)
+        peers[peer] = Route(peer, name, interest)
+    return list(peers.values())
 
 
 class Leafz(Struct, frozen=True):
@@ -96,7 +113,7 @@ class Accountz(Struct, frozen=True):
     system_account: str = ""
 
 
-class AccountStat(Struct, frozen=True):
+class AccountStat(Struct, frozen=True, gc=False):
     """One account on one server; `conns` is local, its clients only."""
 
     acc: str = ""
@@ -108,6 +125,10 @@ class Statz(Struct, frozen=True):
     """Account statistics of one server."""
 
     account_statz: list[AccountStat] | None = None
+
+    def __post_init__(self) -> None:
+        for stat in self.account_statz or ():  # Thousands of servers name the same accounts.
+            force_setattr(stat, "acc", sys.intern(stat.acc))
 
 
 class Connection(Struct, gc=False):

@@ -3,123 +3,126 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import subprocess
 import sys
-import time
-from statistics import median
-from typing import Any
+from argparse import ArgumentParser
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from subprocess import CalledProcessError
 
-import msgspec
-import nats
+from tests.bench.crowded import crowded
+from tests.bench.disturbance import disturbance
+from tests.bench.first_advisory import first_advisory
+from tests.bench.fleets import SMALL_PENDING, fleet
+from tests.bench.idle import idle
+from tests.bench.picture import picture
+from tests.bench.rounds import Costs
+from tests.bench.table import aligned, table
 
-from nats_insights import checks
-from nats_insights.agent import Agent
-from nats_insights.check import discover
-from nats_insights.config import parse
-from nats_insights.demo import local, stage, story
-from nats_insights.demo.crowd import Crowd
-from nats_insights.messages import Advisory
+from nats_insights.errors import InsightsError
+from nats_insights.fleet.size import size
 
-ROUNDS = 5
-
-
-async def first_advisory() -> float:
-    """Seconds from the start of the agent to its first advisory, on an ill demo cluster."""
-    with local.cluster(*story.SERVERS, options=story.OPTIONS) as system:
-        async with Crowd() as crowd:
-            await story.calm(crowd, system)
-            for chapter in story.chapters(crowd, system):
-                await chapter.begin()
-            user, password = system.user("ops")
-            client = await nats.connect(system["n2"].url, user=user, password=password)
-            heard = asyncio.get_running_loop().create_future()
-
-            async def hear(message: Any) -> None:
-                msgspec.json.decode(message.data, type=Advisory)
-                if not heard.done():
-                    heard.set_result(time.perf_counter())
-
-            await client.subscribe("$INSIGHTS.ADVISORY.>", cb=hear)
-            await client.flush()
-            agent = Agent(discover(checks), parse(stage.CONFIG))
-            started = time.perf_counter()
-            running = asyncio.create_task(agent.run(stage.login(system, "agent", "n3")))
-            seconds = await heard - started
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
-            await client.close()
-            return seconds
+# A process may often open 20,000 files and no more; a server needs some of them for itself.
+MOST_CONNECTIONS = 19_900
 
 
-def idle() -> dict[str, Any]:
-    """The epochs of an agent on three idle servers."""
-    with local.cluster("n1", "n2", "n3") as system:
-        epochs = _process("epochs", system, "n1", "20")
-    cpu = median(one["cpu_seconds"] for one in epochs[1:])
-    return {"cpu_seconds": cpu, "peak_rss_mib": epochs[-1]["peak_rss_mib"]}
+async def tell_first_advisory(troubles: list[str]) -> None:
+    seconds = await first_advisory(troubles)
+    print(f"start to first advisory, epochs every 400 ms: {seconds:.2f} s")
 
 
-async def crowded(connections: int) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """An epoch beside the floor, again and again, with so many connections on one of three."""
-    rounds = []
-    with local.cluster("n1", "n2", "n3") as system:
-        async with Crowd() as crowd:
-            user, password = system.user("app")
-            await crowd.join(
-                system["n1"].url, connections, user=user, password=password, name="client-{i}"
-            )
-            ids = {server: await _id(system, server) for server in ("n1", "n2", "n3")}
-            rows = {ids["n1"]: connections, ids["n2"]: 1, ids["n3"]: 1}
-            for _ in range(ROUNDS):
-                least = await asyncio.to_thread(_process, "least", system, "n3", json.dumps(rows))
-                epoch = await asyncio.to_thread(_process, "epochs", system, "n3", "2")
-                rounds.append((epoch[1], least))
-    return rounds
+async def tell_idle(troubles: list[str]) -> None:
+    cost = await idle(troubles)
+    share, memory = cost["cpu_seconds"] / 30, cost["peak_rss_mib"]
+    print(f"idle, three servers, an epoch every 30 s: {share:.3%} of one core, {memory:.0f} MiB")
 
 
-async def _id(system: local.System, server: str) -> str:
-    user, password = system.user("root")
-    client = await nats.connect(system[server].url, user=user, password=password)
-    try:
-        return str(client._server_info["server_id"])
-    finally:
-        await client.close()
-
-
-def _process(what: str, system: local.System, server: str, last: str) -> Any:
-    user, password = system.user("root")
-    ran = subprocess.run(
-        [sys.executable, "-m", f"tests.bench.{what}", system[server].url, user, last],
-        env={**os.environ, "NATS_PASSWORD": password},
-        stdout=subprocess.PIPE,
-        check=True,
-    )
-    return json.loads(ran.stdout)
-
-
-def main() -> None:
-    """Measure and print."""
-    seconds = asyncio.run(first_advisory())
-    print(f"start to first advisory, epochs every 400 ms      {seconds:.2f} s")
-    alone = idle()
-    share = alone["cpu_seconds"] / 30
-    print(f"idle, three servers, an epoch every 30 s          {share:.3%} of one core")
-    print(f"  peak resident memory                            {alone['peak_rss_mib']:.0f} MiB")
-    rounds = asyncio.run(crowded(10_000))
-    ratio = median(epoch["cpu_seconds"] / least["cpu_seconds"] for epoch, least in rounds)
-    epoch = min((epoch for epoch, _ in rounds), key=lambda one: one["cpu_seconds"])
-    least = min((least for _, least in rounds), key=lambda one: one["cpu_seconds"])
+async def tell_crowd(troubles: list[str]) -> None:
+    costs = await crowded(10_000, troubles)
     print("10,000 real connections on one of three servers")
-    for name, cost in (("an epoch", epoch), ("the floor", least)):
-        cpu, wall = 1000 * cost["cpu_seconds"], 1000 * cost["wall_seconds"]
-        print(f"  {name:<9}  {wall:6.0f} ms, {cpu:6.0f} ms of CPU")
-    print(f"  CPU of an epoch                                 {ratio:.1f} x the floor")
-    print(
-        f"  longest pause of the event loop                 {1000 * epoch['longest_pause']:.0f} ms"
-    )
+    print(*table(costs), sep="\n")
+
+
+async def tell_small_pending(troubles: list[str]) -> None:
+    # Large servers, whose pages are large.
+    costs = await fleet(20, 50_000, troubles, SMALL_PENDING)
+    print("a fleet of 20x50000, on servers with max_pending: 8MB")
+    print(*table(costs), sep="\n")
+
+
+async def tell_disturbance(troubles: list[str]) -> None:
+    measured = await disturbance(MOST_CONNECTIONS, troubles)
+    print(f"an echo through one of three servers, with {MOST_CONNECTIONS:,} real connections")
+    rows = [("", "median", "", "99th percentile", "")]
+    for name, (middle, slow) in measured.items():
+        cells = [name]
+        for seconds, idle_seconds in zip((middle, slow), measured["idle"], strict=True):
+            cells += [f"{1000 * seconds:.2f} ms", f"{seconds / idle_seconds:.2f} x"]
+        rows.append(tuple(cells))
+    print(*aligned(rows), sep="\n")
+
+
+async def tell_fleet(name: str, troubles: list[str]) -> Costs:
+    costs = await fleet(*size(name), troubles)
+    print(f"a fleet of {name}")
+    print(*table(costs), sep="\n")
+    return costs
+
+
+OTHERS: dict[str, Callable[[list[str]], Awaitable[None]]] = {
+    "first-advisory": tell_first_advisory,
+    "idle": tell_idle,
+    "crowd": tell_crowd,
+    "small-pending": tell_small_pending,
+    "disturbance": tell_disturbance,
+}
+USUAL = ("first-advisory", "idle", "crowd", "100x100", "100x1000", "1000x1000")
+REST = ("20x50000", "10000x100", "small-pending", "disturbance")
+
+
+async def measure(wanted: list[str], fleets: dict[str, Costs]) -> list[str]:
+    """Measures and prints one after another; returns what went wrong."""
+    wrong = []
+    for name in wanted:
+        troubles: list[str] = []
+        print(f"measuring {name}", file=sys.stderr)
+        try:
+            if name in OTHERS:
+                await OTHERS[name](troubles)
+            else:
+                fleets[name] = await tell_fleet(name, troubles)
+        except (InsightsError, CalledProcessError, TimeoutError) as error:
+            troubles.append(f"not measured: {error or type(error).__name__}")
+        wrong += [f"{name}: {trouble}" for trouble in troubles]
+        sys.stdout.flush()
+    return wrong
+
+
+def known(name: str) -> str:
+    """The name of a measurement, or the size of a fleet; ArgumentTypeError if it is neither."""
+    if name not in OTHERS:
+        size(name)
+    return name
+
+
+def main() -> int:
+    """Measure, print and draw; 1 if something was wrong."""
+    parser = ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    names = ", ".join((*USUAL, *REST))
+    parser.add_argument("only", nargs="*", type=known, help=f"of {names}, or any size of a fleet")
+    parser.add_argument("--all", action="store_true", help=f"also {', '.join(REST)}")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the usual fleets")
+    args = parser.parse_args()
+    fleets: dict[str, Costs] = {}
+    wrong = asyncio.run(measure(args.only or [*USUAL, *(REST if args.all else ())], fleets))
+    drawn = {name: fleets[name] for name in args.only or USUAL if name in fleets}
+    if args.picture and drawn:
+        args.picture.write_text(picture(drawn), "utf-8")
+    for trouble in wrong:
+        print(f"WRONG: {trouble}")
+    if not wrong:
+        print("nothing wrong: no server silent, no finding untrue, no slow consumer in any log")
+    return int(bool(wrong))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

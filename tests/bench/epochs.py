@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
-import resource
-import sys
 import time
-from argparse import ArgumentParser
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from argparse import ArgumentParser, Namespace
+from contextlib import AsyncExitStack
 from typing import Any
 
 import msgspec
 import uvloop
+from tests.bench.pauses import pauses
+from tests.bench.processes import forget_peak, peak_rss_mib
 
 from nats_insights import checks
 from nats_insights.access import recognise
@@ -26,51 +24,47 @@ from nats_insights.contexts import Settings
 from nats_insights.gather import Gatherer
 
 # A simulated fleet answers from one process, so it is given time.
-CONFIG = "[gather]\ntimeout = '20s'"
+CONFIG = "[gather]\ntimeout = '20s'\nsweep = '{sweep}'"
+# On this share of a simulated fleet's servers one connection closes and another one opens.
+CHURN = b'{"share": 0.02}'
 
 
-class Pauses:
-    """The longest time for which the event loop did nothing else, in seconds."""
+async def measure(args: Namespace, password: str) -> list[dict[str, Any]]:
+    """The cost of each epoch of the plan, what it found, and when it began and ended.
 
-    longest = 0.0
-
-    async def watch(self) -> None:
-        """Wake every millisecond and see how late that is."""
-        while True:
-            asked = time.perf_counter()
-            await asyncio.sleep(0.001)
-            self.longest = max(self.longest, time.perf_counter() - asked - 0.001)
-
-
-@asynccontextmanager
-async def pauses() -> AsyncIterator[Pauses]:
-    """The pauses of the event loop within this block."""
-    seen = Pauses()
-    watching = asyncio.create_task(seen.watch())
-    try:
-        yield seen
-    finally:
-        watching.cancel()
-
-
-async def measure(url: str, user: str, password: str, epochs: int) -> list[dict[str, Any]]:
-    """The cost of each of some epochs, one after another, and how many servers answered."""
-    settings = Settings(servers=(url,), user=user, password=password)
+    All by one auditor; a churn is not measured.
+    """
+    settings = Settings(servers=(args.url,), user=args.user, password=password)
     client = await connect(settings, name="bench")
-    auditor = Auditor(discover(checks), parse(CONFIG))
+    auditor = Auditor(discover(checks), parse(CONFIG.format(sweep=args.sweep)))
     auditor.system_accounts |= {(await recognise(client)).account}
-    gatherer = Gatherer(client, auditor.config.gather.timeout, auditor.config.gather.window)
+    gatherer = Gatherer(client, auditor.config.gather.timeout, auditor.window)
     measured = []
-    for _ in range(epochs):
-        async with pauses() as seen:
-            await auditor.epoch(gatherer, time.time(), settle=0)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        told = msgspec.structs.asdict(auditor.cost)
-        told |= {"longest_pause": seen.longest, "peak_rss_mib": peak}
-        told |= {"answered": auditor.snapshot.coverage.servers_answered}
-        measured.append(told)
+    for step in args.plan:
+        if step == "churn":
+            await client.request("FLEET.CHURN", CHURN, timeout=20)
+        else:
+            measured.append(await _epoch(auditor, gatherer, args.pauses))
     await client.close()
     return measured
+
+
+async def _epoch(auditor: Auditor, gatherer: Gatherer, watched: bool) -> dict[str, Any]:
+    forget_peak()
+    async with AsyncExitStack() as stack:
+        seen = await stack.enter_async_context(pauses()) if watched else None
+        began = time.monotonic()
+        await auditor.epoch(gatherer, time.time(), settle=0)
+        ended = time.monotonic()
+    lives = [life for life in auditor.lives.values() if life.is_open]
+    return msgspec.structs.asdict(auditor.cost) | {
+        "began": began,
+        "ended": ended,
+        "longest_pause": seen.longest if seen else None,
+        "peak_rss_mib": peak_rss_mib(),
+        "answered": auditor.snapshot.coverage.servers_answered,
+        "open": [[*life.key, life.evidence] for life in lives],
+    }
 
 
 def main() -> None:
@@ -78,11 +72,11 @@ def main() -> None:
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("url")
     parser.add_argument("user")
-    parser.add_argument("epochs", type=int)
+    parser.add_argument("plan", nargs="+", choices=("epoch", "churn"))
+    parser.add_argument("--sweep", choices=("all", "moved"), default="moved")
+    parser.add_argument("--pauses", action="store_true", help="watch the event loop")
     args = parser.parse_args()
-    password = os.environ["NATS_PASSWORD"]
-    print(json.dumps(uvloop.run(measure(args.url, args.user, password, args.epochs))))
-    sys.stdout.flush()
+    print(json.dumps(uvloop.run(measure(args, os.environ["NATS_PASSWORD"]))), flush=True)
 
 
 if __name__ == "__main__":

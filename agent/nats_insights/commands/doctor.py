@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import AsyncIterator
+from functools import partial
 
 import nats.errors
 from rich.text import Text
@@ -16,6 +17,7 @@ from nats_insights.commands import show
 from nats_insights.connect import Subjects, connect, user_info
 from nats_insights.contexts import Settings, without_login
 from nats_insights.errors import InsightsError
+from nats_insights.fold import Sweep
 from nats_insights.gather import Gatherer, Target
 from nats_insights.peers import Peers
 from nats_insights.roster import Names, Roster
@@ -118,7 +120,8 @@ async def _replies(client: Client) -> AsyncIterator[Step]:
     for endpoint in wire.ENDPOINTS:
         if endpoint == "CONNZ":
             targets = [Target(e.key, e.id, 1) for e in roster if e.state == "answering"]
-            await gatherer.sweep(targets, {}, frozenset(), lambda names, _: swept.add(names))
+            start = partial(Sweep, {}, frozenset())
+            await gatherer.sweep(targets, (), start, lambda names, _: swept.add(names))
             heard = {entry.id for entry in roster if entry.key in swept}
         else:
             heard = set(replies.data[endpoint])
