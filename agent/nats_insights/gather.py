@@ -310,5 +310,7 @@ async def _all(
             await one(item)
 
     async with asyncio.TaskGroup() as tasks:
-        for _ in range(min(most, len(items))):
+        for number in range(min(most, len(items))):
             tasks.create_task(work())
+            if number % AT_A_TIME == 0:
+                await asyncio.sleep(0)  # A thousand first steps at once would be a pause.
