@@ -26,6 +26,7 @@ def view(story: Story, *, max_payload: int = MIB, resolved: Iterable[FindingStat
         resolved=list(resolved),
         outcomes=story.audit.outcomes,
         servers=list(story.roster),
+        swept_at={names: swept.at for names, swept in story.sweeps.last.items()},
         cost=Cost(),
         started_at=story.now,
         interval=30.0,

@@ -269,6 +269,7 @@ def test_a_server_is_told_with_its_id_version_and_times():
         "state": "answering",
         "first_seen": "2027-01-15T08:00:30Z",
         "last_seen": "2027-01-15T08:01:00Z",
+        "swept_at": "2027-01-15T08:00:30Z",  # Nothing has moved since.
         "last_error": "",
     }
     assert START == 1_800_000_000.0

@@ -107,6 +107,7 @@ class Auditor:
             resolved=list(self.resolved),
             outcomes=self.audit.outcomes,
             servers=list(self.roster),
+            swept_at={names: swept.at for names, swept in self.sweeps.last.items()},
             cost=self.cost,
             started_at=self.started_at,
             interval=self.pace.interval,

@@ -272,7 +272,7 @@ class ExplainReply(Reply, frozen=True, kw_only=True):
 
 
 class ServerState(Struct, frozen=True, kw_only=True):
-    """One server of the roster."""
+    """One server of the roster; `swept_at` is when it last listed its connections."""
 
     name: str
     id: str
@@ -281,6 +281,7 @@ class ServerState(Struct, frozen=True, kw_only=True):
     state: Literal["answering", "hung", "dead", "left"]
     first_seen: Time
     last_seen: Time
+    swept_at: Time | None = None
     last_error: str
 
 

@@ -41,7 +41,7 @@ from .messages import (
     StatusReply,
     Verdict,
 )
-from .roster import Entry
+from .roster import Entry, Names
 from .rules import Rule
 from .snapshot import Coverage
 
@@ -63,6 +63,7 @@ class View(Struct, kw_only=True):
     resolved: list[FindingState]
     outcomes: dict[str, Outcome]
     servers: list[Entry]
+    swept_at: dict[Names, float] = {}
     cost: Cost
     started_at: float
     interval: float
@@ -192,6 +193,7 @@ def servers(view: View, body: bytes = b"") -> ServersReply:
             state=entry.state,
             first_seen=at(entry.first_seen),
             last_seen=at(entry.last_seen),
+            swept_at=at(swept) if (swept := view.swept_at.get(entry.key)) else None,
             last_error=shortened(entry.last_error, 128),
         )
         for entry in sorted(view.servers, key=lambda entry: entry.key)
