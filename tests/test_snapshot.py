@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from nats_insights import snapshot as snapshot_module
 from nats_insights.errors import Missing
 from nats_insights.fold import by_user
 from nats_insights.nouns import (
@@ -227,3 +228,18 @@ def test_silence_about_a_cluster_needs_all_of_its_servers():
 def test_silence_about_an_account_or_a_user_needs_every_server(kind, expected):
     here = snapshot(system(cluster("EU", n1=1), cluster("US", n2=1)), [("n2", "STATZ")])
     assert {here.lacks(noun, ["STATZ"]) for noun in here.each(kind)} == {expected}
+
+
+def test_accounts_beyond_the_bound_are_counted_and_nothing_of_them_resolves(monkeypatch):
+    many = Held(users={f"A{n} user": 12 for n in range(5)})
+    story = Story()
+    for _ in range(2):
+        story.hears(system(cluster(n1=many, n2=0, n3=0)))
+    held = set(story.lives)
+    monkeypatch.setattr(snapshot_module, "MOST_ACCOUNTS", 2)
+    told = [story.hears(system(cluster(n1=many, n2=0, n3=0))) for _ in range(3)]
+    assert (told, set(story.lives)) == ([[], [], []], held)
+    assert story.snapshot.dropped_accounts == 3
+    outcome = story.audit.outcomes["OPT_BALANCE_006"]
+    assert (outcome.found, outcome.unknown) == (2, 3)
+    assert outcome.why == "STATZ in full: there are more accounts than the agent counts"

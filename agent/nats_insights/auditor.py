@@ -88,9 +88,8 @@ class Auditor:
         if gatherer.client.closed.is_set():
             raise ConnectError("the connection broke during the epoch")
         self.snapshot, self.audit, self.lives = snapshot, audited, lives
-        self.cost = gatherer.cost(
-            self.roster.overflow + self.sweeps.dropped, self.sweeps.oldest(now)
-        )
+        dropped = self.roster.overflow + self.sweeps.dropped + snapshot.dropped_accounts
+        self.cost = gatherer.cost(dropped, self.sweeps.oldest(now))
         self.window.grow()
         self._remember(told)
         return told

@@ -33,6 +33,9 @@ from .sweeps import Sweeps, Swept
 T = TypeVar("T")
 # Servers, or accounts of servers, taken in between two breaths of the event loop.
 STEP = 2048
+# Accounts in clusters that are told apart: servers name them, so their number has a bound.
+MOST_ACCOUNTS = 200_000
+_TOO_MANY_ACCOUNTS = "STATZ in full: there are more accounts than the agent counts"
 
 
 class Coverage(Struct, frozen=True, kw_only=True):
@@ -81,6 +84,7 @@ class Snapshot:
         self.denied: set[str] = set()
         self.lacking: dict[str, set[Names]] = defaultdict(set)
         self.ruled_out: dict[str, set[str]] = {}
+        self.dropped_accounts = 0
         self.changed_at: dict[str, float] = {}
         self._owing: dict[str, str] = {}
         self._tables: dict[type[Noun], Callable[[], Iterable[Noun]]] = {
@@ -158,6 +162,8 @@ class Snapshot:
         for endpoint in endpoints:
             if self.lacking.get(endpoint):
                 return f"{endpoint} of {self._one_that_owes(endpoint)}"
+            if endpoint == "STATZ" and self.dropped_accounts:
+                return _TOO_MANY_ACCOUNTS
             if endpoint == "CONNZ" and self.sweeps.dropped:
                 return "CONNZ in full: there are more names than the agent counts"
         return ""
@@ -170,6 +176,9 @@ class Snapshot:
         """The same for a noun that may have vanished from this snapshot."""
         if kind.depends_on == NOBODY:
             return ""
+        beyond = kind is AccountInCluster and names not in self.accounts_in_clusters
+        if beyond and self.dropped_accounts:
+            return _TOO_MANY_ACCOUNTS
         if kind.depends_on == ALL_SERVERS:
             return self.owed(endpoints)
         for endpoint in endpoints:
@@ -315,6 +324,9 @@ def _accounts(snapshot: Snapshot, system_accounts: frozenset[str]) -> Iterator[N
 def _count(snapshot: Snapshot, server: Server, stat: wire.AccountStat) -> None:
     account = snapshot.accounts.get(stat.acc)
     if account is None:
+        if len(snapshot.accounts) >= MOST_ACCOUNTS:
+            snapshot.dropped_accounts += 1
+            return
         account = snapshot.accounts[stat.acc] = Account(stat.acc, snapshot)
     account.seen += stat.conns
     if server.cluster is None:
@@ -322,6 +334,9 @@ def _count(snapshot: Snapshot, server: Server, stat: wire.AccountStat) -> None:
     key = (stat.acc, server.cluster.name)
     here = snapshot.accounts_in_clusters.get(key)
     if here is None:
+        if len(snapshot.accounts_in_clusters) >= MOST_ACCOUNTS:
+            snapshot.dropped_accounts += 1
+            return
         here = AccountInCluster(stat.acc, server.cluster, snapshot)
         snapshot.accounts_in_clusters[key] = here
     here.on[server.name] = stat.conns
