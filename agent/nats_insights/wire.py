@@ -75,7 +75,8 @@ class Routez(Struct, frozen=True):
     routes: list[Route] | None = None
 
     def __post_init__(self) -> None:
-        force_setattr(self, "routes", _by_peer(self.routes or ()))
+        if self.routes:
+            force_setattr(self, "routes", _by_peer(self.routes))
 
     @property
     def subscriptions(self) -> int:
