@@ -27,11 +27,11 @@ class Pace:
     def ended(self, took: float, cost: Cost) -> float:
         """An epoch ended: the time from its start to that of the next one."""
         self.took = took
-        self.interval = max(
-            self.wanted,
+        stretched = max(
             self.wanted * cost.bytes / self.budget.max_bytes_per_epoch,
             cost.cpu_seconds / self.budget.max_cpu,
         )
+        self.interval = max(self.wanted, round(stretched, 3))
         self.skipped = int(took / self.interval)
         self.late = self.late + 1 if self.skipped else 0
         return self.interval * (self.skipped + 1)
