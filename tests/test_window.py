@@ -179,3 +179,15 @@ async def test_who_holds_a_part_goes_on_when_it_is_halved():
     await ready()
     assert (waits.held.is_set(), window.taken) == (True, 2**19)
     await waits.go()
+
+
+async def test_who_waits_for_more_than_is_left_of_it_goes_alone():
+    window = Window(2**20)
+    async with window.take(2**20):
+        waits = Holder(window, 2**20)
+        await ready()
+        window.halve()
+    await ready()
+    assert (waits.held.is_set(), window.taken) == (True, 2**20)
+    await waits.go()
+    assert window.taken == 0

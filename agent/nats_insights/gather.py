@@ -35,9 +35,9 @@ log = logging.getLogger(__name__)
 
 # Requests for rows in flight, and those for small replies: many servers may hang at once.
 AT_A_TIME = 64
+SMALL_AT_A_TIME = 1024
 # Rows of servers that are being swept: what was read of a server is held until all of it is.
 ROWS_AT_A_TIME = 131_072
-SMALL_AT_A_TIME = 1024
 # Servers whose routes are looked through between two breaths of the event loop.
 STEP = 128
 PAGE = 8192

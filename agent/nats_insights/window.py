@@ -76,7 +76,8 @@ class Window:
         while self._waiting:
             weight, turn = self._waiting[0]
             if not turn.cancelled():
-                if self.taken + weight > self.size:
+                # What was asked for before the window shrank goes alone, rather than never.
+                if self.taken and self.taken + weight > self.size:
                     return
                 self._hold(weight)
                 turn.set_result(None)
