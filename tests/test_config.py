@@ -174,3 +174,9 @@ def test_a_file_that_is_no_text_is_named(tmp_path):
 def test_a_file_is_read(tmp_path):
     (tmp_path / "a.toml").write_text('interval = "1m"', encoding="utf-8")
     assert load(tmp_path / "a.toml") == Config(interval=60.0)
+
+
+def test_a_word_that_is_none_of_those_known_is_answered_with_them():
+    with pytest.raises(ConfigError, match=r"gather\.sweep is refused: it is one of moved, all$"):
+        parse('[gather]\nsweep = "some"')
+    assert parse('[gather]\nsweep = "all"').gather.sweep == "all"

@@ -172,6 +172,8 @@ def _known(raw: dict[str, Any], into: type[Struct], path: str) -> dict[str, Any]
             known[key] = seconds(value, where)
         elif isinstance(value, int | float) and abs(value) > _LARGEST:
             raise ConfigError(f"{where} is refused: {value} is not a number that a reply can tell")
+        elif isinstance(value, str) and value not in (words := _words(hint) or (value,)):
+            raise ConfigError(f"{where} is refused: it is one of {', '.join(words)}")
         else:
             known[key] = value
     return known
@@ -179,6 +181,12 @@ def _known(raw: dict[str, Any], into: type[Struct], path: str) -> dict[str, Any]
 
 def _tables(raw: object) -> Iterable[tuple[str, object]]:
     return raw.items() if isinstance(raw, dict) else ()
+
+
+def _words(hint: Any) -> tuple[str, ...]:
+    """The words that a key may be, none where it may be any."""
+    kind = getattr(hint, "__origin__", hint)
+    return typing.get_args(kind) if typing.get_origin(kind) is Literal else ()
 
 
 def _is_duration(hint: Any) -> bool:
