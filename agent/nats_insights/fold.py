@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
@@ -41,9 +40,6 @@ class Numbers(dict[Any, int]):
         self.free: list[int] = []
 
     def __missing__(self, key: Any) -> int:
-        if isinstance(key, tuple):
-            # Many users share an account. One string for all of them is found in the cache.
-            key = tuple(sys.intern(name) if isinstance(name, str) else name for name in key)
         if self.free:
             number = self.free.pop()
             self.keys_of[number] = key

@@ -5,7 +5,7 @@ Only what the agent reads is declared. `jwt` never is: it can hold a secret.
 
 from __future__ import annotations
 
-import sys
+import functools
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -84,14 +84,20 @@ class Routez(Struct, frozen=True):
         return sum(route.subscriptions for route in self.routes or ())
 
 
+@functools.lru_cache(maxsize=65_536)
+def _shared(name: str) -> str:
+    """One string for all that are equal; sys.intern keeps its strings for ever in Python 3.12."""
+    return name
+
+
 def _by_peer(routes: Iterable[Route]) -> list[Route]:
     """One for each peer: its routes are several, and thousands of servers name the same peers."""
     peers: dict[str, Route] = {}
     for route in routes:
         known = peers.get(route.remote_id)
-        name = known.remote_name if known else sys.intern(route.remote_name)
+        name = known.remote_name if known else _shared(route.remote_name)
         interest = route.subscriptions + (known.subscriptions if known else 0)
-        peer = sys.intern(route.remote_id)
+        peer = _shared(route.remote_id)
         peers[peer] = Route(peer, name, interest)
     return list(peers.values())
 
@@ -129,7 +135,7 @@ class Statz(Struct, frozen=True):
 
     def __post_init__(self) -> None:
         for stat in self.account_statz or ():  # Thousands of servers name the same accounts.
-            force_setattr(stat, "acc", sys.intern(stat.acc))
+            force_setattr(stat, "acc", _shared(stat.acc))
 
 
 class Connection(Struct, gc=False):
