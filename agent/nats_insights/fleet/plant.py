@@ -6,6 +6,7 @@ import random
 import time
 from array import array
 from collections.abc import Callable
+from itertools import islice
 
 from msgspec import Struct
 
@@ -100,16 +101,20 @@ def _any_server(fleet: Fleet, wide: list[Cluster]) -> Server:
 def _populate(
     fleet: Fleet, connections: int, accounts: int, crowded: set[Server], busy: set[Server]
 ) -> None:
-    """Deals the connections of ordinary users to the servers, as from a shuffled deck."""
+    """Deals the connections of ordinary users to the servers, as from shuffled decks.
+
+    One deck for each cluster, since clients know the addresses of one.
+    """
     spread = connections // 10
     held = {s: connections + fleet.rng.randint(-spread, spread) for s in fleet.servers}
     for server in crowded:
         held[server] = int(connections * _factor(server) * 1.15)
-    deck = _deck(fleet, sum(held.values()), accounts)
-    dealt = 0
+    decks = {
+        cluster.name: iter(_deck(fleet, sum(held[s] for s in cluster.servers), accounts))
+        for cluster in fleet.clusters
+    }
     for server, count in held.items():
-        users = deck[dealt : dealt + count]
-        dealt += count
+        users = array("I", islice(decks[server.cluster.name], count))
         weight = 1 + int(_factor(server) * 1.3) if server in busy else 1
         subscriptions = array("I", fleet.rng.choices(_SUBSCRIPTIONS, k=count))
         if weight > 1:
