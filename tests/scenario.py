@@ -24,6 +24,7 @@ from nats_insights import checks, wire
 from nats_insights.audit import Audit, Key, audit
 from nats_insights.check import Check, discover
 from nats_insights.config import parse
+from nats_insights.fold import Sweep
 from nats_insights.lifecycle import Life, Told, advance, held
 from nats_insights.plan import Plan, due, plan
 from nats_insights.roster import Roster, State
@@ -173,7 +174,7 @@ class Story:
     def _snapshot(
         self, system: System, lost: frozenset[tuple[str, str]], denied: set[str]
     ) -> Snapshot:
-        silent = {name for name, endpoint in lost if endpoint == "STATSZ"}
+        silent = {name for name, endpoint in lost if endpoint == "VARZ"}
         servers = [
             replace(one, state="hung") if one.info.name in silent else one for one in system.servers
         ]
@@ -236,7 +237,7 @@ class Story:
         for names in wanted:
             server = snapshot.servers[names]
             if server.id in rows and not snapshot.lacks(server, ["VARZ"]):
-                sweep = self.sweeps.start(self.plan.folds, self.system_accounts)
+                sweep = Sweep(self.plan.folds, self.system_accounts)
                 sweep.page(rows[server.id])
                 if sweep.exact:
                     self.swept += 1
@@ -291,10 +292,10 @@ def _heard(cluster: str, name: str, held: int | Server) -> Heard:
         ),
         "STATSZ": wire.Statsz(start=started, connections=len(rows)),
         "SUBSZ": wire.Subsz(num_subscriptions=held.subscriptions),
-        "ROUTEZ": wire.Routez(routes=[]),
-        "LEAFZ": wire.Leafz(leafs=[]),
+        "ROUTEZ": wire.Routez(),
+        "LEAFZ": wire.Leafz(),
         "ACCOUNTZ": wire.Accountz(accounts=sorted(accounts)),
-        "STATZ": wire.Statz([wire.AccountStat(acc, conns) for acc, conns in accounts.items()]),
+        "STATZ": wire.Statz(dict(accounts)),
         "CONNZ": wire.Page(info, rows, len(rows)),
     }
     return Heard(info, replies, held.state)

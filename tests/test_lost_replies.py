@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from scenario import CHECKS, VERSIONS, Server, Story, System, cluster, lone, recorded, system
 
-ENDPOINTS = ("VARZ", "STATZ", "STATSZ", "ROUTEZ", "LEAFZ", "CONNZ")
+ENDPOINTS = ("VARZ", "STATZ", "ROUTEZ", "LEAFZ", "CONNZ")
 HOT = system(cluster(n1=60, n2=15, n3=15))
 # Findings on small systems, and at once.
 EAGER = """

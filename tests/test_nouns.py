@@ -18,7 +18,7 @@ from nats_insights.nouns import (
     seconds_between,
 )
 from nats_insights.snapshot import Snapshot
-from nats_insights.wire import Leafz, Route, Routez, Varz
+from nats_insights.wire import Leafz, Routez, Varz
 from scenario import Story, cluster, system
 
 
@@ -66,11 +66,11 @@ def test_a_word_that_no_server_has_is_an_error_and_not_missing():
 
 
 INTEREST = {
-    "all of it its own": (100, [], [], 100),
-    "some over several routes": (100, [20, 10], [], 70),
-    "some over leaf nodes": (100, [], [5, 5], 90),
-    "some over both": (100, [20], [5], 75),
-    "more than there is, between two replies": (100, [101], [], 0),
+    "all of it its own": (100, 0, 0, 100),
+    "some over routes": (100, 30, 0, 70),
+    "some over leaf nodes": (100, 0, 10, 90),
+    "some over both": (100, 20, 5, 75),
+    "more than there is, between two replies": (100, 101, 0, 0),
 }
 
 
@@ -78,8 +78,8 @@ INTEREST = {
 def test_local_interest_is_what_no_link_brought(total, routed, leaves, expected):
     server = Server("n1", None, Snapshot(0, 0.0))
     server.varz = Varz(subscriptions=total)
-    server.routez = Routez([Route(subscriptions=n) for n in routed])
-    server.leafz = Leafz([Route(subscriptions=n) for n in leaves])
+    server.routez = Routez(subscriptions=routed)
+    server.leafz = Leafz(subscriptions=leaves)
     assert server.local_interest == expected
 
 

@@ -73,11 +73,3 @@ def test_a_cluster_settles_after_a_server_left():
     alone = system(cluster(n1=60, n2=0, n3=Server(state="left")))
     told = [story.hears(alone, after=after) for after in (30.0, 60.0, 59.0, 1.0, 30.0)]
     assert told == [[], [], [], [], ["opened OPT_BALANCE_002 C1 n1"]]
-
-
-def test_without_the_uptime_of_a_server_nobody_knows_whether_its_cluster_settles():
-    waits, does_not = (Story(checks=[CHECKS["connection_hotspot"]], settle=s) for s in (120.0, 0.0))
-    for story in (waits, does_not):
-        story.hears(HOT, [("n2", "VARZ")])
-    assert (waits.found, does_not.found) == (set(), {"C1 n1"})
-    assert waits.audit.unknown == {("OPT_BALANCE_002", ("C1", "n1")): "VARZ of n2"}

@@ -103,10 +103,7 @@ class Agent:
             kind = message.subject.rpartition(".")[2]
             with suppress(wire.Malformed):
                 info = wire.decode_event(message.data)
-                if kind == "STATSZ":
-                    roster.meet(info, time.time())
-                else:
-                    roster.goodbye(info.id, time.time(), gone=kind == "SHUTDOWN")
+                roster.goodbye(info.id, time.time(), gone=kind == "SHUTDOWN")
 
         for subject in subjects.EVENTS:
             await client.subscribe(subject, cb=hear)

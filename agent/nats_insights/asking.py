@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 # The last reply of a fan-out may be that of a server that nobody knows yet.
 GRACE = 0.25
 # Of a small reply, until some have come.
-REPLY_BYTES = 4096
+REPLY_BYTES = 2048
 # Replies taken in between two breaths of the event loop.
 BREATH = 16
 Heard = tuple[wire.ServerInfo, Any]
@@ -55,22 +55,22 @@ class Asker:
         return int(replies * self._sizes.get(endpoint, REPLY_BYTES))
 
     async def everybody(
-        self, endpoint: str, expected: Collection[str], *, discover: bool = False
+        self, endpoint: str, expected: Collection[str], *, at_least: int = 0
     ) -> dict[str, Heard]:
         """Ask everybody, and wait for the expected ones, at most `timeout` seconds.
 
         Who is heard twice, and not the same, is not heard: nobody knows which of it is true.
 
-        To discover is to wait as well until as many have answered as the servers know of, but no
-        longer than GRACE after the last reply: they remember a killed server for minutes.
+        For `at_least` so many, those that nobody expects among them, it waits no longer than GRACE
+        after the last reply: servers remember a killed one for minutes.
         """
         heard: dict[str, Heard] = {}
         disputed: set[str] = set()
-        missing, known, last = set(expected), 1, time.monotonic()
-        done = asyncio.Event()
+        missing, last = set(expected), time.monotonic()
+        news = asyncio.Event()
 
         async def hear(message: Msg) -> None:
-            nonlocal known, last
+            nonlocal last
             try:
                 self._count(endpoint, message)
                 info, data = wire.decode(endpoint, unpack(message.data, message.headers))
@@ -82,11 +82,10 @@ class Asker:
             if heard.setdefault(info.id, (info, data)) != (info, data):
                 disputed.add(info.id)
                 self.complain(endpoint, info.name, wire.Malformed("two replies in one name"))
+            expecting, last = bool(missing), time.monotonic()
             missing.discard(info.id)
-            if discover:
-                known, last = max(known, data.active_servers), time.monotonic()
-            if not missing and not (discover and len(heard) < known):
-                done.set()
+            if not missing and (expecting or len(heard) >= at_least):
+                news.set()
 
         await self._subscribe()
         token = str(next(self._fan_outs))
@@ -97,13 +96,14 @@ class Asker:
             self.requests += 1
             await self.client.publish(subject, body, reply=reply, headers=ACCEPT)
             end = time.monotonic() + self.timeout
-            while not done.is_set():
+            while missing or len(heard) < at_least:
                 stop = end if missing or not expected else min(end, last + GRACE)
                 if (left := stop - time.monotonic()) <= 0:
                     break
+                news.clear()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(left):
-                        await done.wait()
+                        await news.wait()
         finally:
             del self._hearing[token]
         return {server_id: said for server_id, said in heard.items() if server_id not in disputed}

@@ -29,9 +29,6 @@ from .roster import Names
 from .rules import Rule
 from .snapshot import Snapshot
 
-# Nouns judged between two breaths of the event loop, some milliseconds.
-STEP = 4096
-
 log = logging.getLogger(__name__)
 
 
@@ -85,7 +82,7 @@ class Audit:
 def audit(
     snapshot: Snapshot, rules: Iterable[Rule], held: Mapping[Key, Held], settle: float
 ) -> Generator[None, None, Audit]:
-    """Judge every noun, in steps of some milliseconds."""
+    """Judge every noun, one at a step."""
     result = Audit()
     for rule in rules:
         code = rule.check.code
@@ -96,7 +93,6 @@ def audit(
             log.warning("check %s raised %s: %s", code, type(error).__name__, error)
             log.debug("where it did", exc_info=True)
             _drop(result, code, mine, f"the check raised {type(error).__name__}")
-        yield
     return result
 
 
@@ -118,9 +114,8 @@ def _run(
         return
     judged, why, here = 0, "", set()
     for subject in snapshot.each(check.about):
+        yield
         judged += 1
-        if judged % STEP == 0:
-            yield
         held = mine.get(subject.names)
         if held is not None:
             here.add(subject.names)

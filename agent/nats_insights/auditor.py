@@ -17,6 +17,7 @@ from .check import Check
 from .config import Config
 from .errors import ConnectError, Missing
 from .evidence import MOST_FINDINGS, name_clients
+from .fold import Sweep
 from .gather import Gatherer, Target
 from .lifecycle import Life, Told, advance, held
 from .messages import Access, AgentInfo, Cost, FindingState
@@ -119,11 +120,11 @@ class Auditor:
         endpoints = set(self.plan.endpoints)
         not_due = {"CONNZ"} if (self.number - 1) % every else set()
         endpoints -= not_due
+        self.snapshot.clear()
         replies = await gatherer.small(endpoints, self.roster, now)
         if gatherer.client.closed.is_set():
             raise ConnectError("the connection broke during the epoch")
         self.system_accounts |= {varz.system_account for varz in replies.data["VARZ"].values()}
-        self.snapshot.clear()
         self.sweeps.begin({entry.key for entry in self.roster if entry.counts})
         snapshot = await stepwise(
             build(
@@ -170,7 +171,7 @@ class Auditor:
                 targets.append(Target(server.names, server.id, rows))
 
         folds = self.plan.folds
-        start = partial(self.sweeps.start, folds, self.system_accounts)
+        start = partial(Sweep, folds, self.system_accounts)
         await gatherer.sweep(targets, folds, start, snapshot.take)
 
     async def _explain(

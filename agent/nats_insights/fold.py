@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -28,69 +28,24 @@ _LONG_NAME = 256
 _ANONYMOUS = re.compile(r"nats-[A-Za-z0-9]{8}")
 
 
-class Numbers(dict[Any, int]):
-    """A number for each key, given when it is first asked for: `keys_of[number]` is the key.
-
-    Keys are the same on many servers, so each is held once. `sums[number]` is for the ledger.
-    """
-
-    def __init__(self) -> None:
-        self.keys_of: list[Any] = []
-        self.sums: list[int] = []
-        self.free: list[int] = []
-
-    def __missing__(self, key: Any) -> int:
-        if self.free:
-            number = self.free.pop()
-            self.keys_of[number] = key
-        else:
-            number = len(self.keys_of)
-            self.keys_of.append(key)
-            self.sums.append(0)
-        self[key] = number
-        return number
-
-
-class Tally:
+class Tally(Counter[Any]):
     """Counts per key, bounded: the rarest keys go first, and what they held is told.
 
-    `tally.update(keys)` counts each of some keys once more, `tally[key] += n` counts one n times.
     At most `2 * CAP` keys are held for any time. `error` is what the count of any key may lack at
-    most, `dropped` how many keys have gone. Counts are kept by number.
+    most, `dropped` how many keys have gone.
     """
 
-    __slots__ = ("counts", "dropped", "error", "numbers")
-
-    def __init__(self, numbers: Numbers | None = None) -> None:
-        self.numbers = Numbers() if numbers is None else numbers
-        self.counts: Counter[int] = Counter()
-        self.error = self.dropped = 0
-
-    def update(self, keys: Iterable[Any]) -> None:
-        """Count each of these keys once more."""
-        self.counts.update(map(self.numbers.__getitem__, keys))
-
-    def __getitem__(self, key: Any) -> int:
-        return self.counts[self.numbers[key]]
-
-    def __setitem__(self, key: Any, count: int) -> None:
-        self.counts[self.numbers[key]] = count
-
-    def __len__(self) -> int:
-        return len(self.counts)
-
-    def items(self) -> Iterator[tuple[Any, int]]:
-        """Each key, and its count."""
-        return ((self.numbers.keys_of[number], count) for number, count in self.counts.items())
+    error = dropped = 0
 
     def bound(self, cap: int = CAP) -> None:
         """Drop the rarest keys once there are more than twice `cap`."""
         if len(self) <= 2 * cap:
             return
-        floor, kept = rarest(self.counts.values(), cap)
+        floor, kept = rarest(self.values(), cap)
         self.dropped += len(self) - kept
         self.error += floor
-        self.counts = Counter({key: count for key, count in self.counts.items() if count > floor})
+        for key in [key for key, count in self.items() if count <= floor]:
+            del self[key]
 
 
 def rarest(counts: Collection[int], cap: int) -> tuple[int, int]:
@@ -181,15 +136,10 @@ class Sweep:
     who they are.
     """
 
-    def __init__(
-        self,
-        folds: Mapping[Fold, Any],
-        system_accounts: frozenset[str],
-        numbers: Mapping[Fold, Numbers] | None = None,
-    ) -> None:
+    def __init__(self, folds: Mapping[Fold, Any], system_accounts: frozenset[str]) -> None:
         self.system_accounts = system_accounts
         self.params = folds
-        self.parts = {fold: Tally(numbers[fold] if numbers else None) for fold in folds}
+        self.parts = {fold: Tally() for fold in folds}
         self.rows = self.bad = self.total = self.pages = self.unnamed = 0
         self._fell = 0
         self._cids: set[int] = set()
@@ -210,7 +160,7 @@ class Sweep:
             _shorten(rows)
         system = self.system_accounts
         clients = [row for row in rows if row.kind == "Client" and row.account not in system]
-        self.unnamed += [row.authorized_user for row in clients].count("")
+        self.unnamed += len([row for row in clients if not row.authorized_user])
         for fold, tally in self.parts.items():
             fold.page(clients, tally, self.params[fold])
             tally.bound()

@@ -25,7 +25,7 @@ from .asking import Asker, Heard, words
 from .client import Client
 from .fold import Fold, Sweep, row_fields
 from .messages import Cost
-from .roster import Names, Roster
+from .roster import MOST, Names, Roster
 from .snapshot import Replies
 from .stepwise import stepwise
 from .unpack import unpack
@@ -33,13 +33,14 @@ from .window import Window
 
 log = logging.getLogger(__name__)
 
+# The reply by which servers are known to live. The agent cannot do without it, and it is packed,
+# which STATSZ is not.
+ROLL_CALL = "VARZ"
 # Requests for rows in flight, and those for small replies: many servers may hang at once.
 AT_A_TIME = 64
 SMALL_AT_A_TIME = 1024
 # Rows of servers that are being swept: what was read of a server is held until all of it is.
 ROWS_AT_A_TIME = 131_072
-# Servers whose routes are looked through between two breaths of the event loop.
-STEP = 128
 PAGE = 8192
 # A whole server in one page up to here; the server scans all its connections for every page.
 WHOLE = 16_384
@@ -106,12 +107,12 @@ class Gatherer:
         """
         replies = Replies(endpoints)
         expected = {entry.id for entry in roster if entry.state == "answering"}
-        heard = await self._all_of("STATSZ", expected, discover=True)
+        heard = await self._all_of(ROLL_CALL, expected, at_least=await self._how_many())
         for server_id, (info, data) in heard.items():
             roster.heard(info, now, heard.keys())
-            replies.add("STATSZ", server_id, data)
+            replies.add(ROLL_CALL, server_id, data)
         silent = roster.expected() - heard.keys()
-        wanted = sorted(set(endpoints) - {"STATSZ", "CONNZ"} - self.denied)
+        wanted = sorted(set(endpoints) - {ROLL_CALL, "CONNZ"} - self.denied)
         await asyncio.gather(
             self._probe(silent, roster, replies, now),
             *(self._small(endpoint, heard.keys(), replies) for endpoint in wanted),
@@ -162,14 +163,24 @@ class Gatherer:
         message = await self.asker.ask("CONNZ", server_id, body)
         return wire.PageDecoder(fields).decode(unpack(message.data, message.headers))
 
+    async def _how_many(self) -> int:
+        """How many servers there are, as far as the one that we are connected to knows."""
+        if "STATSZ" not in self.denied:
+            with suppress(wire.Malformed, nats.errors.Error):
+                _, statsz = await self.asker.one("STATSZ", self.client.server_id)
+                return int(statsz.active_servers)
+        return MOST
+
     async def _all_of(
-        self, endpoint: str, expected: Collection[str], *, discover: bool = False
+        self, endpoint: str, expected: Collection[str], *, at_least: int = 0
     ) -> dict[str, Heard]:
         """By one fan-out where what all owe then fits the window, else of one after another."""
         weight = self.asker.expect(endpoint, len(expected))
-        if weight <= self.window.size or endpoint == "STATZ":  # That has no subject per server.
+        # Nobody knows the ids of all, or there is no subject per server.
+        only = at_least > len(expected) or endpoint == "STATZ"
+        if only or weight <= self.window.size:
             async with self.window.take(weight):
-                return await self.asker.everybody(endpoint, expected, discover=discover)
+                return await self.asker.everybody(endpoint, expected, at_least=at_least)
         heard: dict[str, Heard] = {}
 
         async def one(server_id: str) -> None:
@@ -196,16 +207,16 @@ class Gatherer:
 
         async def one(server_id: str) -> None:
             try:
-                info, data = await self.asker.one("STATSZ", server_id)
+                info, data = await self.asker.one(ROLL_CALL, server_id)
             except nats.errors.NoRespondersError:
                 roster.unheard(server_id, "dead", now, "nobody takes requests for it")
             except (wire.Malformed, nats.errors.Error) as problem:
-                self.asker.complain("STATSZ", server_id, problem)
+                self.asker.complain(ROLL_CALL, server_id, problem)
                 if not self.client.closed.is_set():  # Else it is we that hear nothing.
                     roster.unheard(server_id, "hung", now, words(problem))
             else:
                 roster.heard(info, now)
-                replies.add("STATSZ", server_id, data)
+                replies.add(ROLL_CALL, server_id, data)
 
         await _all(one, ids)
 
@@ -214,17 +225,14 @@ class Gatherer:
     ) -> Generator[None, None, set[str]]:
         """Servers that nobody has heard but a peer holds a route to."""
         named = set()
-        for number, (server_id, routez) in enumerate(replies.data["ROUTEZ"].items()):
-            if number % STEP == 0:
-                yield
+        for server_id, routez in replies.data["ROUTEZ"].items():
+            yield
             peer = roster.by_id(server_id)
-            for route in routez.routes or ():
-                if peer and route.remote_id and roster.by_id(route.remote_id) is None:
-                    info = wire.ServerInfo(
-                        id=route.remote_id, name=route.remote_name, cluster=peer.cluster
-                    )
+            for peer_id, name in routez.peers.items():
+                if peer and peer_id and roster.by_id(peer_id) is None:
+                    info = wire.ServerInfo(id=peer_id, name=name, cluster=peer.cluster)
                     if roster.meet(info, now):
-                        named.add(route.remote_id)
+                        named.add(peer_id)
         return named
 
     async def _again(self, endpoints: Iterable[str], roster: Roster, replies: Replies) -> None:

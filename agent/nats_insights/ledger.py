@@ -6,47 +6,89 @@ sum is never made anew: a server that is swept again takes its old figures along
 
 from __future__ import annotations
 
+import sys
 from array import array
 from collections.abc import Iterator
 from typing import Any
 
-from .fold import CAP, Numbers, Tally, rarest
+from msgspec import Struct
+
+from .fold import CAP, Tally, rarest
 from .roster import Names
 
+_SIZE = array("I").itemsize
 
-class Part:
-    """What one server holds: `part[key]` is its count of a key."""
 
-    __slots__ = ("_counts", "_held", "_numbers", "dropped", "error")
+class Numbers(dict[Any, int]):
+    """A number for each key, given when it is first asked for: `keys_of[number]` is the key.
 
-    def __init__(self, tally: Tally) -> None:
-        self._numbers = tally.numbers
-        self._held = array("I", tally.counts)
-        self._counts = array("q", tally.counts.values())
-        self.error, self.dropped = tally.error, tally.dropped
+    Keys are the same on many servers, so each is held once. `sums[number]` is for the ledger.
+    """
+
+    def __init__(self) -> None:
+        self.keys_of: list[Any] = []
+        self.sums: list[int] = []
+        self._free: list[int] = []
+
+    def __missing__(self, key: Any) -> int:
+        if self._free:
+            number = self._free.pop()
+            self.keys_of[number] = key
+        else:
+            number = len(self.keys_of)
+            self.keys_of.append(key)
+            self.sums.append(0)
+        self[key] = number
+        return number
+
+    def forget(self, number: int) -> None:
+        """Its key has no number any more."""
+        del self[self.keys_of[number]]
+        self.keys_of[number] = None
+        self.sums[number] = 0
+
+    def free(self, number: int) -> None:
+        """It may become the number of another key."""
+        self.forget(number)
+        self._free.append(number)
+
+
+class Part(Struct, frozen=True, gc=False):
+    """What one server holds: `part[key]` is its count of a key.
+
+    `held` and `counts` are arrays of the same length, as bytes: the number of a key, and its count.
+    Bytes and Structs like this one are nothing to the garbage collector, and there may be many.
+    """
+
+    numbers: Numbers
+    held: bytes
+    counts: bytes
+    error: int = 0
+    dropped: int = 0
 
     def __getitem__(self, key: Any) -> int:
-        number = self._numbers.get(key)
-        if number is None:
-            return 0
-        # Searched as bytes, a thousand numbers take a microsecond.
-        size, held = self._held.itemsize, bytes(self._held)
-        wanted = bytes(array("I", [number]))
-        at = held.find(wanted)
-        while at > 0 and at % size:  # What begins within a number is none.
-            at = held.find(wanted, at + 1)
-        return 0 if at < 0 else self._counts[at // size]
+        number = self.numbers.get(key)
+        return 0 if number is None else self.count(number)
 
     def __len__(self) -> int:
-        return len(self._held)
+        return len(self.held) // _SIZE
+
+    def count(self, number: int) -> int:
+        """The count of the key that has this number."""
+        wanted = number.to_bytes(_SIZE, sys.byteorder)
+        at = self.held.find(wanted)
+        while at > 0 and at % _SIZE:  # What begins within a number is none.
+            at = self.held.find(wanted, at + 1)
+        return 0 if at < 0 else memoryview(self.counts).cast("q")[at // _SIZE]
 
     def numbered(self) -> Iterator[tuple[int, int]]:
         """The number and the count of each key."""
-        return zip(self._held, self._counts, strict=True)
+        held, counts = memoryview(self.held).cast("I"), memoryview(self.counts).cast("q")
+        return zip(held, counts, strict=True)
 
     def items(self) -> Iterator[tuple[Any, int]]:
         """Each key that is still known, and its count."""
-        keys = self._numbers.keys_of
+        keys = self.numbers.keys_of
         known = ((keys[number], count) for number, count in self.numbered())
         return ((key, count) for key, count in known if key is not None)
 
@@ -82,12 +124,12 @@ class Ledger:
         return 0 if number is None else self.numbers.sums[number]
 
     def __len__(self) -> int:
-        return sum(1 for _ in self.items())
+        return len(self.numbers)
 
     def items(self) -> Iterator[tuple[Any, int]]:
         """Each key that somebody holds, and its sum."""
         sums = self.numbers.sums
-        return ((key, sums[number]) for key, number in self.numbers.items() if sums[number])
+        return ((key, sums[number]) for key, number in self.numbers.items())
 
     def most(self) -> int:
         """The largest sum, 0 where there is none."""
@@ -97,16 +139,23 @@ class Ledger:
         """What this server holds, None if it was never put."""
         return self._parts.get(server)
 
+    def held_by(self, key: Any) -> dict[Names, int]:
+        """What each server holds of a key, where it is anything."""
+        number = self.numbers.get(key)
+        if number is None:
+            return {}
+        return {names: n for names, part in self._parts.items() if (n := part.count(number))}
+
     def put(self, server: Names, tally: Tally) -> None:
         """What this server holds from now on."""
-        if tally.numbers is not self.numbers:
-            tally = self._renumbered(tally)
-        if not all(tally.counts.values()):  # Whose sum is nothing has no number.
-            tally.counts = +tally.counts
-        sums = self.numbers.sums
-        for number, count in tally.counts.items():
+        for key in [key for key, count in tally.items() if not count]:
+            del tally[key]  # Whose sum is nothing has no number.
+        sums, numbers = self.numbers.sums, self.numbers
+        held, counts = array("I", map(numbers.__getitem__, tally)), array("q", tally.values())
+        new = Part(numbers, bytes(held), bytes(counts), tally.error, tally.dropped)
+        for number, count in new.numbered():
             sums[number] += count
-        old, self._parts[server] = self._parts.get(server), Part(tally)
+        old, self._parts[server] = self._parts.get(server), new
         if old is not None:
             self._subtract(old)
         self._bound()
@@ -116,40 +165,20 @@ class Ledger:
         if (part := self._parts.pop(server, None)) is not None:
             self._subtract(part)
 
-    def release(self) -> None:
-        """Take back the numbers of keys that nobody holds; never while a server is swept."""
-        numbers = self.numbers
-        for number, total in enumerate(numbers.sums):
-            if not total and (key := numbers.keys_of[number]) is not None:
-                del numbers[key]
-                numbers.keys_of[number] = None
-                numbers.free.append(number)
-
-    def _renumbered(self, tally: Tally) -> Tally:
-        own = Tally(self.numbers)
-        own.error, own.dropped = tally.error, tally.dropped
-        for key, count in tally.items():
-            own[key] = count
-        return own
-
     def _subtract(self, part: Part) -> None:
-        sums = self.numbers.sums
+        sums, keys_of = self.numbers.sums, self.numbers.keys_of
         for number, count in part.numbered():
             sums[number] -= count
+            if not sums[number] and keys_of[number] is not None:
+                self.numbers.free(number)
 
     def _bound(self) -> None:
-        numbers = self.numbers
+        numbers, sums = self.numbers, self.numbers.sums
         if len(numbers) <= 2 * self.cap:
             return
-        held = [number for number in numbers.values() if numbers.sums[number] > 0]
-        if len(held) <= 2 * self.cap:  # The others are those of sweeps that have not ended.
-            return
-        floor, kept = rarest([numbers.sums[number] for number in held], self.cap)
+        floor, kept = rarest([sums[number] for number in numbers.values()], self.cap)
         self._error += floor
-        self._dropped += len(held) - kept
-        for number in held:
-            if numbers.sums[number] <= floor:
-                # Parts still name the number, so nobody else gets it before the ledger goes.
-                del numbers[numbers.keys_of[number]]
-                numbers.keys_of[number] = None
-                numbers.sums[number] = 0
+        self._dropped += len(numbers) - kept
+        # Parts still name these numbers, so nobody else gets them before the ledger goes.
+        for number in [number for number in numbers.values() if sums[number] <= floor]:
+            numbers.forget(number)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -116,7 +115,7 @@ class Server(Noun):
     routez: wire.Routez
     leafz: wire.Leafz
     accountz: wire.Accountz
-    accounts: dict[str, wire.AccountStat]
+    accounts: dict[str, int]
     connections: int
     settled: float
 
@@ -230,13 +229,16 @@ class Cluster(Noun):
 class Account(Noun):
     """One account over all servers. `connections` is exact or Missing, `seen` the lower bound."""
 
-    __slots__ = ("name", "seen")
+    __slots__ = ("name",)
     kind, scope, depends_on = "account", "ACCOUNT", ALL_SERVERS
     labelled = ("account",)
 
     def __init__(self, name: str, snapshot: Snapshot) -> None:
         self.name, self.names, self.snapshot = name, (name,), snapshot
-        self.seen = 0
+
+    @property
+    def seen(self) -> int:
+        return self.snapshot.accounts.get(self.name, 0)
 
     @property
     def connections(self) -> int:
@@ -249,14 +251,13 @@ class Account(Noun):
 class AccountInCluster(Noun):
     """One account within one cluster."""
 
-    __slots__ = ("account", "cluster", "on")
+    __slots__ = ("account", "cluster")
     kind, scope, depends_on = "account_in_cluster", "ACCOUNT", ITS_CLUSTER
     labelled = ("account", "cluster")
 
     def __init__(self, account: str, cluster: Cluster, snapshot: Snapshot) -> None:
         self.account, self.cluster, self.snapshot = account, cluster, snapshot
         self.names = (account, cluster.name)
-        self.on: dict[str, int] = {}
 
     @property
     def home(self) -> str:
@@ -270,13 +271,16 @@ class AccountInCluster(Noun):
 
     def by_server(self) -> dict[str, int]:
         """Connections on each server of the cluster that has some; Missing if one is unheard."""
-        for server in self.cluster.servers:
-            _ = server.accounts
-        return self.on
+        self.cluster.memo(_all_told_accounts)
+        return self._seen
 
     def most(self) -> dict[str, Any]:
         """The servers that hold most of its connections."""
-        return largest(self.on)
+        return largest(self._seen)
+
+    @property
+    def _seen(self) -> dict[str, int]:
+        return self.snapshot.accounts_in_clusters.get(self.names, {})
 
 
 class User(Noun):
@@ -303,10 +307,9 @@ class User(Noun):
     def most(self) -> dict[str, Any]:
         """The servers that hold most of its connections."""
         on: Counter[str] = Counter()  # Servers of two clusters may share a name.
-        for server in self.snapshot.servers.values():
-            with suppress(Missing):
-                on[server.name] += server.folded(by_user)[self.names]
-        return largest(+on)
+        for server, count in self.snapshot.held_by(by_user, self.names).items():
+            on[server[-1]] += count
+        return largest(on)
 
     def at_most(self) -> User | None:
         most = self.snapshot.at_most(by_user, self.names)
@@ -355,6 +358,11 @@ def largest(counts: Mapping[str, int], few: int = 10) -> dict[str, Any]:
     """The `few` largest of some counts, largest first, and how many names were left out."""
     top = heapq.nsmallest(few, counts.items(), key=lambda item: (-item[1], item[0]))
     return {"top": [list(item) for item in top], "left_out": len(counts) - len(top)}
+
+
+def _all_told_accounts(cluster: Cluster) -> int:
+    """Its servers, all of which told their accounts; Missing if one did not."""
+    return sum(1 for server in cluster.servers if server.accounts is not None)
 
 
 def seconds_between(start: datetime | None, now: datetime | None) -> float:

@@ -13,7 +13,7 @@ from .fold import Fold
 from .nouns import ALL_SERVERS, Noun
 from .roster import Names
 from .rules import Rule
-from .snapshot import STEP, Snapshot
+from .snapshot import Snapshot
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -40,19 +40,22 @@ def due(
 
     A server is spared where all that its connections told still stands, or where the small replies
     rule out that anything can be found; `snapshot.ruled_out` then says so. What is pending or open
-    is never ruled out: its figures are to be exact. In steps of some milliseconds.
+    is never ruled out: its figures are to be exact.
     """
     wanted: set[Names] = set()
     for rule in rules:
         if not rule.check.folds:
             continue
         homes = {life.home for key, life in held.items() if key.code == rule.check.code}
-        out = {group.home for group in _groups(snapshot, rule) if _rules_out(rule, group)} - homes
+        out = set()
+        for group in _groups(snapshot, rule):
+            yield
+            if group.home not in homes and _rules_out(rule, group):
+                out.add(group.home)
         snapshot.ruled_out[rule.check.code] = out
         everywhere = rule.check.about.depends_on == ALL_SERVERS and "" in out
-        for number, server in enumerate(snapshot.servers.values()):
-            if number % STEP == 0:
-                yield
+        for server in snapshot.servers.values():
+            yield
             if everywhere or server.home in out:
                 continue
             if not all(server.stands(fold) for fold in rule.check.folds):

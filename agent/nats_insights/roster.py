@@ -21,7 +21,7 @@ MOST = 20_000
 CONFIRMED = 2
 
 
-class Entry(Struct, kw_only=True):
+class Entry(Struct, kw_only=True, gc=False):
     """One server of the roster. Times are Unix seconds of the agent's clock.
 
     `hung` means that it takes requests and does not answer, `dead` that nobody takes them, and

@@ -31,8 +31,6 @@ from .roster import Names, Roster
 from .sweeps import Sweeps, Swept
 
 T = TypeVar("T")
-# Servers, or accounts of servers, taken in between two breaths of the event loop.
-STEP = 2048
 # Accounts in clusters that are told apart: servers name them, so their number has a bound.
 MOST_ACCOUNTS = 200_000
 _TOO_MANY_ACCOUNTS = "STATZ in full: there are more accounts than the agent counts"
@@ -75,8 +73,10 @@ class Snapshot:
         self.sweeps = sweeps or Sweeps()
         self.servers: dict[Names, Server] = {}
         self.clusters: dict[str, Cluster] = {}
-        self.accounts: dict[str, Account] = {}
-        self.accounts_in_clusters: dict[Names, AccountInCluster] = {}
+        # By account, and by account and cluster: nouns of these are made when they are asked for,
+        # since there may be a hundred thousand of them.
+        self.accounts: dict[str, int] = {}
+        self.accounts_in_clusters: dict[Names, dict[str, int]] = {}
         self.system = System(self)
         self.agent = Agent("", self)
         self.coverage = Coverage(servers_known=0, servers_answered=0, missing=[])
@@ -90,8 +90,8 @@ class Snapshot:
         self._tables: dict[type[Noun], Callable[[], Iterable[Noun]]] = {
             Server: self.servers.values,
             Cluster: self.clusters.values,
-            Account: self.accounts.values,
-            AccountInCluster: self.accounts_in_clusters.values,
+            Account: self._accounts,
+            AccountInCluster: self._accounts_in_clusters,
             User: self._users,
             System: lambda: [self.system],
             Agent: lambda: [self.agent],
@@ -101,8 +101,8 @@ class Snapshot:
         """Drop the nouns, which hold each other: the next snapshot needs the room."""
         for cluster in self.clusters.values():
             cluster.servers.clear()
-        for nouns in (self.servers, self.clusters, self.accounts, self.accounts_in_clusters):
-            nouns.clear()
+        self.servers.clear()
+        self.clusters.clear()
 
     def each(self, kind: type[Noun]) -> Iterable[Noun]:
         """Every noun of one kind."""
@@ -127,6 +127,11 @@ class Snapshot:
         if part is None:
             raise Missing(fold.endpoint, server.name)
         return part
+
+    def held_by(self, fold: Fold, key: Any) -> dict[Names, int]:
+        """How many of a key each server holds that has some, as far as that is known."""
+        ledger, late = self.sweeps.ledgers.get(fold, Ledger()), self.lacking[fold.endpoint]
+        return {names: n for names, n in ledger.held_by(key).items() if names not in late}
 
     def take(self, names: Names, sweep: Sweep) -> None:
         """A finished sweep of a server, which then owes CONNZ no more."""
@@ -206,6 +211,13 @@ class Snapshot:
             self._owing[endpoint] = min(self.lacking[endpoint])[-1]
         return self._owing[endpoint]
 
+    def _accounts(self) -> Iterable[Account]:
+        return (Account(name, self) for name in self.accounts)
+
+    def _accounts_in_clusters(self) -> Iterable[AccountInCluster]:
+        for account, cluster in self.accounts_in_clusters:
+            yield AccountInCluster(account, self.clusters[cluster], self)
+
     def _users(self) -> Iterable[User]:
         ledger = self.sweeps.ledgers.get(by_user)
         owed = self._owed(by_user)
@@ -232,7 +244,7 @@ def build(
     system_accounts: Collection[str] = ("$SYS",),
     own_server: str = "",
 ) -> Generator[None, None, Snapshot]:
-    """Turn what was heard into a snapshot, in steps of some milliseconds.
+    """Turn what was heard into a snapshot, one server at a step.
 
     All servers owe CONNZ until those that need it have been swept. The accounts in
     `system_accounts` are left out of every figure. `own_server` is the id of the server that the
@@ -241,9 +253,8 @@ def build(
     snapshot = Snapshot(epoch, now, sweeps)
     snapshot.denied = set(replies.denied)
     _coverage(snapshot, roster)
-    for number, entry in enumerate(roster):
-        if number % STEP == 0:
-            yield
+    for entry in roster:
+        yield
         snapshot.changed_at[entry.cluster] = max(
             entry.changed_at, snapshot.changed_at.get(entry.cluster, float("-inf"))
         )
@@ -289,7 +300,7 @@ def _take_varz(server: Server, data: wire.Varz) -> None:
 
 
 def _take_statz(server: Server, data: wire.Statz) -> None:
-    server.accounts = {stat.acc: stat for stat in data.account_statz or ()}
+    server.accounts = data.connections
 
 
 _TAKE: dict[str, Callable[[Server, Any], None]] = {
@@ -304,42 +315,33 @@ _TAKE: dict[str, Callable[[Server, Any], None]] = {
 
 
 def _accounts(snapshot: Snapshot, system_accounts: frozenset[str]) -> Iterator[None]:
-    counted = 0
     for server in snapshot.servers.values():
+        yield
         try:
             accounts = server.accounts
         except Missing:
             continue
-        counted += len(accounts)
-        if counted >= STEP:
-            counted = 0
-            yield
         server.connections = 0
-        for stat in accounts.values():
-            if stat.conns and stat.acc not in system_accounts:
-                server.connections += stat.conns
-                _count(snapshot, server, stat)
+        for name, connections in accounts.items():
+            if name not in system_accounts:
+                server.connections += connections
+                _count(snapshot, server, name, connections)
 
 
-def _count(snapshot: Snapshot, server: Server, stat: wire.AccountStat) -> None:
-    account = snapshot.accounts.get(stat.acc)
-    if account is None:
-        if len(snapshot.accounts) >= MOST_ACCOUNTS:
-            snapshot.dropped_accounts += 1
-            return
-        account = snapshot.accounts[stat.acc] = Account(stat.acc, snapshot)
-    account.seen += stat.conns
+def _count(snapshot: Snapshot, server: Server, account: str, connections: int) -> None:
+    if account not in snapshot.accounts and len(snapshot.accounts) >= MOST_ACCOUNTS:
+        snapshot.dropped_accounts += 1
+        return
+    snapshot.accounts[account] = snapshot.accounts.get(account, 0) + connections
     if server.cluster is None:
         return
-    key = (stat.acc, server.cluster.name)
-    here = snapshot.accounts_in_clusters.get(key)
-    if here is None:
+    on = snapshot.accounts_in_clusters.get((account, server.cluster.name))
+    if on is None:
         if len(snapshot.accounts_in_clusters) >= MOST_ACCOUNTS:
             snapshot.dropped_accounts += 1
             return
-        here = AccountInCluster(stat.acc, server.cluster, snapshot)
-        snapshot.accounts_in_clusters[key] = here
-    here.on[server.name] = stat.conns
+        on = snapshot.accounts_in_clusters[account, server.cluster.name] = {}
+    on[server.name] = connections
 
 
 def _members(cluster: Cluster) -> set[Names]:

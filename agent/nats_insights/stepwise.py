@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Generator
 from typing import TypeVar
 
 T = TypeVar("T")
+
+# For so long, in seconds, nobody else gets a turn.
+BREATH = 0.005
 
 
 def at_once(work: Generator[None, None, T]) -> T:
@@ -19,10 +23,13 @@ def at_once(work: Generator[None, None, T]) -> T:
 
 
 async def stepwise(work: Generator[None, None, T]) -> T:
-    """All steps, and between any two of them whatever else is to be done."""
+    """All steps, and every few milliseconds whatever else is to be done."""
+    turn = time.monotonic() + BREATH
     while True:
         try:
             next(work)
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
-        await asyncio.sleep(0)
+        if time.monotonic() >= turn:
+            await asyncio.sleep(0)
+            turn = time.monotonic() + BREATH

@@ -13,7 +13,7 @@ SERVICE = "insights-agent"
 
 PING_SERVICE = f"$SRV.PING.{SERVICE}"
 USER_INFO = "$SYS.REQ.USER.INFO"
-EVENTS = ("$SYS.SERVER.*.STATSZ", "$SYS.SERVER.*.SHUTDOWN", "$SYS.SERVER.*.LAMEDUCK")
+EVENTS = ("$SYS.SERVER.*.SHUTDOWN", "$SYS.SERVER.*.LAMEDUCK")
 
 _VERBATIM = frozenset((string.ascii_letters + string.digits + "-_@:/+=").encode())
 _LONGEST = 128

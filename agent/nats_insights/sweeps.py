@@ -7,9 +7,9 @@ them is true without being asked again.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from msgspec import Struct
 
@@ -18,7 +18,7 @@ from .ledger import Ledger
 from .roster import Names
 
 
-class Mark(NamedTuple):
+class Mark(Struct, frozen=True, gc=False):
     """What a server's VARZ says of its connections without naming one."""
 
     id: str
@@ -28,7 +28,7 @@ class Mark(NamedTuple):
     connections: int
 
 
-class Swept(Struct, frozen=True, kw_only=True):
+class Swept(Struct, frozen=True, kw_only=True, gc=False):
     """When a server was last swept, in Unix seconds, and what it said of itself just before.
 
     `figures` holds what folds move with, `unnamed` counts the clients that no user name belongs to.
@@ -56,12 +56,6 @@ class Sweeps:
         if any(ledger.overflowed for ledger in self.ledgers.values()):
             self.last = {}
             self.ledgers = {fold: Ledger() for fold in self.ledgers}
-        for ledger in self.ledgers.values():
-            ledger.release()
-
-    def start(self, folds: Mapping[Fold, Any], system_accounts: frozenset[str]) -> Sweep:
-        """A sweep of one more server."""
-        return Sweep(folds, system_accounts, {fold: self.ledgers[fold].numbers for fold in folds})
 
     def take(self, server: Names, swept: Swept, sweep: Sweep) -> None:
         """A finished sweep."""

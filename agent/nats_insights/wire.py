@@ -12,14 +12,13 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import force_setattr
 
 
 class Malformed(Exception):
     """A reply that cannot be read, in words that hold nothing of its content."""
 
 
-class ServerInfo(Struct, frozen=True):
+class ServerInfo(Struct, frozen=True, gc=False):
     """Who answered: the `server` object of every reply."""
 
     name: str = ""
@@ -61,56 +60,17 @@ class Subsz(Struct, frozen=True, gc=False):
     avg_fanout: float = 0.0
 
 
-class Route(Struct, frozen=True, gc=False):
-    """One route of ROUTEZ, or one leaf of LEAFZ."""
+class Routez(Struct, frozen=True, gc=False):
+    """ROUTEZ: names of the other servers of the cluster by id, and the interest routes brought."""
 
-    remote_id: str = ""
-    remote_name: str = ""
+    peers: dict[str, str] = {}
     subscriptions: int = 0
 
 
-class Routez(Struct, frozen=True):
-    """ROUTEZ: the links to the other servers of the cluster, those to one server added up."""
+class Leafz(Struct, frozen=True, gc=False):
+    """LEAFZ: the interest that came over leaf nodes."""
 
-    routes: list[Route] | None = None
-
-    def __post_init__(self) -> None:
-        if self.routes:
-            force_setattr(self, "routes", _by_peer(self.routes))
-
-    @property
-    def subscriptions(self) -> int:
-        """Interest that came over routes."""
-        return sum(route.subscriptions for route in self.routes or ())
-
-
-@functools.lru_cache(maxsize=65_536)
-def _shared(name: str) -> str:
-    """One string for all that are equal; sys.intern keeps its strings for ever in Python 3.12."""
-    return name
-
-
-def _by_peer(routes: Iterable[Route]) -> list[Route]:
-    """One for each peer: its routes are several, and thousands of servers name the same peers."""
-    peers: dict[str, Route] = {}
-    for route in routes:
-        known = peers.get(route.remote_id)
-        name = known.remote_name if known else _shared(route.remote_name)
-        interest = route.subscriptions + (known.subscriptions if known else 0)
-        peer = _shared(route.remote_id)
-        peers[peer] = Route(peer, name, interest)
-    return list(peers.values())
-
-
-class Leafz(Struct, frozen=True):
-    """LEAFZ: the leaf nodes connected to this server, or this leaf's own links."""
-
-    leafs: list[Route] | None = None
-
-    @property
-    def subscriptions(self) -> int:
-        """Interest that came over leaf nodes."""
-        return sum(leaf.subscriptions for leaf in self.leafs or ())
+    subscriptions: int = 0
 
 
 class Accountz(Struct, frozen=True):
@@ -120,22 +80,10 @@ class Accountz(Struct, frozen=True):
     system_account: str = ""
 
 
-class AccountStat(Struct, frozen=True, gc=False):
-    """One account on one server; `conns` is local, its clients only."""
+class Statz(Struct, frozen=True, gc=False):
+    """Account statistics of one server: its own clients of each account that has any."""
 
-    acc: str = ""
-    conns: int = 0
-    leafnodes: int = 0
-
-
-class Statz(Struct, frozen=True):
-    """Account statistics of one server."""
-
-    account_statz: list[AccountStat] | None = None
-
-    def __post_init__(self) -> None:
-        for stat in self.account_statz or ():  # Thousands of servers name the same accounts.
-            force_setattr(stat, "acc", _shared(stat.acc))
+    connections: dict[str, int] = {}
 
 
 class Connection(Struct, gc=False):
@@ -183,14 +131,60 @@ def _envelope(data: Any, field: str = "data") -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(msgspec.defstruct("Envelope", members))
 
 
+class _Link(Struct, gc=False):
+    remote_id: str = ""
+    remote_name: str = ""
+    subscriptions: int = 0
+
+
+class _Routes(Struct):
+    routes: list[_Link] | None = None
+
+    def kept(self) -> Routez:
+        links = self.routes or ()
+        peers = {link.remote_id: link.remote_name for link in links}
+        return Routez(
+            {_shared(id): _shared(name) for id, name in peers.items()},
+            sum([link.subscriptions for link in links]),
+        )
+
+
+class _Leafs(Struct):
+    leafs: list[_Link] | None = None
+
+    def kept(self) -> Leafz:
+        return Leafz(sum([link.subscriptions for link in self.leafs or ()]))
+
+
+class _AccountStat(Struct, gc=False):
+    acc: str = ""
+    conns: int = 0
+
+
+class _AccountStats(Struct):
+    account_statz: list[_AccountStat] | None = None
+
+    def kept(self) -> Statz:
+        return Statz({_shared(one.acc): one.conns for one in self.account_statz or () if one.conns})
+
+
+@functools.lru_cache(maxsize=65_536)
+def _shared(name: str) -> str:
+    """One string for all that are equal: thousands of servers name the same peers and accounts.
+
+    sys.intern keeps its strings for ever in Python 3.12.
+    """
+    return name
+
+
 _DECODERS = {
     "VARZ": _envelope(Varz),
     "STATSZ": _envelope(Statsz, "statsz"),
     "SUBSZ": _envelope(Subsz),
-    "ROUTEZ": _envelope(Routez),
-    "LEAFZ": _envelope(Leafz),
+    "ROUTEZ": _envelope(_Routes),
+    "LEAFZ": _envelope(_Leafs),
     "ACCOUNTZ": _envelope(Accountz),
-    "STATZ": _envelope(Statz),
+    "STATZ": _envelope(_AccountStats),
 }
 ENDPOINTS = (*_DECODERS, "CONNZ")
 
@@ -203,23 +197,19 @@ def decode(endpoint: str, payload: bytes) -> tuple[ServerInfo, Any]:
         raise Malformed(f"{endpoint} answered with error {code} and no data")
     if not envelope.server.id:
         raise Malformed(f"{endpoint} of a server without an id")
-    return envelope.server, envelope.data
-
-
-class _Event(ServerInfo, frozen=True):
-    server: ServerInfo | None = None
+    kept = getattr(envelope.data, "kept", None)
+    return envelope.server, kept() if kept else envelope.data
 
 
 def decode_event(payload: bytes) -> ServerInfo:
-    """Who sent a server event. SHUTDOWN and LAMEDUCK are the bare `server` object."""
-    event = _decode(_EVENT, payload)
-    info = event.server or ServerInfo(event.name, event.id, event.cluster, event.ver)
+    """Who says goodbye: SHUTDOWN and LAMEDUCK are the bare `server` object of other replies."""
+    info: ServerInfo = _decode(_EVENT, payload)
     if not info.id:
         raise Malformed("an event without a server id")
     return info
 
 
-_EVENT = msgspec.json.Decoder(_Event)
+_EVENT = msgspec.json.Decoder(ServerInfo)
 
 
 class PageDecoder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import time
@@ -76,6 +77,7 @@ def main() -> None:
     parser.add_argument("--sweep", choices=("all", "moved"), default="moved")
     parser.add_argument("--pauses", action="store_true", help="watch the event loop")
     args = parser.parse_args()
+    gc.freeze()  # As `nats-insights run` does.
     print(json.dumps(uvloop.run(measure(args, os.environ["NATS_PASSWORD"]))), flush=True)
 
 

@@ -23,7 +23,7 @@ from nats_insights.fleet.truth import truth
 
 pytestmark = pytest.mark.live
 
-ENDPOINTS = ("STATSZ", "VARZ", "STATZ", "ROUTEZ", "LEAFZ", "CONNZ")
+ENDPOINTS = ("VARZ", "STATZ", "ROUTEZ", "LEAFZ", "CONNZ")
 # Replies in which each record of a list is read.
 LISTS = ("STATZ", "ROUTEZ", "CONNZ")
 UNREADABLE = [
@@ -32,8 +32,7 @@ UNREADABLE = [
 ]
 # What cannot be found without a reply.
 BLIND = {
-    "STATSZ": set(CHECKS),
-    "VARZ": {"SERVER_011"},
+    "VARZ": set(CHECKS),
     "STATZ": {"OPT_BALANCE_002", "OPT_BALANCE_006"},
     "ROUTEZ": set(),
     "LEAFZ": set(),
@@ -71,11 +70,6 @@ def spoil(watch, malformed, endpoint):
     watch.service.misbehave(map(watch.service.fleet.server, "ad"), misbehaviour)
 
 
-def unknown(watch, endpoint):
-    """Servers of which what this endpoint tells is unknown; with STATSZ goes all the rest."""
-    return watch.owing("VARZ" if endpoint == "STATSZ" else endpoint)
-
-
 @pytest.mark.parametrize(("endpoint", "malformed"), UNREADABLE)
 async def test_what_cannot_be_read_changes_nothing(host, fleet, endpoint, malformed):
     true = truth(fleet)
@@ -88,7 +82,7 @@ async def test_what_cannot_be_read_changes_nothing(host, fleet, endpoint, malfor
             reconnect(fleet, fleet.servers)
             assert await watch.epochs() == []
             assert watch.malformed >= 2
-            assert unknown(watch, endpoint) >= {"a", "d"}
+            assert watch.owing(endpoint) >= {"a", "d"}
         assert watch.open == true
 
 
@@ -99,7 +93,7 @@ async def test_what_could_never_be_read_opens_nothing(host, fleet, endpoint):
         spoil(watch, "garbage", endpoint)
         watch.wait(TIMEOUT)
         await watch.epochs()
-        assert unknown(watch, endpoint) >= {"a", "d"}
+        assert watch.owing(endpoint) >= {"a", "d"}
         assert watch.open <= {(code, name) for code, name in true if code not in BLIND[endpoint]}
         spoil(watch, "", endpoint)
         watch.wait(PATIENT)
@@ -149,6 +143,6 @@ async def test_what_is_said_in_the_name_of_another_changes_nothing(
         reconnect(fleet, fleet.servers)
         assert await watch.epochs() == []
         assert watch.open == true
-        assert liar in unknown(watch, endpoint)
+        assert liar in watch.owing(endpoint)
         assert connections(watch, fleet.server(other)) <= {len(fleet.server(other).cids)}
         assert watch.malformed > 0

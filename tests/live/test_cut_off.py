@@ -73,7 +73,7 @@ async def test_it_is_survived_and_told(start_cluster, caplog):
             client = await nats.connect(system["n1"].url, user=user, password=password)
             between.flows.clear()
             for _ in range(FLOOD):
-                await client.publish("$SYS.SERVER.FLOOD.STATSZ", bytes(1_000_000))
+                await client.publish("$SYS.SERVER.FLOOD.LAMEDUCK", bytes(1_000_000))
                 await client.flush()
             await client.close()
             between.flows.set()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 
-from live.watching import Watch, anywhere, watching
+from live.watching import PATIENCE, Watch, anywhere, watching
+from nats_insights.asking import Asker
+from nats_insights.connect import connect
 from nats_insights.demo import local
 from nats_insights.demo.crowd import Crowd
 from nats_insights.demo.stage import login
@@ -66,6 +69,17 @@ async def test_nothing_opens_or_resolves_because_a_server_is_frozen(start_cluste
         await watch.epochs(3)
         assert watch.heartbeats[-1].coverage.servers_answered == 3
         assert watch.story == told
+
+
+async def test_nobody_waits_for_a_server_that_others_only_remember(start_cluster):
+    system = start_cluster("n1", "n2")
+    client = await connect(login(system, "agent", "n1"), name="asker")
+    asker = Asker(client, timeout=10 * PATIENCE)
+    heard = await asker.everybody("VARZ", (), at_least=2)
+    async with asyncio.timeout(PATIENCE):
+        again = await asker.everybody("VARZ", heard, at_least=3)
+    assert again.keys() == heard.keys()
+    await client.close()
 
 
 async def test_the_survivors_of_a_killed_server_are_judged_without_it(start_cluster, crowd):

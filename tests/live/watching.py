@@ -23,11 +23,9 @@ from nats_insights.messages import Advisory, Heartbeat
 
 # Epochs come quickly, nothing waits for a cluster to settle, and nothing is told twice.
 # Such epochs come late where tests share a machine, and cost what all that runs in here costs.
-QUICK = """
-lifecycle = { settle = "0s", remind_every = "1h" }
-gather.max_cpu = 1.0
-checks.agent_late.enabled = false
-"""
+QUICK = 'lifecycle = { settle = "0s", remind_every = "1h" }\n'
+# A busy machine may be late, and that is nobody's business.
+AT_ITS_LEISURE = "gather.max_cpu = 1.0\nchecks.agent_late.enabled = false\n"
 PATIENCE = 20.0
 
 
@@ -98,17 +96,20 @@ async def watching(
     more: str = "",
     interval: str = "100ms",
     after: str = "",
+    pace: str = AT_ITS_LEISURE,
 ) -> AsyncIterator[Watch]:
     """An agent on server `agent`, and a subscriber of account OPS on server `listen`.
 
-    `more` is more configuration. The agent starts when the one called `after` has been heard, if
-    one is given. On return its first epoch has ended, or it stands by.
+    `more` is more configuration, `pace` that of late and dear epochs. The agent starts when the one
+    called `after` has been heard, if one is given. On return its first epoch has ended, or it
+    stands by.
     """
     watch = Watch()
     own = agent if isinstance(agent, Settings) else login(system, "agent", agent)
     outside = listen if isinstance(listen, Settings) else login(system, "ops", listen)
     watch.client = await connect(outside, name="subscriber")
-    watch.agent = Agent(discover(checks), config.parse(f'{more}interval = "{interval}"\n{QUICK}'))
+    settings = f'{more}interval = "{interval}"\n{QUICK}{pace}'
+    watch.agent = Agent(discover(checks), config.parse(settings))
     try:
         await watch.client.subscribe("$INSIGHTS.>", cb=watch.hear)
         await watch.client.request(subjects.USER_INFO)  # By now the server has subscribed us.

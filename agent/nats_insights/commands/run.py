@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 from argparse import ArgumentParser, Namespace
@@ -31,6 +32,7 @@ async def run(args: Namespace) -> int:
         format="%(asctime)s %(levelname)-7s %(message)s",
     )
     agent = Agent(known_checks(args), load_config(args))
+    gc.freeze()  # All this stays: collections, which are pauses, need not look at it again.
     watching = asyncio.create_task(agent.run(contexts.from_args(args)))
     told_to_stop = asyncio.Event()
     loop = asyncio.get_running_loop()
