@@ -22,6 +22,7 @@ from msgspec.structs import replace
 
 from nats_insights import checks, wire
 from nats_insights.audit import Audit, Key, audit
+from nats_insights.build import Replies, build
 from nats_insights.check import Check, discover
 from nats_insights.config import parse
 from nats_insights.fold import Sweep
@@ -29,7 +30,7 @@ from nats_insights.lifecycle import Life, Told, advance, held
 from nats_insights.plan import Plan, due, plan
 from nats_insights.roster import Roster, State
 from nats_insights.rules import Rule, rules
-from nats_insights.snapshot import Replies, Snapshot, build
+from nats_insights.snapshot import Snapshot
 from nats_insights.stepwise import at_once
 from nats_insights.sweeps import Sweeps
 

@@ -13,10 +13,10 @@ ROOT = Path(nats_insights.__file__).parent
 
 # A new module takes its place here: after all that it imports.
 FLOW = """
-    errors config subjects wire fold roster ledger sweeps nouns snapshot check rules checks audit
-    plan lifecycle messages pace advisory queries schemas
+    errors config subjects wire fold roster ledger sweeps nouns snapshot build check rules checks
+    audit plan lifecycle messages pace advisory queries schemas
 
-    contexts credentials client refusals connect unpack window asking stepwise gather access
+    contexts credentials client refusals connect unpack window asking stepwise pages gather access
     evidence auditor publish answer peers agent demo fleet commands __main__
 """
 ORDER = FLOW.split()

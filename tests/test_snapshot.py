@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nats_insights import snapshot as snapshot_module
+from nats_insights import build as build_module
 from nats_insights.errors import Missing
 from nats_insights.fold import by_user
 from nats_insights.nouns import (
@@ -242,7 +242,7 @@ def test_accounts_beyond_the_bound_are_counted_and_nothing_of_them_resolves(monk
     for _ in range(2):
         story.hears(system(cluster(n1=many, n2=0, n3=0)))
     held = set(story.lives)
-    monkeypatch.setattr(snapshot_module, "MOST_ACCOUNTS", 2)
+    monkeypatch.setattr(build_module, "MOST_ACCOUNTS", 2)
     told = [story.hears(system(cluster(n1=many, n2=0, n3=0))) for _ in range(3)]
     assert (told, set(story.lives)) == ([[], [], []], held)
     assert story.snapshot.dropped_accounts == 3

@@ -89,10 +89,11 @@ class Agent:
         if self._leading_since is None and (other := await self.peers.ask(client)):
             log.info("agent %s watches this system already: standing by", advisory.plain(other))
             self.role = "standby"
+        gatherer = Gatherer(client, self.config.gather.timeout, self.auditor.window)
         while not client.closed.is_set():
             await self.answers.serve(client, self.info())
             if self.role == "leader":
-                await self._lead(client, access)
+                await self._lead(client, gatherer, access)
             else:
                 await self._stand_by(client)
 
@@ -109,8 +110,7 @@ class Agent:
             await client.subscribe(subject, cb=hear)
         await self.peers.listen(client)
 
-    async def _lead(self, client: Client, access: Access) -> None:
-        gatherer = Gatherer(client, self.config.gather.timeout, self.auditor.window)
+    async def _lead(self, client: Client, gatherer: Gatherer, access: Access) -> None:
         self._leading_since = self._leading_since or time.time()
         await self._learn(gatherer)
         while not client.closed.is_set():

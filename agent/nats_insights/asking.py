@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import nats.errors
 from nats.aio.msg import Msg
@@ -17,14 +17,17 @@ from . import subjects, wire
 from .client import Client
 from .unpack import ACCEPT, unpack
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 # The last reply of a fan-out may be that of a server that nobody knows yet.
 GRACE = 0.25
 # Of a small reply, until some have come.
 REPLY_BYTES = 2048
-# Replies taken in between two breaths of the event loop.
+# Replies taken in, or requests begun, between two breaths of the event loop.
 BREATH = 16
+# Requests in flight: many servers may hang at once.
+AT_A_TIME = 1024
 Heard = tuple[wire.ServerInfo, Any]
 _BODIES = {"STATZ": b'{"include_unused":true}'}
 
@@ -163,3 +166,20 @@ def words(problem: Exception) -> str:
     if isinstance(problem, nats.errors.TimeoutError):
         return "it did not answer in time"
     return str(problem) or type(problem).__name__
+
+
+async def each(
+    one: Callable[[T], Awaitable[None]], items: Collection[T], most: int = AT_A_TIME
+) -> None:
+    """`one` for each item, `most` at a time, in tasks that end with this call."""
+    waiting = iter(list(items))
+
+    async def work() -> None:
+        for item in waiting:
+            await one(item)
+
+    async with asyncio.TaskGroup() as tasks:
+        for number in range(min(most, len(items))):
+            tasks.create_task(work())
+            if number % BREATH == 0:
+                await asyncio.sleep(0)

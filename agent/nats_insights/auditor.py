@@ -13,21 +13,23 @@ from msgspec.structs import replace
 
 from .advisory import at, finding_state
 from .audit import Audit, Key, audit
+from .build import build
 from .check import Check
 from .config import Config
 from .errors import ConnectError, Missing
 from .evidence import MOST_FINDINGS, name_clients
 from .fold import Sweep
-from .gather import Gatherer, Target
+from .gather import Gatherer
 from .lifecycle import Life, Told, advance, held
 from .messages import Access, AgentInfo, Cost, FindingState
 from .nouns import Agent
 from .pace import Pace
+from .pages import Target
 from .plan import due, plan
 from .queries import View
 from .roster import Roster
 from .rules import rules
-from .snapshot import Snapshot, build
+from .snapshot import Snapshot
 from .stepwise import stepwise
 from .sweeps import Sweeps
 from .window import Window
@@ -172,7 +174,7 @@ class Auditor:
 
         folds = self.plan.folds
         start = partial(Sweep, folds, self.system_accounts)
-        await gatherer.sweep(targets, folds, start, snapshot.take)
+        await gatherer.pages.sweep(targets, folds, start, snapshot.take)
 
     async def _explain(
         self, told: list[Told], lives: dict[Key, Life], gatherer: Gatherer

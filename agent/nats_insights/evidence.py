@@ -40,7 +40,7 @@ async def name_clients(
     rows: list[Connection] = []
     for entry in _servers_of(life, roster):
         try:
-            page = await gatherer.rows(entry.id, _FIELDS, **asked)
+            page = await gatherer.pages.rows(entry.id, _FIELDS, **asked)
         except (Malformed, nats.errors.Error) as problem:
             log.debug("no evidence from %s: %s", entry.name, problem)
             continue
@@ -53,7 +53,7 @@ async def why_closed(gatherer: Gatherer, server_id: str, connection: int) -> str
     """The reason that a server remembers for having closed a connection, "" if it has none."""
     closed = 1  # By number: as a word servers refuse it.
     try:
-        page = await gatherer.rows(server_id, ["cid", "reason"], state=closed, cid=connection)
+        page = await gatherer.pages.rows(server_id, ["cid", "reason"], state=closed, cid=connection)
     except (Malformed, nats.errors.Error):
         return ""
     return next((row.reason for row in page.connections if row.cid == connection), "")

@@ -3,7 +3,7 @@
 Small replies come by one fan-out for each endpoint, which ends as soon as every expected server
 has answered; where all of them together exceed the window, each server is asked on its own. Who
 stays silent is asked once more by its id: nobody takes the request of a dead server, a hung one
-lets it time out. Connection rows are asked of each server on its own, within the window.
+lets it time out.
 """
 
 from __future__ import annotations
@@ -11,24 +11,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Generator, Iterable
+from collections.abc import Collection, Generator, Iterable
 from contextlib import suppress
-from typing import Any
 
-import msgspec
 import nats.errors
-from msgspec import Struct
-from nats.aio.msg import Msg
 
 from . import subjects, wire
-from .asking import Asker, Heard, words
+from .asking import Asker, Heard, each, words
+from .build import Replies
 from .client import Client
-from .fold import Fold, Sweep, row_fields
 from .messages import Cost
-from .roster import MOST, Names, Roster
-from .snapshot import Replies
+from .pages import Pages
+from .roster import MOST, Roster
 from .stepwise import stepwise
-from .unpack import unpack
 from .window import Window
 
 log = logging.getLogger(__name__)
@@ -36,26 +31,6 @@ log = logging.getLogger(__name__)
 # The reply by which servers are known to live. The agent cannot do without it, and it is packed,
 # which STATSZ is not.
 ROLL_CALL = "VARZ"
-# Requests for rows in flight, and those for small replies: many servers may hang at once.
-AT_A_TIME = 64
-SMALL_AT_A_TIME = 1024
-# Rows of servers that are being swept: what was read of a server is held until all of it is.
-ROWS_AT_A_TIME = 131_072
-PAGE = 8192
-# A whole server in one page up to here; the server scans all its connections for every page.
-WHOLE = 16_384
-# However small the window is: each page costs the server a look at all its connections.
-LEAST = 1024
-ROW_BYTES = 600
-ROW_SECONDS = 50e-6
-
-
-class Target(Struct, frozen=True):
-    """A server to sweep, and about how many rows it has."""
-
-    key: Names
-    id: str
-    rows: int
 
 
 class Gatherer:
@@ -65,11 +40,7 @@ class Gatherer:
         self.client = client
         self.asker = Asker(client, timeout)
         self.window = window
-        self._row_bytes = float(ROW_BYTES)
-        self._rows = Window(ROWS_AT_A_TIME)
-        # Pages are read one at a time: each of the things that this takes is a pause for the rest,
-        # and a page takes ten times as much memory unpacked as it did on the wire.
-        self._turn = asyncio.Lock()
+        self.pages = Pages(self.asker, window)
         self.begin()
 
     @property
@@ -80,7 +51,7 @@ class Gatherer:
     def begin(self) -> None:
         """A new epoch: all costs at zero."""
         self.asker.reset()
-        self.servers_asked = self.servers_swept = self.window.peak = 0
+        self.servers_asked = self.pages.swept = self.window.peak = 0
         self._wall, self._cpu = time.monotonic(), time.process_time()
 
     def cost(self, dropped_keys: int = 0, oldest_sweep: float = 0.0) -> Cost:
@@ -91,7 +62,7 @@ class Gatherer:
             bytes=self.asker.bytes,
             malformed=self.asker.malformed,
             servers_asked=self.servers_asked,
-            servers_swept=self.servers_swept,
+            servers_swept=self.pages.swept,
             oldest_sweep_seconds=round(oldest_sweep, 3),
             wall_seconds=round(time.monotonic() - self._wall, 4),
             cpu_seconds=round(time.process_time() - self._cpu, 4),
@@ -127,42 +98,6 @@ class Gatherer:
         replies.denied = self.denied & set(endpoints)
         return replies
 
-    async def sweep(
-        self,
-        targets: Collection[Target],
-        folds: Iterable[Fold],
-        start: Callable[[], Sweep],
-        take: Callable[[Names, Sweep], None],
-    ) -> None:
-        """Fold every connection row of these servers.
-
-        `start` begins the sweep of a server, `take` gets what could be read whole.
-        """
-        decoder = wire.PageDecoder(row_fields(folds))
-
-        async def one(target: Target) -> None:
-            try:
-                async with self._rows.take(target.rows):
-                    sweep = start()
-                    await self._pages(target, sweep, decoder)
-            except (wire.Malformed, nats.errors.Error) as problem:
-                self.asker.complain("CONNZ", target.key[-1], problem)
-                return
-            if sweep.exact:
-                self.servers_swept += 1
-                take(target.key, sweep)
-            else:
-                self.asker.complain("CONNZ", target.key[-1], f"{sweep.rows} rows of {sweep.total}")
-
-        if "CONNZ" not in self.denied:
-            await _all(one, targets, AT_A_TIME)
-
-    async def rows(self, server_id: str, fields: list[str], **wanted: Any) -> wire.Page:
-        """Up to 1,024 rows of one server; Malformed or a NATS error if they cannot be had."""
-        body = msgspec.json.encode({"auth": True, "limit": 1024, **wanted})
-        message = await self.asker.ask("CONNZ", server_id, body)
-        return wire.PageDecoder(fields).decode(unpack(message.data, message.headers))
-
     async def _how_many(self) -> int:
         """How many servers there are, as far as the one that we are connected to knows."""
         if "STATSZ" not in self.denied:
@@ -189,7 +124,7 @@ class Gatherer:
                 async with self.window.take(self.asker.expect(endpoint, 1)):
                     heard[server_id] = await self.asker.one(endpoint, server_id)
 
-        await _all(one, expected)
+        await each(one, expected)
         return heard
 
     async def _small(self, endpoint: str, expected: Collection[str], replies: Replies) -> None:
@@ -218,7 +153,7 @@ class Gatherer:
                 roster.heard(info, now)
                 replies.add(ROLL_CALL, server_id, data)
 
-        await _all(one, ids)
+        await each(one, ids)
 
     def _named_by_peers(
         self, replies: Replies, roster: Roster, now: float
@@ -262,63 +197,4 @@ class Gatherer:
         for server_id in late - replies.data["STATZ"].keys():
             if (entry := roster.by_id(server_id)) is not None:
                 entry.last_error = f"STATZ: {words(nats.errors.TimeoutError())}"
-        await _all(one, [item for item in owed if item[0] != "STATZ"])
-
-    async def _pages(self, target: Target, sweep: Sweep, decoder: wire.PageDecoder) -> None:
-        """Page through one server. Rows move up while others leave, hence the dedupe in Sweep."""
-        rows = target.rows + target.rows // 20 + 64
-        offset = 0
-        while True:
-            room = int(self.window.size / 2 / self._row_bytes)
-            limit = min(rows if rows <= WHOLE else PAGE, max(LEAST, room))
-            body = msgspec.json.encode({"auth": True, "offset": offset, "limit": limit})
-            owed = min(limit, max(1, target.rows - offset)) * self._row_bytes
-            async with self.window.take(int(owed)):
-                message = await self._reply(target.id, body, limit)
-                async with self._turn:
-                    page = await self._fold(message, target, sweep, decoder)
-            offset += limit
-            if not page.connections or offset >= page.total:
-                return
-
-    async def _reply(self, server_id: str, body: bytes, limit: int) -> Msg:
-        timeout = self.asker.timeout + limit * ROW_SECONDS
-        try:
-            return await self.asker.ask("CONNZ", server_id, body, timeout)
-        except nats.errors.TimeoutError:
-            return await self.asker.ask("CONNZ", server_id, body, timeout)
-
-    async def _fold(
-        self, message: Msg, target: Target, sweep: Sweep, decoder: wire.PageDecoder
-    ) -> wire.Page:
-        """One page, with a breath between any two of the things that take milliseconds."""
-        payload = unpack(message.data, message.headers)
-        await asyncio.sleep(0)
-        page = decoder.decode(payload)
-        if page.server.id != target.id:
-            raise wire.Malformed("another server's reply")
-        if page.connections:
-            size = 1.5 * len(message.data) / len(page.connections)
-            self._row_bytes += 0.2 * (size - self._row_bytes)
-        self.asker.malformed += page.bad
-        await asyncio.sleep(0)
-        sweep.page(page)
-        await asyncio.sleep(0)
-        return page
-
-
-async def _all(
-    one: Callable[[Any], Awaitable[None]], items: Collection[Any], most: int = SMALL_AT_A_TIME
-) -> None:
-    """`one` for each item, `most` at a time, in tasks that end with this call."""
-    waiting = iter(list(items))
-
-    async def work() -> None:
-        for item in waiting:
-            await one(item)
-
-    async with asyncio.TaskGroup() as tasks:
-        for number in range(min(most, len(items))):
-            tasks.create_task(work())
-            if number % AT_A_TIME == 0:
-                await asyncio.sleep(0)  # A thousand first steps at once would be a pause.
+        await each(one, [item for item in owed if item[0] != "STATZ"])

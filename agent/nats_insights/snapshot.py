@@ -1,15 +1,14 @@
-"""The system at one epoch: replies and sweeps turned into nouns, with what is lacking known."""
+"""The system at one epoch: its nouns, with what is lacking known."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, TypeVar
 
 from msgspec import Struct
 
-from . import wire
 from .errors import Missing
 from .fold import Fold, Sweep, by_user
 from .ledger import Ledger, Part
@@ -25,14 +24,11 @@ from .nouns import (
     Server,
     System,
     User,
-    seconds_between,
 )
-from .roster import Names, Roster
+from .roster import Names
 from .sweeps import Sweeps, Swept
 
 T = TypeVar("T")
-# Accounts in clusters that are told apart: servers name them, so their number has a bound.
-MOST_ACCOUNTS = 200_000
 _TOO_MANY_ACCOUNTS = "STATZ in full: there are more accounts than the agent counts"
 
 
@@ -46,19 +42,6 @@ class Coverage(Struct, frozen=True, kw_only=True):
     @property
     def complete(self) -> bool:
         return not self.missing and self.servers_answered > 0
-
-
-class Replies:
-    """What an epoch heard: `(endpoint, server id)` to the decoded reply, and what was asked."""
-
-    def __init__(self, asked: Iterable[str] = ()) -> None:
-        self.asked = set(asked)
-        self.data: dict[str, dict[str, Any]] = defaultdict(dict)
-        self.denied: set[str] = set()
-
-    def add(self, endpoint: str, server_id: str, data: Any) -> None:
-        """The first reply of a server stands; a second one is a duplicate."""
-        self.data[endpoint].setdefault(server_id, data)
 
 
 class Snapshot:
@@ -232,116 +215,6 @@ class Snapshot:
             if ledger is not None and (part := ledger.part(server)) is not None:
                 owed.update(dict(part.items()))
         return owed
-
-
-def build(
-    roster: Roster,
-    replies: Replies,
-    sweeps: Sweeps,
-    *,
-    epoch: int,
-    now: float,
-    system_accounts: Collection[str] = ("$SYS",),
-    own_server: str = "",
-) -> Generator[None, None, Snapshot]:
-    """Turn what was heard into a snapshot, one server at a step.
-
-    All servers owe CONNZ until those that need it have been swept. The accounts in
-    `system_accounts` are left out of every figure. `own_server` is the id of the server that the
-    agent itself is connected to.
-    """
-    snapshot = Snapshot(epoch, now, sweeps)
-    snapshot.denied = set(replies.denied)
-    _coverage(snapshot, roster)
-    for entry in roster:
-        yield
-        snapshot.changed_at[entry.cluster] = max(
-            entry.changed_at, snapshot.changed_at.get(entry.cluster, float("-inf"))
-        )
-        if not entry.counts:
-            continue
-        server = _server(snapshot, entry.key)
-        server.id, server.version, server.state = entry.id, entry.version, entry.state
-        server.own_connections = int(entry.id == own_server)
-        for endpoint in replies.asked - {"CONNZ"}:
-            data = replies.data[endpoint].get(entry.id)
-            if data is None:
-                snapshot.lacking[endpoint].add(entry.key)
-            else:
-                _TAKE[endpoint](server, data)
-    if "CONNZ" in replies.asked:
-        snapshot.lacking["CONNZ"] = set(snapshot.servers)
-    yield from _accounts(snapshot, frozenset(system_accounts))
-    return snapshot
-
-
-def _coverage(snapshot: Snapshot, roster: Roster) -> None:
-    known, missing = roster.known(), roster.missing()
-    snapshot.coverage = Coverage(
-        servers_known=len(known), servers_answered=len(known) - len(missing), missing=missing
-    )
-
-
-def _server(snapshot: Snapshot, key: Names) -> Server:
-    cluster = None
-    if key[0]:
-        cluster = snapshot.clusters.get(key[0])
-        if cluster is None:
-            cluster = snapshot.clusters[key[0]] = Cluster(key[0], snapshot)
-    server = snapshot.servers[key] = Server(key[1], cluster, snapshot)
-    if cluster:
-        cluster.servers.append(server)
-    return server
-
-
-def _take_varz(server: Server, data: wire.Varz) -> None:
-    server.varz = data
-    server.settled = seconds_between(data.start, data.now)
-
-
-def _take_statz(server: Server, data: wire.Statz) -> None:
-    server.accounts = data.connections
-
-
-_TAKE: dict[str, Callable[[Server, Any], None]] = {
-    "VARZ": _take_varz,
-    "STATZ": _take_statz,
-    "STATSZ": lambda server, data: setattr(server, "statsz", data),
-    "SUBSZ": lambda server, data: setattr(server, "subsz", data),
-    "ROUTEZ": lambda server, data: setattr(server, "routez", data),
-    "LEAFZ": lambda server, data: setattr(server, "leafz", data),
-    "ACCOUNTZ": lambda server, data: setattr(server, "accountz", data),
-}
-
-
-def _accounts(snapshot: Snapshot, system_accounts: frozenset[str]) -> Iterator[None]:
-    for server in snapshot.servers.values():
-        yield
-        try:
-            accounts = server.accounts
-        except Missing:
-            continue
-        server.connections = 0
-        for name, connections in accounts.items():
-            if name not in system_accounts:
-                server.connections += connections
-                _count(snapshot, server, name, connections)
-
-
-def _count(snapshot: Snapshot, server: Server, account: str, connections: int) -> None:
-    if account not in snapshot.accounts and len(snapshot.accounts) >= MOST_ACCOUNTS:
-        snapshot.dropped_accounts += 1
-        return
-    snapshot.accounts[account] = snapshot.accounts.get(account, 0) + connections
-    if server.cluster is None:
-        return
-    on = snapshot.accounts_in_clusters.get((account, server.cluster.name))
-    if on is None:
-        if len(snapshot.accounts_in_clusters) >= MOST_ACCOUNTS:
-            snapshot.dropped_accounts += 1
-            return
-        on = snapshot.accounts_in_clusters[account, server.cluster.name] = {}
-    on[server.name] = connections
 
 
 def _members(cluster: Cluster) -> set[Names]:

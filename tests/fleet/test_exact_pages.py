@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fleet.auditing import SWEEP_ALL, auditing, held, subscribed
-from nats_insights import gather
+from nats_insights import pages
 from nats_insights.fleet.misbehave import Misbehaviour
 from nats_insights.fleet.model import Fleet, User
 from nats_insights.fleet.plant import plant
@@ -20,8 +20,8 @@ PAGED = [rows for rows in SIZES if rows > SMALL]
 
 @pytest.fixture
 def small_pages(monkeypatch):
-    monkeypatch.setattr(gather, "PAGE", SMALL)
-    monkeypatch.setattr(gather, "WHOLE", SMALL)
+    monkeypatch.setattr(pages, "PAGE", SMALL)
+    monkeypatch.setattr(pages, "WHOLE", SMALL)
 
 
 def full(rows):
@@ -59,7 +59,7 @@ async def scans_of(fleet, host):
 
 @pytest.mark.parametrize("rows", SIZES)
 async def test_each_row_is_counted_once(host, rows):
-    fewest = 1 if rows <= gather.WHOLE else -(-rows // gather.PAGE)
+    fewest = 1 if rows <= pages.WHOLE else -(-rows // pages.PAGE)
     assert await scans_of(full(rows), host) >= fewest
 
 

@@ -18,7 +18,8 @@ from nats_insights.connect import Subjects, connect, user_info
 from nats_insights.contexts import Settings, without_login
 from nats_insights.errors import InsightsError
 from nats_insights.fold import Sweep
-from nats_insights.gather import Gatherer, Target
+from nats_insights.gather import Gatherer
+from nats_insights.pages import Target
 from nats_insights.peers import Peers
 from nats_insights.roster import Names, Roster
 from nats_insights.window import Window
@@ -121,7 +122,7 @@ async def _replies(client: Client) -> AsyncIterator[Step]:
         if endpoint == "CONNZ":
             targets = [Target(e.key, e.id, 1) for e in roster if e.state == "answering"]
             start = partial(Sweep, {}, frozenset())
-            await gatherer.sweep(targets, (), start, lambda names, _: swept.add(names))
+            await gatherer.pages.sweep(targets, (), start, lambda names, _: swept.add(names))
             heard = {entry.id for entry in roster if entry.key in swept}
         else:
             heard = set(replies.data[endpoint])
