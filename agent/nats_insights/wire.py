@@ -13,6 +13,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+# What is longer is no name that many servers have in common.
+_LONGEST_SHARED = 256
+
 
 class Malformed(Exception):
     """A reply that cannot be read, in words that hold nothing of its content."""
@@ -168,13 +171,14 @@ class _AccountStats(Struct):
         return Statz({_shared(one.acc): one.conns for one in self.account_statz or () if one.conns})
 
 
-@functools.lru_cache(maxsize=65_536)
 def _shared(name: str) -> str:
-    """One string for all that are equal: thousands of servers name the same peers and accounts.
+    """One string for all that are equal: thousands of servers name the same peers and accounts."""
+    return name if len(name) > _LONGEST_SHARED else _known(name)
 
-    sys.intern keeps its strings for ever in Python 3.12.
-    """
-    return name
+
+@functools.lru_cache(maxsize=65_536)
+def _known(name: str) -> str:
+    return name  # sys.intern would keep it for ever in Python 3.12.
 
 
 _DECODERS = {

@@ -28,7 +28,8 @@ async def fleet(
     troubles: list[str],
     options: Mapping[str, str] = OPTIONS,
 ) -> Costs:
-    """The floor, and the epochs of an agent that starts, sees nothing move, and sees some churn.
+    """The floor, what a short script takes, and the epochs of an agent that starts, sees nothing
+    move, and sees some churn.
 
     The fleet answers on one real server; the floor and the agent ask the other one.
     """
@@ -36,12 +37,12 @@ async def fleet(
         host, other = system
         async with simulated(system, servers, connections) as simulator:
             rows = await held(host, servers + len(SERVERS))
-            floors, plain, watched = await asyncio.to_thread(_rounds, other, rows)
+            floors, bare, plain, watched = await asyncio.to_thread(_rounds, other, rows)
             planted = await simulator.planted()
     for epochs in (*plain, *watched):
         troubles += _silent(epochs, len(rows))
     troubles += _untrue(watched[-1][-1], planted)
-    costs = {"floor": cheapest(floors)}
+    costs = {"floor": cheapest(floors), "bare nats-py": cheapest(bare)}
     for place, row in enumerate(_ROWS):
         costs[row] = cheapest(epochs[place] for epochs in plain)
         costs[row]["longest_pause"] = min(epochs[place]["longest_pause"] for epochs in watched)
@@ -50,17 +51,18 @@ async def fleet(
 
 def _rounds(
     server: local.Server, rows: Mapping[str, int]
-) -> tuple[list[Cost], list[list[Cost]], list[list[Cost]]]:
-    """The floor again and again, and between that the epochs, unwatched and watched."""
+) -> tuple[list[Cost], list[Cost], list[list[Cost]], list[list[Cost]]]:
+    """All of it again and again, one after the other; the epochs unwatched and watched."""
     run("least", server, given=rows)  # The simulator makes each row when first asked for it.
-    floors, plain, watched = [], [], []
+    floors, bare, plain, watched = [], [], [], []
     for _ in range(rounds(sum(rows.values()))):
         floors.append(run("least", server, given=rows))
+        bare.append(run("bare", server, given=rows))
         plain.append(run("epochs", server, *_PLAN))
     for _ in range(_WATCHED):
         floors.append(run("least", server, given=rows))
         watched.append(run("epochs", server, "--pauses", *_PLAN))
-    return floors, plain, watched
+    return floors, bare, plain, watched
 
 
 def _silent(epochs: Iterable[Cost], servers: int) -> list[str]:

@@ -36,8 +36,8 @@ def _cells(cost: Cost, floor: Cost) -> list[str]:
     ):
         cells += [figure, f"{cost[key] / floor[key]:.2f} x"]
     cells.append(f"{cost['peak_rss_mib']:.0f} MiB")
-    # The floor sweeps all, has no window, and nobody else who could wait.
-    if cost is floor:
+    # Whoever is no agent sweeps all, has no window, and nobody else who could wait.
+    if "servers_swept" not in cost:
         return [*cells, "", "", ""]
     cells.append(f"{cost['servers_swept']:,}")
     cells.append(f"{cost['peak_window_bytes'] / _MIB:.1f} MiB")
