@@ -164,6 +164,21 @@ def test_a_missing_permission_makes_one_check_unknown(cli, start_server):
     assert "SERVER_011" not in blind
 
 
+def test_who_may_not_ask_how_many_servers_there_are_hears_them_all_the_same(
+    cli, start_server, tmp_path
+):
+    config = tmp_path / "agent.toml"
+    config.write_text('gather = { timeout = "500ms" }')
+    allowed = [f"$SYS.REQ.SERVER.*.{name}" for name in ("VARZ", "ROUTEZ", "LEAFZ", "CONNZ")]
+    allowed += ["$SYS.REQ.USER.INFO", "$SYS.REQ.ACCOUNT.PING.STATZ"]
+    server = start_server("n1", authorization=restricted(*allowed))["n1"]
+    login = {"NATS_URL": server.url, "NATS_USER": "agent", "NATS_PASSWORD": SECRET}
+    done = cli("check", "--format", "json", "--config", config, **login)
+    assert done.returncode == 0
+    status = json.loads(done.stdout)["status"]
+    assert (status["coverage"]["servers_answered"], status["not_evaluated"]) == (1, [])
+
+
 def test_a_user_that_may_not_hear_replies(cli, start_server):
     text = restricted("$SYS.REQ.>").replace("_INBOX.insights.>", "_INBOX.other.>")
     server = start_server("n1", authorization=text)["n1"]
