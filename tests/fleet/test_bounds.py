@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fleet.auditing import auditing, held
-from nats_insights import gather
+from nats_insights import pages
 from nats_insights.fleet.plant import Faults, plant
 from nats_insights.fleet.truth import truth
 
@@ -34,7 +34,7 @@ async def test_where_a_fan_out_would_exceed_it_servers_are_asked_one_by_one(host
 
 
 async def test_a_page_never_fills_more_than_half_of_it(host, monkeypatch):
-    monkeypatch.setattr(gather, "LEAST", 16)
+    monkeypatch.setattr(pages, "LEAST", 16)
     fleet = plant(1, 2000, seed=4)
     async with auditing(fleet, host) as watch:
         narrow(watch)
