@@ -1,6 +1,6 @@
-"""Gather: ask every server, know who did not answer, and never let servers owe too much.
+"""Gather: the small replies of every server, so that who is silent is known.
 
-Small replies come by one fan-out for each endpoint, which ends as soon as every expected server
+They come by one fan-out for each endpoint, which ends as soon as every expected server
 has answered; where all of them together exceed the window, each server is asked on its own. Who
 stays silent is asked once more by its id: nobody takes the request of a dead server, a hung one
 lets it time out.
@@ -99,7 +99,10 @@ class Gatherer:
         return replies
 
     async def _how_many(self) -> int:
-        """How many servers there are, as far as the one that we are connected to knows."""
+        """How many servers there are, as far as the one that we are connected to knows.
+
+        Where it does not say, as many as there could be: whoever may come is waited for.
+        """
         if "STATSZ" not in self.denied:
             with suppress(wire.Malformed, nats.errors.Error):
                 _, statsz = await self.asker.one("STATSZ", self.client.server_id)

@@ -271,7 +271,7 @@ class AccountInCluster(Noun):
 
     def by_server(self) -> dict[str, int]:
         """Connections on each server of the cluster that has some; Missing if one is unheard."""
-        self.cluster.memo(_all_told_accounts)
+        self.cluster.memo(_need_accounts)
         return self._seen
 
     def most(self) -> dict[str, Any]:
@@ -360,9 +360,10 @@ def largest(counts: Mapping[str, int], few: int = 10) -> dict[str, Any]:
     return {"top": [list(item) for item in top], "left_out": len(counts) - len(top)}
 
 
-def _all_told_accounts(cluster: Cluster) -> int:
-    """Its servers, all of which told their accounts; Missing if one did not."""
-    return sum(1 for server in cluster.servers if server.accounts is not None)
+def _need_accounts(cluster: Cluster) -> None:
+    """Missing if a server of the cluster did not tell its accounts."""
+    for server in cluster.servers:
+        _ = server.accounts
 
 
 def seconds_between(start: datetime | None, now: datetime | None) -> float:

@@ -1,4 +1,4 @@
-"""Pages: connection rows, read of each server on its own and within the window, and folded.
+"""Pages: reads the connection rows of servers, one by one within the window.
 
 What is read is dropped at once: only what folds remember of it stays.
 """

@@ -153,6 +153,8 @@ async def test_clients_without_a_name_are_not_one_user(start_server, crowd):
     async with watching(system, agent=agent, listen=agent) as watch:
         await watch.epochs(2)
         assert watch.story == []
+        # Between two epochs: while one is under way there are no nouns.
+        await watch.until(lambda: watch.agent.auditor.snapshot.servers)
         (server,) = watch.agent.auditor.snapshot.servers.values()
         assert server.connections == 101
 

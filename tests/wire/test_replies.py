@@ -185,6 +185,21 @@ def test_nothing_in_a_reply_is_nothing_to_count(endpoint):
     assert all(figure in (0, None, "", "$SYS", {}) for figure in asdict(told).values())
 
 
+def test_of_the_links_to_other_servers_the_peers_and_the_interest_are_kept():
+    links = b'[{"remote_id":"%s","remote_name":"n%d","subscriptions":%d}%s]'
+    several = links % (b"N2", 2, 20, b',{"remote_id":"N2","remote_name":"n2","subscriptions":10}')
+    _, routez = decode("ROUTEZ", reply(b'{"routes":%s}' % several))
+    assert (routez.peers, routez.subscriptions) == ({"N2": "n2"}, 30)
+    _, leafz = decode("LEAFZ", reply(b'{"leafs":%s}' % several))
+    assert leafz.subscriptions == 30
+
+
+def test_of_accounts_those_with_clients_are_kept():
+    accounts = b'[{"acc":"A","conns":3},{"acc":"B","conns":0,"leafnodes":1}]'
+    _, statz = decode("STATZ", reply(b'{"account_statz":%s}' % accounts))
+    assert statz.connections == {"A": 3}
+
+
 EMPTY = {
     "ROUTEZ": b'{"routes":null}',
     "LEAFZ": b'{"leafs":null}',
