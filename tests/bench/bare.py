@@ -19,9 +19,11 @@ from typing import Any
 import msgspec
 import nats
 import uvloop
-from tests.bench.floor import Reply
+from tests.bench.floor import Reply, bodies
 from tests.bench.processes import peak_rss_mib
 
+from nats_insights.fleet.model import SYSTEM_ACCOUNT
+from nats_insights.subjects import server_request
 from nats_insights.unpack import ACCEPT, unpack
 
 _LIMIT = 8192
@@ -38,19 +40,18 @@ async def bare(
     decoder = msgspec.json.Decoder(Reply)
     users: Counter[tuple[str, str]] = Counter()
     subscriptions = wire_bytes = 0
-    pages = iter(
-        [(id, start) for id, count in connections.items() for start in range(0, count, _LIMIT)]
-    )
+    pages = bodies(connections, _LIMIT)
 
     async def work() -> None:
         nonlocal subscriptions, wire_bytes
-        for server_id, start in pages:
-            subject = f"$SYS.REQ.SERVER.{server_id}.CONNZ"
-            body = json.dumps({"auth": True, "limit": _LIMIT, "offset": start}).encode()
+        for server_id, body in pages:
+            subject = server_request("CONNZ", server_id)
             reply = await client.request(subject, body, timeout=_SECONDS, headers=ACCEPT)
             wire_bytes += len(reply.data)
             rows = decoder.decode(unpack(reply.data, reply.headers)).data.connections
-            clients = [row for row in rows if row.kind == "Client" and row.account != "SYS"]
+            clients = [
+                row for row in rows if row.kind == "Client" and row.account != SYSTEM_ACCOUNT
+            ]
             users.update([(row.account, row.authorized_user) for row in clients])
             subscriptions += sum([row.subscriptions for row in clients])
 

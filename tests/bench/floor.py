@@ -78,7 +78,7 @@ async def floor(
     """
     at = urlsplit(url)
     loop = asyncio.get_running_loop()
-    reader = Reader(_bodies(connections, limit), gzip)
+    reader = Reader(bodies(connections, limit), gzip)
     transport, _ = await loop.create_connection(lambda: reader, at.hostname, at.port)
     try:
         hello = {"user": user, "pass": password, "headers": True, "verbose": False}
@@ -188,7 +188,7 @@ class Reader(asyncio.BufferedProtocol):
             self.ready.set_result(None)
 
 
-def _bodies(connections: Mapping[str, int], limit: int) -> Iterator[tuple[str, bytes]]:
+def bodies(connections: Mapping[str, int], limit: int) -> Iterator[tuple[str, bytes]]:
     """Each page to ask for: first those of the first server, as long as it has rows."""
     for server_id, count in connections.items():
         for offset in range(0, max(1, count), limit):
