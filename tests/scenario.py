@@ -26,7 +26,7 @@ from nats_insights.build import Replies, build
 from nats_insights.check import Check, discover
 from nats_insights.config import parse
 from nats_insights.fold import Sweep
-from nats_insights.lifecycle import Life, Told, advance, held
+from nats_insights.lifecycle import Life, Told, advance
 from nats_insights.plan import Plan, due, plan
 from nats_insights.roster import Roster, State
 from nats_insights.rules import Rule, rules
@@ -70,11 +70,15 @@ class Heard(Struct, frozen=True):
 
 
 class System(Struct, frozen=True):
-    """Servers, the name of the one that the agent is connected to, and how the agent fares."""
+    """Servers, the name of the one that the agent is connected to, and how the agent fares.
+
+    `expect` is how many servers there should be, or their names, if not what the story says.
+    """
 
     servers: tuple[Heard, ...]
     own: str = ""
     agent: dict[str, Any] = {}
+    expect: int | list[str] = 0
 
     def __repr__(self) -> str:
         return f"system({', '.join(f'{one.info.cluster} {one.info.name}' for one in self.servers)})"
@@ -130,7 +134,8 @@ class Story:
         self.config = parse(config)
         self.rules, self.plan = _rules_and_plan(config, tuple(checks))
         self.settle = settle
-        self.roster = Roster(self.config.lifecycle.forget_after)
+        lifecycle = self.config.lifecycle
+        self.roster = Roster(lifecycle.forget_after, lifecycle.gone_after)
         self.sweeps = Sweeps(self.plan.folds)
         self.lives: dict[Key, Life] = {}
         self.system_accounts: frozenset[str] = frozenset()
@@ -156,14 +161,16 @@ class Story:
         self.number += 1
         self.now += after
         self.snapshot = self._snapshot(system, frozenset(lost), set(denied))
-        self.audit = at_once(audit(self.snapshot, self.rules, held(self.lives), self.settle))
-        self.lives, self.told = advance(
-            self.lives,
-            self.audit,
-            self.rules,
-            self.now,
-            remind_every=self.config.lifecycle.remind_every,
-            counts=counts,
+        self.audit = at_once(audit(self.snapshot, self.rules, self.lives, self.settle))
+        self.lives, self.told = at_once(
+            advance(
+                self.lives,
+                self.audit,
+                self.rules,
+                self.now,
+                remind_every=self.config.lifecycle.remind_every,
+                counts=counts,
+            )
         )
         return [f"{told.transition} {told.life.key.code} {_words(told.life)}" for told in self.told]
 
@@ -194,7 +201,7 @@ class Story:
                 else:
                     replies.add(endpoint, one.info.id, one.replies[endpoint])
         self.system_accounts |= {varz.system_account for varz in replies.data["VARZ"].values()}
-        self.sweeps.begin({entry.key for entry in self.roster if entry.counts})
+        self.sweeps.begin({entry.key for entry in self.roster if entry.belongs})
         own = next((one.info.id for one in servers if one.info.name == system.own), "")
         snapshot = at_once(
             build(
@@ -205,9 +212,12 @@ class Story:
                 now=self.now,
                 system_accounts=self.system_accounts,
                 own_server=own,
+                expect=system.expect or self.config.expect,
             )
         )
-        self._sweep(snapshot, rows)
+        snapshot.accepted = frozenset(self.config.access.without)
+        if not snapshot.blind:
+            self._sweep(snapshot, rows)
         snapshot.agent.names = ("me",)
         for figure, value in system.agent.items():
             setattr(snapshot.agent, figure, value)
@@ -221,10 +231,12 @@ class Story:
                 self.roster.heard(one.info, self.now, answering)
                 continue
             entry = self.roster.meet(one.info, self.now, answering)
-            if one.state == "left" and entry and entry.state != "left":
+            if one.state == "left" and entry and not entry.goodbye:
                 self.roster.goodbye(one.info.id, self.now, gone=True)
         for id in self.roster.expected() - answering:
-            self.roster.unheard(id, states.get(id, "dead"), self.now)
+            state = "hung" if states.get(id) == "hung" else "dead"
+            self.roster.unheard(id, state, self.now)
+        self.roster.close(self.now)
         self.roster.forget(self.now)
 
     def _sweep(self, snapshot: Snapshot, rows: dict[str, wire.Page]) -> None:
@@ -232,8 +244,8 @@ class Story:
             return
         wanted = set(snapshot.servers)
         if self.config.gather.sweep == "moved":
-            wanted = at_once(due(snapshot, self.rules, held(self.lives)))
-        snapshot.lacking["CONNZ"] = set(wanted)
+            wanted = at_once(due(snapshot, self.rules, self.lives))
+        snapshot.lacking["CONNZ"] = snapshot.absent | wanted
         self.swept = 0
         for names in wanted:
             server = snapshot.servers[names]

@@ -143,7 +143,7 @@ def lives() -> list[Told]:
     """Every transition that there is: opened, updated, reminded, changed, resolved, opened."""
     story = Story("lifecycle.remind_every = '60s'", [CHECKS["connection_count_high"]])
     told = []
-    for connections in (80, 89, 89, 89, 99, 80, 80, 10, 10, 80):
+    for connections in (80, 89, 89, 89, 99, 80, 80, 80, 10, 10, 80):
         story.hears(system(cluster(n1=Server(connections, max_connections=100))))
         told += story.told
     return told

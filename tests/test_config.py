@@ -65,17 +65,18 @@ WRONG = {
     ),
     "an unknown key that is like none": (
         "zzz = 3",
-        "a.toml: there is no key zzz; known are checks, gather, id, interval, lifecycle, override",
+        "a.toml: there is no key zzz; "
+        "known are access, checks, expect, gather, id, interval, lifecycle, override",
     ),
     "an unknown key that cannot be printed": (
         '"\\u001b[31m" = 3',
         "a.toml: there is no key '\\x1b[31m'; "
-        "known are checks, gather, id, interval, lifecycle, override",
+        "known are access, checks, expect, gather, id, interval, lifecycle, override",
     ),
     "an unknown key that is long": (
         f"{100 * 'z'} = 3",
         f"a.toml: there is no key '{80 * 'z'}'; "
-        "known are checks, gather, id, interval, lifecycle, override",
+        "known are access, checks, expect, gather, id, interval, lifecycle, override",
     ),
     "too small a number": (
         "interval = 0.01",

@@ -202,6 +202,17 @@ def test_it_is_unknown_without_a_reply_that_it_needs(check):
 
 
 @EVERY
+def test_nothing_happens_for_as_long_as_a_reply_that_it_needs_is_lost(check):
+    for given in [*fires(check), *QUIET.values()]:
+        names = [one.info.name for one in given.servers if one.state == "answering"]
+        for lost in [(name, endpoint) for endpoint in check.needs for name in names]:
+            story = Story(checks=[replace(check, open_after=1, resolve_after=1)])
+            story.hears(given)
+            told = [story.hears(given, [lost], after=0.001) for _ in range(5)]
+            assert not any(told), (lost, told)
+
+
+@EVERY
 def test_it_survives_its_lowest_limits(check):
     # By these it has the last word on a finding that is clear.
     for given, _ in cases(check).values():

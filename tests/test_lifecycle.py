@@ -22,6 +22,7 @@ from nats_insights.lifecycle import Told, advance
 from nats_insights.nouns import Server
 from nats_insights.rules import rules
 from nats_insights.snapshot import Snapshot
+from nats_insights.stepwise import at_once
 
 CHECK = next(check for check in discover(checks) if check.code == "OPT_BALANCE_002")
 SERVER = Server("n1", None, Snapshot(0, 0.0))
@@ -49,13 +50,15 @@ def live(
     )
     lives = {}
     for number, letter in enumerate(script, 1):
-        lives, told = advance(
-            lives,
-            seen(letter.lower()),
-            [] if letter in "xX" else [rule],
-            30.0 * number,
-            remind_every=remind_every,
-            counts=letter == letter.lower(),
+        lives, told = at_once(
+            advance(
+                lives,
+                seen(letter.lower()),
+                [] if letter in "xX" else [rule],
+                30.0 * number,
+                remind_every=remind_every,
+                counts=letter == letter.lower(),
+            )
         )
         yield told
 
@@ -74,7 +77,7 @@ def seen(letter: str) -> Audit:
     if letter == ".":
         result.not_due.add(CHECK.code)
     if letter == "g":
-        result.gone.add(KEY)
+        result.gone[KEY] = "entity_gone"
     return result
 
 
@@ -193,8 +196,10 @@ def test_an_open_finding_is_told_again(script, expected):
     assert tells(script, remind_every=60.0) == expected
 
 
-def test_a_finding_that_is_resolving_is_still_told_again():
-    assert tells("ff---", resolve_after=4, remind_every=60.0) == ".o.m."
+@pytest.mark.parametrize("clearing", ["---", "-?-", "-??", "-.-"])
+def test_nothing_is_told_again_while_it_is_clearing(clearing):
+    # Its last word would contradict the reminder that it comes with.
+    assert tells(f"ff{clearing}f", resolve_after=4, remind_every=60.0) == ".o...m"
 
 
 # What was told, what is found now, and whether that is news.
@@ -234,7 +239,7 @@ def drift(values: list[float | None]) -> list[Told]:
         result = Audit()
         finding = Finding(summary="a figure", value=value)
         result.found[KEY] = Found(CHECK, SERVER, finding, INFO)
-        lives, news = advance(lives, result, [rule], 30.0 * number, remind_every=900.0)
+        lives, news = at_once(advance(lives, result, [rule], 30.0 * number, remind_every=900.0))
         told += news
     return told
 
@@ -274,13 +279,20 @@ def test_an_end_has_its_reason(script, expected):
     assert stories(script)[-1].reason == expected
 
 
-LAST_WORDS = {"ff---": "no longer: 5 of it", "ff===": "1 of it", "ff-==": "1 of it"}
+LAST_WORDS = {
+    "ff---": ("no longer true: 5 of it", None),
+    "ff===": ("1 of it", 1.0),
+    "ff-==": ("1 of it", 1.0),
+    "ffggg": ("server n1 is gone", None),
+}
 
 
 @pytest.mark.parametrize(("script", "expected"), LAST_WORDS.items(), ids=LAST_WORDS)
 def test_an_end_says_how_things_are_now(script, expected):
     told = stories(script, resolve_after=3)[-1]
-    assert (told.transition, told.life.summary) == ("resolved", expected)
+    assert told.transition == "resolved"
+    assert (told.life.summary, told.life.value) == expected
+    assert (told.life.evidence, told.life.clients) == ({}, {})
 
 
 def test_a_finding_is_stale_since_its_source_fell_silent():

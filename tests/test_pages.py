@@ -93,7 +93,7 @@ REFUSED = {
     "a huge limit": ("FINDINGS", b'{"limit":1001}', 400, "Expected int <= 1000"),
     "an unknown severity": ("FINDINGS", b'{"severity":"bad"}', 400, "Invalid enum value"),
     "an unknown state": ("FINDINGS", b'{"state":"closed"}', 400, "Invalid enum value"),
-    "an unknown check": ("EXPLAIN", b'{"code":"SERVER_012"}', 404, "did you mean SERVER_011?"),
+    "an unknown check": ("EXPLAIN", b'{"code":"SERVER_O11"}', 404, "did you mean SERVER_011?"),
     "an unknown check of findings": (
         "FINDINGS",
         b'{"code":"connection_hotspt"}',

@@ -87,20 +87,57 @@ def test_the_verdict_is_unknown(systems, expected):
     assert ask(after(*systems), "STATUS")["verdict"] == expected
 
 
-def test_a_check_that_lacks_a_reply_does_not_make_the_verdict_unknown():
+def test_a_check_that_lacks_a_reply_makes_the_verdict_unknown():
     story = Story()
     story.hears(EASY, [("n2", "ROUTEZ")])
     status = ask(view(story), "STATUS")
     assert (status["verdict"], status["not_evaluated"]) == (
-        "ok",
+        "unknown",
         [
             {
                 "code": "OPT_BALANCE_003",
                 "name": "subscription_hotspot",
                 "why": "ROUTEZ of n2",
+                "excused": False,
             }
         ],
     )
+
+
+def test_a_check_that_the_agent_may_not_run_makes_the_verdict_unknown():
+    story = Story()
+    story.hears(EASY, denied={"ROUTEZ"})
+    status = ask(view(story), "STATUS")
+    assert status["verdict"] == "unknown"
+    assert [one["why"] for one in status["not_evaluated"]] == ["not permitted: ROUTEZ"]
+
+
+ACCEPTED = {"that one": (["ROUTEZ"], "ok"), "another one": (["LEAFZ"], "unknown")}
+
+
+@pytest.mark.parametrize(("without", "expected"), ACCEPTED.values(), ids=ACCEPTED)
+def test_unless_the_configuration_accepts_that_it_may_not(without, expected):
+    story = Story(f"access.without = {without}")
+    story.hears(EASY, denied={"ROUTEZ"})
+    status = ask(view(story), "STATUS")
+    assert status["verdict"] == expected
+    assert len(status["not_evaluated"]) == 1
+
+
+def test_the_verdict_does_not_wait_for_a_cluster_that_settles():
+    story = Story(settle=120.0)
+    story.hears(HOT)
+    story.hears(system(cluster(n1=Server(60, up=1.0), n2=15, n3=15)))
+    status = ask(view(story), "STATUS")
+    assert status["verdict"] == "ok"
+    assert [(one["why"], one["excused"]) for one in status["not_evaluated"]] == [("settling", True)]
+
+
+def test_servers_that_were_never_seen_make_the_verdict_unknown():
+    story = Story("expect = 5")
+    story.hears(EASY)
+    status = ask(view(story), "STATUS")
+    assert (status["verdict"], status["coverage"]["servers_known"]) == ("unknown", 5)
 
 
 def test_what_is_pending_does_not_count():
@@ -217,6 +254,7 @@ def test_checks_tell_the_last_outcome():
         "unknown": 0,
         "not_due": False,
         "why": "",
+        "excused": False,
     }
 
 

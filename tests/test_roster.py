@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nats_insights import roster as roster_module
-from nats_insights.roster import Roster
+from nats_insights.roster import Entry, Roster
 from nats_insights.wire import ServerInfo
 
 DAY = 86_400.0
@@ -16,14 +16,16 @@ def info(name: str = "n1", id: str = "", cluster: str = "C1", version: str = "")
     return ServerInfo(name=name, id=id or name, cluster=cluster, ver=version)
 
 
-def told(script: str) -> Roster:
-    """A roster of one server after a script with one letter for each epoch, one second apart.
+def told(script: str, others: int = 2, gone_after: float = 3.0) -> Roster:
+    """A roster of n1 and some others after a script with a letter for each epoch, a second apart.
 
     a it answered  h it hung  d nobody took its request  L lame duck mode  S shutdown
     r it answered under a new id
     """
-    roster, id = Roster(), "n1"
+    roster, id = Roster(gone_after=gone_after), "n1"
     for now, letter in enumerate(script):
+        for number in range(others):
+            roster.heard(info(f"other{number}"), now)
         if letter == "r":
             id = f"n1 since {now}"
         if letter in "ar":
@@ -32,44 +34,201 @@ def told(script: str) -> Roster:
             roster.unheard(id, "hung" if letter == "h" else "dead", now)
         else:
             roster.goodbye(id, now, gone=letter == "S")
+        roster.close(now)
     return roster
 
 
-# What a server is after a script, whether it is part of every sum, and whether it is asked by id.
+def n1(roster: Roster) -> Entry:
+    """The server that the script was about."""
+    (entry,) = roster.by_name("n1")
+    return entry
+
+
+# What a server is after a script, whether it is part of every mean, and of every sum.
 STATES = {
-    "a": ("answering", True),
-    "aaa": ("answering", True),
+    "a": ("answering", True, True),
+    "aaa": ("answering", True, True),
     # Hung stays, however long.
-    "ah": ("hung", True),
-    "ahhhhh": ("hung", True),
-    "aha": ("answering", True),
-    # Dead has to be told twice in a row.
-    "ad": ("dead", True),
-    "add": ("dead", False),
-    "addd": ("dead", False),
-    "adad": ("dead", True),
-    "adhd": ("dead", True),
-    "adda": ("answering", True),
-    # A goodbye is believed at once.
-    "aS": ("left", False),
-    "aSa": ("answering", True),
-    "aL": ("answering", True),
-    "aLa": ("answering", True),
-    "aLd": ("left", False),
-    "aLh": ("hung", True),
-    "aLhd": ("left", False),
+    "ah": ("hung", True, True),
+    "ahhhhhhhh": ("hung", True, True),
+    "aha": ("answering", True, True),
+    # Dead leaves the means when it was told twice in a row, and the sums three seconds later.
+    "ad": ("dead", True, True),
+    "add": ("dead", False, True),
+    "addd": ("dead", False, True),
+    "adddd": ("dead", False, False),
+    "adad": ("dead", True, True),
+    "adhd": ("dead", True, True),
+    "adddhddd": ("dead", False, True),
+    "adda": ("answering", True, True),
+    "adddda": ("answering", True, True),
+    # A goodbye ends nobody who answers: only who is silent after it has left.
+    "aS": ("answering", True, True),
+    "aSa": ("answering", True, True),
+    "aSd": ("left", False, False),
+    "aSh": ("hung", True, True),
+    "aSad": ("dead", True, True),
+    "aSda": ("answering", True, True),
+    "aSdd": ("left", False, False),
+    # In lame duck mode it answers until it has left.
+    "aL": ("answering", True, True),
+    "aLa": ("answering", True, True),
+    "aLad": ("left", False, False),
+    "aLd": ("left", False, False),
+    "aLh": ("hung", True, True),
+    "aLhd": ("left", False, False),
     # A restart is the same server, and takes the goodbye back.
-    "ar": ("answering", True),
-    "aSr": ("answering", True),
-    "addr": ("answering", True),
-    "aLrd": ("dead", True),
+    "ar": ("answering", True, True),
+    "aSr": ("answering", True, True),
+    "aSdr": ("answering", True, True),
+    "addr": ("answering", True, True),
+    "aLrd": ("dead", True, True),
 }
 
 
 @pytest.mark.parametrize(("script", "expected"), STATES.items(), ids=STATES)
 def test_a_server_is_what_was_heard_of_it(script, expected):
-    (entry,) = told(script)
-    assert (entry.state, entry.counts) == expected
+    entry = n1(told(script))
+    assert (entry.state, entry.counts, entry.belongs) == expected
+
+
+# Of four servers so many fall silent at once: does the agent take itself to be cut off?
+CUT_OFF = {
+    "nobody": ([], []),
+    "one": (["n2"], []),
+    "half": (["n2", "n3"], ["n2", "n3"]),
+    "more than half": (["n2", "n3", "n4"], ["n2", "n3", "n4"]),
+}
+
+
+def four(
+    silent: list[str], state: str = "dead", epochs: int = 1, gone_after: float = 3.0
+) -> Roster:
+    """Four servers, of which some do not answer from the second epoch on."""
+    roster = Roster(gone_after=3.0, forget_after=100.0)
+    for now in range(epochs + 1):
+        for name in ("n1", "n2", "n3", "n4"):
+            if now and name in silent:
+                roster.unheard(name, state, now)
+            else:
+                roster.heard(info(name), now)
+        roster.close(now)
+    return roster
+
+
+@pytest.mark.parametrize(("silent", "expected"), CUT_OFF.values(), ids=CUT_OFF)
+def test_half_of_the_servers_gone_at_once_means_that_we_are_cut_off(silent, expected):
+    assert four(silent).cut_off == expected
+
+
+def test_while_the_agent_is_cut_off_nobody_is_given_up():
+    roster = four(["n2", "n3"], epochs=50)
+    assert [entry.counts for entry in roster] == [True] * 4
+
+
+def test_who_is_still_silent_after_a_cut_has_its_time_from_then_on():
+    roster = four(["n2", "n3"], epochs=50)
+    roster.heard(info("n2"), 51)
+    belongs = []
+    for now in range(51, 56):
+        roster.unheard("n3", "dead", now)
+        roster.close(now)
+        belongs.append(roster.by_id("n3").belongs)
+    assert (roster.cut_off, belongs) == ([], [True, True, False, False, False])
+
+
+def test_hung_servers_cut_nobody_off():
+    assert four(["n2", "n3", "n4"], "hung").cut_off == []
+
+
+def test_servers_that_said_goodbye_cut_nobody_off():
+    roster = four([])
+    for name in ("n2", "n3", "n4"):
+        roster.goodbye(name, 2, gone=True)
+        roster.unheard(name, "dead", 3)
+    roster.close(3)
+    assert roster.cut_off == []
+
+
+def test_servers_that_die_one_after_another_cut_nobody_off():
+    roster = four(["n2"], epochs=10)
+    roster.unheard("n3", "dead", 11)
+    roster.close(11)
+    assert roster.cut_off == []
+
+
+def test_a_cut_ends_when_its_servers_would_be_forgotten():
+    assert four(["n2", "n3"], epochs=99).cut_off
+    assert not four(["n2", "n3"], epochs=101).cut_off
+
+
+def test_a_goodbye_is_no_news_until_it_has_left():
+    # Else whoever forges them would keep every balance check waiting.
+    roster = four([])
+    roster.goodbye("n2", 5.0, gone=True)
+    assert roster.by_id("n2").changed_at == float("-inf")
+    roster.unheard("n2", "dead", 6.0)
+    assert roster.by_id("n2").changed_at == 6.0
+
+
+def test_lame_duck_mode_is_news_once():
+    roster = four([])
+    for now in (5.0, 6.0):
+        roster.goodbye("n2", now, gone=False)
+    assert roster.by_id("n2").changed_at == 5.0
+
+
+def test_a_reply_from_before_the_goodbye_does_not_disprove_it():
+    roster = four([])
+    roster.goodbye("n2", 5.5, gone=True)
+    roster.heard(info("n2"), 5.0)  # It was asked at 5.0.
+    roster.unheard("n2", "dead", 6.0)
+    assert roster.by_id("n2").state == "left"
+
+
+NEVER_SEEN = {
+    "nobody expects any": (0, (0, [])),
+    "as many as there are": (4, (0, [])),
+    "more than there are": (6, (2, [])),
+    "fewer": (3, (0, [])),
+    "by name": (["n1", "n4"], (0, [])),
+    "by a name that nobody has": (["n1", "n9"], (1, ["n9"])),
+    "by cluster and name": (["C1/n1", "C2/n1"], (1, ["C2/n1"])),
+}
+
+
+@pytest.mark.parametrize(("expect", "missing"), NEVER_SEEN.values(), ids=NEVER_SEEN)
+def test_who_is_expected_and_was_never_seen_is_missing(expect, missing):
+    assert four(["n4"]).never_seen(expect) == missing
+
+
+def test_what_changed_is_told_once():
+    roster = four([])
+    joined = roster.news()
+    roster.unheard("n2", "hung", 2.0, "it did not answer in time")
+    roster.goodbye("n3", 2.0, gone=True)
+    roster.unheard("n3", "dead", 2.0)
+    silent = roster.news()
+    roster.heard(info("n2"), 3.0)
+    roster.heard(info("n3", id="new"), 3.0)
+    assert (joined, silent, roster.news(), roster.news()) == (
+        [f"server n{number} (C1) joined" for number in (1, 2, 3, 4)],
+        [
+            "server n2 (C1) does not answer (hung): it did not answer in time",
+            "server n3 (C1) left",
+        ],
+        ["server n2 (C1) answers again", "server n3 (C1) answers again"],
+        [],
+    )
+
+
+def test_who_was_taken_out_by_hand_is_gone_until_it_comes_back():
+    roster = four(["n2"])
+    roster.remove(roster.by_id("n2"))
+    assert (roster.by_id("n2"), roster.forgotten) == (None, {("C1", "n2")})
+    assert roster.missing() == []
+    roster.heard(info("n2"), 9.0)
+    assert roster.forgotten == set()
 
 
 def test_who_does_not_answer_is_missing_and_known():
@@ -79,14 +238,18 @@ def test_who_does_not_answer_is_missing_and_known():
     roster.unheard("n2", "hung", 1.0)
     roster.unheard("n3", "dead", 1.0)
     roster.goodbye("n4", 1.0, gone=True)
+    roster.unheard("n4", "dead", 2.0)
     assert roster.missing() == ["n2", "n3"]
     assert [entry.name for entry in roster.known()] == ["n1", "n2", "n3"]
     assert roster.expected() == {"n1", "n2", "n3"}
 
 
-def test_who_is_dead_for_good_is_no_longer_asked_but_still_missing():
-    roster = told("add")
-    assert (roster.expected(), roster.missing()) == (set(), ["n1"])
+def test_who_was_given_up_is_no_longer_asked_but_still_missing():
+    assert (told("add").expected(), told("add").missing()) == (
+        {"n1", "other0", "other1"},
+        ["n1"],
+    )
+    assert (told("adddd").expected(), told("adddd").missing()) == ({"other0", "other1"}, ["n1"])
 
 
 def test_a_restart_under_a_new_id_is_the_same_server():
@@ -159,10 +322,11 @@ def test_a_silent_server_says_why_until_it_answers():
 
 FORGOTTEN = {
     "a": (DAY, True),
-    "add": (DAY - 1, True),
+    "adddd": (DAY - 1, True),
     "adda": (DAY, True),
-    "addd": (DAY, False),
-    "aS": (DAY, False),
+    "add": (DAY, True),
+    "addddd": (DAY, False),
+    "aSd": (DAY, False),
     "ah": (2 * DAY, True),
     "ad": (DAY, True),
 }
@@ -172,15 +336,15 @@ FORGOTTEN = {
 def test_who_has_been_gone_for_a_day_is_forgotten(script, expected):
     roster, (now, stays) = told(script), expected
     roster.forget(now)
-    assert (len(roster) == 1) is stays
+    assert bool(roster.by_name("n1")) is stays
     assert (roster.by_id("n1") is not None) is stays
 
 
 def test_who_was_forgotten_may_come_back():
-    roster = told("add")
+    roster = told("adddd")
     roster.forget(DAY)
     roster.heard(info(), DAY + 1)
-    assert [entry.first_seen for entry in roster] == [DAY + 1]
+    assert n1(roster).first_seen == DAY + 1
 
 
 def test_the_roster_is_bounded_and_says_how_many_it_left_out(monkeypatch):

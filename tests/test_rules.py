@@ -179,8 +179,11 @@ WRONG = {
     ),
     "an unknown severity": (
         "checks.connection_hotspot.severity = 'warn'",
-        "there is no key checks.connection_hotspot.severity.warn; "
-        "did you mean checks.connection_hotspot.severity.warning?",
+        "checks.connection_hotspot.severity is refused: there is no warn; did you mean warning?",
+    ),
+    "an endpoint that nobody knows": (
+        "access.without = ['RAFT']",
+        "access.without is refused: there is no RAFT; did you mean RAFTZ?",
     ),
     "an override of nothing": (
         "[[override]]\nconnection_hotspot.ratio = 3.0",

@@ -128,16 +128,75 @@ def test_a_killed_server_is_unknown_once_and_then_out_of_the_mean():
     assert told == [[], [], ["opened OPT_BALANCE_002 C1 n1"]]
 
 
-def test_a_killed_server_takes_its_findings_along_once_it_is_known_to_be_gone():
-    story = Story(checks=[CHECKS["connection_hotspot"]])
+def test_a_killed_server_keeps_its_findings_for_a_grace_and_then_takes_them_along():
+    story = Story("lifecycle.gone_after = '90s'", [CHECKS["connection_hotspot"]])
     for _ in range(2):
         story.hears(system(cluster(n1=60, n2=15, n3=15)))
     killed = system(cluster(n1=dead, n2=15, n3=15))
     told = [story.hears(killed) for _ in range(3)]
-    assert (told, story.told[0].reason) == (
-        [[], [], ["resolved OPT_BALANCE_002 C1 n1"]],
+    (life,) = story.lives.values()
+    assert (told, life.stale) == ([[]] * 3, "STATZ of n1")
+    assert story.hears(killed) == []  # It is gone, which takes two epochs to be believed.
+    assert (story.hears(killed), story.told[0].reason, story.told[0].life.summary) == (
+        ["resolved OPT_BALANCE_002 C1 n1"],
         "entity_gone",
+        "server n1 is gone",
     )
+
+
+def test_what_a_killed_server_held_stays_part_of_every_sum_for_a_grace():
+    story = Story("lifecycle.gone_after = '90s'", [CHECKS["excessive_user_connections"]])
+    story.hears(system(cluster(n1=40, n2=40, n3=40)))
+    killed = system(cluster(n1=40, n2=40, n3=dead))
+    told = [story.hears(killed) for _ in range(5)]
+    assert told == [[], [], [], [], ["resolved USER_002 APP app"]]
+    assert story.told[0].reason == "condition_cleared"
+
+
+def test_the_findings_of_a_whole_cluster_that_died_stay_for_a_grace():
+    story = Story("lifecycle.gone_after = '90s'", [CHECKS["account_connection_concentration"]])
+    others = cluster("US", u1=1, u2=1, u3=1, u4=1)
+    for _ in range(2):
+        story.hears(system(cluster("EU", e1=30, e2=1, e3=1), others))
+    died = system(cluster("EU", e1=dead, e2=dead, e3=dead), others)
+    told = [story.hears(died) for _ in range(5)]
+    assert told == [[], [], [], [], ["resolved OPT_BALANCE_006 APP EU"]]
+
+
+@pytest.mark.parametrize("epochs", [1, 100])
+def test_while_the_agent_is_cut_off_nothing_is_known(epochs):
+    of_replies = [check for check in CHECKS.values() if check.needs]
+    story = Story("lifecycle.remind_every = '1d'", of_replies)
+    full = Held(95, max_connections=100)
+    for _ in range(2):
+        story.hears(system(cluster(n1=60, n2=15, n3=full, n4=15)))
+    assert len(story.lives) == 3
+    # n1 is no hotspot any more, as far as the agent can see.
+    cut = system(cluster(n1=1, n2=15, n3=dead, n4=dead))
+    assert [story.hears(cut) for _ in range(epochs)] == [[]] * epochs
+    whys = {outcome.why for outcome in story.audit.outcomes.values()}
+    assert whys == {"the agent is cut off from half of the servers or more"}
+
+
+def test_after_a_cut_all_is_as_it_was():
+    story = Story(checks=[check for check in CHECKS.values() if check.needs])
+    whole = system(cluster(n1=60, n2=15, n3=Held(95, max_connections=100), n4=15))
+    for _ in range(2):
+        story.hears(whole)
+    cut = system(cluster(n1=60, n2=15, n3=dead, n4=dead))
+    assert [story.hears(one) for one in (*[cut] * 9, *[whole] * 3)] == [[]] * 12
+
+
+def test_a_peer_tells_no_version_of_a_server():
+    story = Story(checks=[CHECKS["connection_count_high"]])
+    story.hears(system(cluster(n1=1, n2=hung)))
+    (n1, n2) = (story.snapshot.servers["C1", name] for name in ("n1", "n2"))
+    story.roster.by_id("id of C1 n2").version = ""  # As if only n1 had named it.
+    story.hears(system(cluster(n1=1, n2=hung)))
+    (n1, n2) = (story.snapshot.servers["C1", name] for name in ("n1", "n2"))
+    assert n1.version == "2.15.1"
+    with pytest.raises(Missing):
+        _ = n2.version
 
 
 def test_a_server_that_said_goodbye_is_out_of_the_mean_at_once():

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import aclosing, suppress
 
 import nats.errors
+from msgspec.structs import replace
 from nats.aio.msg import Msg
 
 from . import __version__, advisory, subjects, wire
@@ -26,13 +27,17 @@ from .errors import ConnectError
 from .evidence import why_closed
 from .gather import Gatherer
 from .lifecycle import Told
-from .messages import Access, AgentInfo, Heartbeat, Role
+from .messages import Access, AgentInfo, Cost, Heartbeat, Role
 from .peers import Peers
 from .publish import Outbox
+from .queries import not_evaluated, verdict
 
 log = logging.getLogger(__name__)
 
 CLIENT_NAME = "nats-insights-agent"
+# Transitions that are published at a time, and lines of the log about servers in one epoch.
+AT_A_TIME = 100
+MOST_NEWS = 20
 # Epochs that people ask for come no closer than this, in seconds, whatever the interval.
 CLOSEST = 1.0
 
@@ -45,7 +50,7 @@ class Agent:
         self.instance = uuid.uuid4().hex
         self.auditor = Auditor(checks, config)
         self.id = self.auditor.id
-        self.answers = Answers()
+        self.answers = Answers(self.auditor.roster)
         self.peers = Peers(self.instance)
         self.outbox = Outbox()
         self.role: Role = "leader"
@@ -54,6 +59,7 @@ class Agent:
         self._due = 0.0
         self._refused: set[str] = set()
         self._lost: tuple[str, int] | None = None
+        self._by_code = {check.code: check for check in checks}
 
     async def run(self, settings: Settings) -> None:
         """Watch the system; ConnectError if it cannot be seen at the start."""
@@ -118,6 +124,7 @@ class Agent:
             if other is not None:
                 log.info("agent %s has led for longer: standing by", advisory.plain(other.agent.id))
                 self.role, self._leading_since = "standby", None
+                self.auditor.start_over()
                 return
             await self._epoch(client, gatherer, access)
             await self._wait(client, self.answers.wanted, self._due - time.monotonic())
@@ -151,9 +158,10 @@ class Agent:
             self._counted_at = started
             self._due = started + self._pace(time.monotonic() - started)
         # Before anybody hears of it, so that who asks at once after an advisory finds it.
-        self.answers.view = self.auditor.view(self.info(), access, client.max_payload)
-        for item in told:
-            self._publish(item, client)
+        cost = self._cost()
+        self.answers.view = self.auditor.view(self.info(), access, cost, client.max_payload)
+        self._tell_of_servers()
+        await self._publish(told, client)
         await self._heartbeat(client)
         await self.answers.end()
         if self.answers.wanted.is_set():
@@ -204,17 +212,42 @@ class Agent:
             for wait in waits:
                 wait.cancel()
 
-    def _publish(self, told: Told, client: Client) -> None:
-        check = next(c for c in self.auditor.checks if c.code == told.life.key.code)
+    async def _publish(self, told: Sequence[Told], client: Client) -> None:
+        """Publish them in parts: tens of thousands may come at once, and the outbox is bounded."""
+        arrived = True
+        for start in range(0, len(told), AT_A_TIME):
+            for item in told[start : start + AT_A_TIME]:
+                try:
+                    self._put(item, client)
+                except Exception as error:  # One that cannot be told keeps back no other.
+                    self.auditor.note(error)
+            await asyncio.sleep(0)
+            arrived = arrived and await self.outbox.send(client)
+
+    def _put(self, told: Told, client: Client) -> None:
+        check = self._by_code[told.life.key.code]
         said = advisory.advisory(
             told, check, self.info(), self.auditor.snapshot.coverage, self.auditor.valid_for
         )
         subject = advisory.subject(told.life, check)
         self.outbox.put(advisory.message(said, subject, client.max_payload))
-        log.info("%s %s %s: %s", told.transition, said.severity, said.code, said.summary)
+        why = f" ({told.reason})" if told.transition == "resolved" else ""
+        log.info("%s %s %s%s: %s", told.transition, said.severity, said.code, why, said.summary)
+
+    def _tell_of_servers(self) -> None:
+        """Log which servers joined, fell silent, came back or left since the last epoch."""
+        news = self.auditor.roster.news()
+        for line in news[:MOST_NEWS]:
+            log.info("%s", advisory.plain(line))
+        if len(news) > MOST_NEWS:
+            log.info("and %d more servers changed", len(news) - MOST_NEWS)
+
+    def _cost(self) -> Cost:
+        return replace(self.auditor.cost, dropped_advisories=self.outbox.dropped)
 
     async def _heartbeat(self, client: Client) -> None:
-        auditor = self.auditor
+        auditor, view = self.auditor, self.answers.view
+        leads = self.role == "leader" and view is not None
         since = self._leading_since
         name = f"{self.instance} {auditor.number} {self.role}"
         heartbeat = Heartbeat(
@@ -222,11 +255,13 @@ class Agent:
             timestamp=advisory.at(time.time()),
             agent=self.info(),
             coverage=advisory.brief(auditor.snapshot.coverage),
+            verdict=verdict(view) if leads and view else "unknown",
+            checks_not_evaluated=not_evaluated(view) if leads and view else 0,
             interval_seconds=auditor.pace.interval,
             epochs_skipped=auditor.pace.skipped,
             leading_since=None if since is None else advisory.at(since),
             open=advisory.counts(auditor.lives.values()),
-            cost=auditor.cost,
+            cost=self._cost(),
         )
         message = advisory.heartbeat_message(heartbeat)
         await client.publish(message.subject, message.payload, headers=message.headers)

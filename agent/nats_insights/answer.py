@@ -14,29 +14,34 @@ from nats.micro.request import ERROR_CODE_HEADER, ERROR_HEADER, Request
 from nats.micro.service import EndpointConfig, Service, ServiceConfig
 
 from . import __version__, queries, subjects
+from .advisory import plain
 from .client import Client
 from .messages import AgentInfo
 from .queries import Refused, View
+from .roster import Roster
 from .snapshot import Coverage
 
 log = logging.getLogger(__name__)
 
 # Who asks for an epoch beyond this number at a time is told to ask again.
 MOST_WAITING = 1000
+# Who waits for the end of an epoch, and the reply if it is not the STATUS of then.
+Waiting = tuple[Request, bytes | None]
 _NOTHING_KNOWN = Coverage(servers_known=0, servers_answered=0, missing=[])
 
 
 class Answers:
     """The micro service of this agent on one connection, and who waits for an epoch.
 
-    `view` is what queries are answered from.
+    `view` is what queries are answered from, `roster` what FORGET takes servers out of.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, roster: Roster) -> None:
+        self.roster = roster
         self.view: View | None = None
         self.wanted = asyncio.Event()
-        self._for_next: list[Request] = []
-        self._for_this: list[Request] = []
+        self._for_next: list[Waiting] = []
+        self._for_this: list[Waiting] = []
         self._service: Service | None = None
         self._agent: AgentInfo | None = None
         self._group = ""
@@ -58,6 +63,7 @@ class Answers:
         for name in queries.QUERIES:
             await self._endpoint(name, self._query(name))
         await self._endpoint("EVALUATE", self._evaluate)
+        await self._endpoint("FORGET", self._forget)
 
     async def stop(self) -> None:
         """Disappear; who waits for an epoch waits in vain."""
@@ -77,8 +83,11 @@ class Answers:
     async def end(self) -> None:
         """The epoch has ended and its news are out: who waited for it is told."""
         waiting, self._for_this = self._for_this, []
-        for request in waiting:
-            await self._respond(request, "STATUS", b"")
+        for request, reply in waiting:
+            if reply is None:
+                await self._respond(request, "STATUS", b"")
+            else:
+                await self._send(request, reply, {})
 
     async def _endpoint(self, name: str, handler: Callable[[Request], Awaitable[None]]) -> None:
         assert self._service is not None
@@ -104,21 +113,38 @@ class Answers:
         if len(self._for_next) >= MOST_WAITING:
             await self._refuse(request, Refused(429, "too many requests wait for an epoch"))
             return
-        self._for_next.append(request)
+        self._for_next.append((request, None))
         self.wanted.set()
 
+    async def _forget(self, request: Request) -> None:
+        # Answered after an epoch, too: by then STATUS does not name the server any more.
+        reply = await self._reply(
+            request, "FORGET", lambda view: queries.forget(view, self.roster, request.data)
+        )
+        if reply is not None:
+            log.info("taken out of the roster by a request: %s", plain(request.data.decode()[:200]))
+            self._for_next.append((request, reply))
+            self.wanted.set()
+
     async def _respond(self, request: Request, name: str, body: bytes) -> None:
+        reply = await self._reply(request, name, lambda view: queries.answer(view, name, body))
+        if reply is not None:
+            await self._send(request, reply, {})
+
+    async def _reply(
+        self, request: Request, name: str, make: Callable[[View], bytes]
+    ) -> bytes | None:
+        """The reply; None where the request was refused."""
         try:
             if self.view is None:
                 raise Refused(503, "the first epoch has not ended yet; ask again in a moment")
-            reply = queries.answer(self.view, name, body)
+            return make(self.view)
         except Refused as refused:
             await self._refuse(request, refused)
         except Exception:
             log.exception("%s raised", name)
             await self._refuse(request, Refused(500, f"{name} failed; the agent's log says why"))
-        else:
-            await self._send(request, reply, {})
+        return None
 
     async def _refuse(self, request: Request, refused: Refused) -> None:
         assert self._agent is not None

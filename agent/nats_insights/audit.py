@@ -7,29 +7,34 @@ For one check and one noun:
     None, held, a reply of it is not in    unknown
     None                                   clear
     held, but not in the snapshot          clear if all it could hide in is in, else unknown
-    endpoint not due, not permitted,
-    cluster settling, check raised         unknown, with that word
+    cluster settling, check raised on it   unknown, with that word
+
+    an endpoint not due                    the whole check: not due
+    an endpoint not permitted, or the
+    snapshot blind                         the whole check: unknown, with that word
 
 Unknown neither opens nor resolves anything. What is open is judged by the eased limits too.
 """
 
 from __future__ import annotations
 
-import logging
+from collections import defaultdict
 from collections.abc import Generator, Iterable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from .check import Check, Finding, Params, Severity
-from .errors import Missing
-from .nouns import Noun
+from .errors import Missing, NotTold, place
+from .fold import Fold
+from .nouns import NOBODY, Noun
 from .roster import Names
 from .rules import Rule
 from .snapshot import Snapshot
 
-log = logging.getLogger(__name__)
+# Findings that are sorted by their check between two yields.
+_AT_A_STEP = 1024
 
 
 class Key(NamedTuple):
@@ -39,12 +44,17 @@ class Key(NamedTuple):
     names: Names
 
 
-class Held(Struct, frozen=True):
+class Held(Protocol):
     """What the audit must know of a finding that is pending or open."""
 
-    severity: Severity
-    home: str
-    is_open: bool
+    @property
+    def severity(self) -> Severity: ...
+    @property
+    def home(self) -> str: ...
+    @property
+    def rests_on(self) -> Names: ...
+    @property
+    def is_open(self) -> bool: ...
 
 
 class Found(Struct, frozen=True, eq=False):
@@ -58,24 +68,45 @@ class Found(Struct, frozen=True, eq=False):
 
 
 class Outcome(Struct, frozen=True):
-    """What became of one check in one epoch; `why` it could not be judged, where it could not."""
+    """What became of one check in one epoch, in numbers of nouns.
+
+    `why` says why it could not be judged, wholly or for some, "" where it could. It is `excused`
+    where that is as it should be: a cluster settles, a server's version does not tell, or the
+    configuration accepts that the agent may not ask.
+    """
 
     judged: int = 0
     found: int = 0
     unknown: int = 0
     not_due: bool = False
     why: str = ""
+    excused: bool = False
+
+
+class Doubt(NamedTuple):
+    """Why a noun could not be judged, and whether that is as it should be."""
+
+    why: str
+    excused: bool = False
+
+
+_SETTLING = Doubt("settling", excused=True)
 
 
 class Audit:
-    """The result for one snapshot. `last_word` has the figures of held findings that are clear."""
+    """The result for one snapshot.
+
+    `gone` has the reason for each held finding whose noun is no more, `last_word` the figures of
+    held findings that are clear, and `raised` says of each check that raised what and where.
+    """
 
     def __init__(self) -> None:
         self.found: dict[Key, Found] = {}
         self.unknown: dict[Key, str] = {}
         self.not_due: set[str] = set()
-        self.gone: set[Key] = set()
+        self.gone: dict[Key, str] = {}
         self.last_word: dict[Key, Finding] = {}
+        self.raised: dict[str, str] = {}
         self.outcomes: dict[str, Outcome] = {}
 
 
@@ -84,15 +115,13 @@ def audit(
 ) -> Generator[None, None, Audit]:
     """Judge every noun, one at a step."""
     result = Audit()
+    by_code: dict[str, dict[Names, Held]] = defaultdict(dict)
+    for number, (key, life) in enumerate(held.items()):
+        by_code[key.code][key.names] = life
+        if number % _AT_A_STEP == 0:
+            yield
     for rule in rules:
-        code = rule.check.code
-        mine = {key.names: life for key, life in held.items() if key.code == code}
-        try:
-            yield from _run(snapshot, rule, mine, settle, result)
-        except Exception as error:  # A check that raises is unknown for everybody this epoch.
-            log.warning("check %s raised %s: %s", code, type(error).__name__, error)
-            log.debug("where it did", exc_info=True)
-            _drop(result, code, mine, f"the check raised {type(error).__name__}")
+        yield from _run(snapshot, rule, by_code[rule.check.code], settle, result)
     return result
 
 
@@ -104,30 +133,40 @@ def _run(
     result: Audit,
 ) -> Generator[None, None, None]:
     check = rule.check
+    if snapshot.blind and check.about.depends_on != NOBODY:
+        _leave(result, check.code, mine, snapshot.blind)
+        return
     if not snapshot.denied.isdisjoint(check.needs):
-        denied = ", ".join(sorted(snapshot.denied & set(check.needs)))
-        _drop(result, check.code, mine, f"not permitted: {denied}")
+        denied = snapshot.denied & set(check.needs)
+        why = f"not permitted: {', '.join(sorted(denied))}"
+        _leave(result, check.code, mine, why, excused=denied <= snapshot.accepted)
         return
     if not snapshot.not_due.isdisjoint(check.needs):
         result.not_due.add(check.code)
         result.outcomes[check.code] = Outcome(not_due=True)
         return
-    judged, why, here = 0, "", set()
+    found, unknown = len(result.found), len(result.unknown)
+    judged, here = 0, set()
+    doubts: dict[bool, str] = {}
     for subject in snapshot.each(check.about):
         yield
         judged += 1
         held = mine.get(subject.names)
         if held is not None:
             here.add(subject.names)
-        why = _judge(snapshot, rule, subject, held, settle, result) or why
-    why = why or snapshot.owed(check.needs)
+        doubt = _judge(snapshot, rule, subject, held, settle, result)
+        if doubt is not None:
+            doubts[doubt.excused] = doubt.why
     for names in mine.keys() - here:
+        yield
         _vanished(snapshot, check, Key(check.code, names), mine[names], result)
+    why = doubts.get(False) or snapshot.owed(check.needs)
     result.outcomes[check.code] = Outcome(
         judged=judged,
-        found=sum(key.code == check.code for key in result.found),
-        unknown=sum(key.code == check.code for key in result.unknown),
-        why=why,
+        found=len(result.found) - found,
+        unknown=len(result.unknown) - unknown,
+        why=why or doubts.get(True, ""),
+        excused=not why and True in doubts,
     )
 
 
@@ -138,36 +177,53 @@ def _judge(
     held: Held | None,
     settle: float,
     result: Audit,
-) -> str:
-    """Put one noun where it belongs; why it is unknown, else ""."""
+) -> Doubt | None:
+    """Put one noun where it belongs; why it is unknown, None where it is not."""
     check, key = rule.check, Key(rule.check.code, subject.names)
     if held is None and subject.home in snapshot.ruled_out.get(check.code, ()):
-        return ""
+        return None
+    try:
+        doubt = _found_or_clear(snapshot, rule, subject, held, settle, result)
+    except NotTold as untold:
+        doubt = Doubt(str(untold), excused=True)
+    except Missing as missing:
+        doubt = Doubt(str(missing))
+    except Exception as error:  # It is unknown of this noun, and of no other.
+        result.raised[check.code] = place(error)
+        doubt = Doubt(f"the check raised {place(error)}")
+    if doubt is not None:
+        result.unknown[key] = doubt.why
+    return doubt
+
+
+def _found_or_clear(
+    snapshot: Snapshot,
+    rule: Rule,
+    subject: Noun,
+    held: Held | None,
+    settle: float,
+    result: Audit,
+) -> Doubt | None:
+    check, key = rule.check, Key(rule.check.code, subject.names)
     params = rule.resolve(subject)
     is_open = held is not None and held.is_open
-    try:
-        finding = check.judge(subject, params)
-        if is_open and held is not None:
-            finding = _hold(rule, subject, params, finding, held.severity)
-        if finding is None and held is None:
-            return ""
-        if check.settle and snapshot.settling(subject, settle):
-            result.unknown[key] = "settling"
-            return "settling"
-    except Missing as missing:
-        result.unknown[key] = str(missing)
-        return str(missing)
+    finding = check.judge(subject, params)
+    if held is not None and is_open:
+        finding = _hold(rule, subject, params, finding, held.severity)
+    if finding is None and held is None:
+        return None
+    if check.settle and snapshot.settling(subject, settle):
+        return _SETTLING
     lacking = snapshot.lacks(subject, check.needs)
     if finding is not None:
         severity = rule.severity_of(finding.severity)
         result.found[key] = Found(check, subject, finding, severity, lacking)
-        return ""
+        return None
     if lacking and not _clear_at_most(rule, subject, params):
-        result.unknown[key] = lacking
-        return lacking
+        return Doubt(lacking)
     if is_open:
         _last_word(check, subject, params, key, result)
-    return ""
+    return None
 
 
 def _hold(
@@ -183,9 +239,19 @@ def _hold(
 
 
 def _clear_at_most(rule: Rule, subject: Noun, params: Params) -> bool:
-    """Whether it is clear even if each silent server still holds what it last held."""
+    """Whether it is clear even if each silent server still holds what it last held.
+
+    Only the noun's own folds have such figures, so a check that reads anything else cannot know.
+    """
+    check = rule.check
+    if not set(check.folds) <= set(subject.filled) or set(check.needs) - _endpoints(subject.filled):
+        return False
     most = subject.at_most()
-    return most is not None and rule.check.judge(most, rule.check.eased(params)) is None
+    return most is not None and check.judge(most, check.eased(params)) is None
+
+
+def _endpoints(folds: Iterable[Fold]) -> set[str]:
+    return {fold.endpoint for fold in folds}
 
 
 def _last_word(check: Check, subject: Noun, params: Params, key: Key, result: Audit) -> None:
@@ -200,15 +266,17 @@ def _last_word(check: Check, subject: Noun, params: Params, key: Key, result: Au
 
 def _vanished(snapshot: Snapshot, check: Check, key: Key, held: Held, result: Audit) -> None:
     """Gone only if every reply that it could hide in is here."""
-    lacking = snapshot.lacks_for(check.about, key.names, held.home, check.needs)
+    lacking = snapshot.lacks_for(check.about, key.names, held.home, held.rests_on, check.needs)
     if lacking:
         result.unknown[key] = lacking
     else:
-        result.gone.add(key)
+        forgotten = held.rests_on in snapshot.forgotten
+        result.gone[key] = "forgotten" if forgotten else "entity_gone"
 
 
-def _drop(result: Audit, code: str, mine: Mapping[Names, Held], why: str) -> None:
-    for key in [key for key in result.found if key.code == code]:
-        del result.found[key]
+def _leave(
+    result: Audit, code: str, mine: Mapping[Names, Held], why: str, *, excused: bool = False
+) -> None:
+    """A check that cannot be judged at all."""
     result.unknown.update({Key(code, names): why for names in mine})
-    result.outcomes[code] = Outcome(unknown=len(mine), why=why)
+    result.outcomes[code] = Outcome(unknown=len(mine), why=why, excused=excused)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections import deque
 from collections.abc import Sequence
@@ -16,11 +17,11 @@ from .audit import Audit, Key, audit
 from .build import build
 from .check import Check
 from .config import Config
-from .errors import ConnectError, Missing
+from .errors import ConnectError, Missing, place
 from .evidence import MOST_FINDINGS, name_clients
 from .fold import Sweep
 from .gather import Gatherer
-from .lifecycle import Life, Told, advance, held
+from .lifecycle import Life, Told, advance
 from .messages import Access, AgentInfo, Cost, FindingState
 from .nouns import Agent
 from .pace import Pace
@@ -29,37 +30,49 @@ from .plan import due, plan
 from .queries import View
 from .roster import Roster
 from .rules import rules
-from .snapshot import Snapshot
+from .snapshot import Coverage, Snapshot
 from .stepwise import stepwise
 from .sweeps import Sweeps
 from .window import Window
+
+log = logging.getLogger(__name__)
 
 RESOLVED_KEPT = 100
 
 
 class Auditor:
-    """What is known from epoch to epoch: the roster, the last sweeps, the findings."""
+    """What is known from epoch to epoch: the roster, the last sweeps, the findings.
+
+    `failed` counts the epochs that ended by an error in the program, `failures` are the last ones.
+    """
 
     def __init__(self, checks: Sequence[Check], config: Config) -> None:
         self.checks = list(checks)
         self.config = config
         self.rules = rules(checks, config)
         self.plan = plan(self.rules)
-        self.roster = Roster(config.lifecycle.forget_after)
-        self.sweeps = Sweeps(self.plan.folds)
-        self.lives: dict[Key, Life] = {}
-        self.resolved: deque[FindingState] = deque(maxlen=RESOLVED_KEPT)
+        self.roster = Roster(config.lifecycle.forget_after, config.lifecycle.gone_after)
         self.system_accounts: frozenset[str] = frozenset()
         self.id = config.id or socket.gethostname()
         self.window = Window(config.gather.window)
         self.pace = Pace(config.interval, config.gather)
-        self.cut_offs: deque[tuple[int, str]] = deque(maxlen=Agent.MEMORY)
         self.number = 0
         self.started_at = 0.0
         self.snapshot = Snapshot(0, 0.0)
         self.audit = Audit()
         self.cost = Cost()
+        self.failed = 0
+        self.failures: deque[tuple[int, str]] = deque(maxlen=Agent.MEMORY)
+        self._logged: set[str] = set()
         self._by_code = {check.code: check for check in checks}
+        self.start_over()
+
+    def start_over(self) -> None:
+        """Nothing is known, as at the start: of what was found so far another agent tells."""
+        self.sweeps = Sweeps(self.plan.folds)
+        self.lives: dict[Key, Life] = {}
+        self.resolved: deque[FindingState] = deque(maxlen=RESOLVED_KEPT)
+        self.cut_offs: deque[tuple[int, str]] = deque(maxlen=Agent.MEMORY)
 
     @property
     def valid_for(self) -> float:
@@ -72,32 +85,38 @@ class Auditor:
     ) -> list[Told]:
         """Ask, judge, and say what changed; `now` is Unix seconds.
 
-        ConnectError, and nothing changed in any finding, if the connection broke meanwhile.
+        ConnectError, and nothing changed in any finding, if the connection broke meanwhile. Any
+        other error makes everything unknown for this epoch, and is noted.
         """
         gatherer.begin()
         self.number += 1
         self.started_at = now
-        try:
-            snapshot = await self._gather(gatherer, now)
-        except nats.errors.Error as error:
-            raise ConnectError(f"the connection broke during the epoch: {error}") from None
         lifecycle = self.config.lifecycle
         settle = lifecycle.settle if settle is None else settle
-        audited = await stepwise(audit(snapshot, self.rules, held(self.lives), settle))
-        lives, told = advance(
-            self.lives, audited, self.rules, now, remind_every=lifecycle.remind_every, counts=counts
-        )
-        told = await self._explain(told, lives, gatherer)
-        if gatherer.client.closed.is_set():
-            raise ConnectError("the connection broke during the epoch")
-        self.snapshot, self.audit, self.lives = snapshot, audited, lives
-        dropped = self.roster.overflow + self.sweeps.dropped + snapshot.dropped_accounts
-        self.cost = gatherer.cost(dropped, self.sweeps.oldest(now))
-        self.window.grow()
-        self._remember(told)
-        return told
+        try:
+            snapshot = await self._gather(gatherer, now)
+            return await self._judge(snapshot, gatherer, now, counts=counts, settle=settle)
+        except ConnectError:
+            raise
+        except nats.errors.Error as error:
+            raise ConnectError(f"the connection broke during the epoch: {error}") from None
+        except Exception as error:
+            if gatherer.client.closed.is_set():
+                raise ConnectError("the connection broke during the epoch") from None
+            self.note(error)
+            with suppress(Exception):  # It is noted, and the next epoch may fare better.
+                blind = self._blind(now, place(error))
+                return await self._judge(blind, gatherer, now, counts=counts, settle=settle)
+            return []
 
-    def view(self, agent: AgentInfo, access: Access, max_payload: int) -> View:
+    def note(self, error: Exception) -> None:
+        """An error in the program: counted, and logged the first time it comes from its place."""
+        self.failed += 1
+        self.failures.append((self.number, place(error)))
+        self._log_once(place(error), "epoch %d failed: %s", self.number, place(error))
+        log.debug("where it came from", exc_info=error)
+
+    def view(self, agent: AgentInfo, access: Access, cost: Cost, max_payload: int) -> View:
         """What queries are answered from until the next epoch ends."""
         return View(
             agent=agent,
@@ -110,12 +129,50 @@ class Auditor:
             outcomes=self.audit.outcomes,
             servers=list(self.roster),
             swept_at={names: swept.at for names, swept in self.sweeps.last.items()},
-            cost=self.cost,
+            cost=cost,
             started_at=self.started_at,
             interval=self.pace.interval,
+            failed_epochs=self.failed,
+            last_failure=self.failures[-1][1] if self.failures else "",
             valid_for=self.valid_for,
             max_payload=max_payload,
         )
+
+    async def _judge(
+        self, snapshot: Snapshot, gatherer: Gatherer, now: float, *, counts: bool, settle: float
+    ) -> list[Told]:
+        audited = await stepwise(audit(snapshot, self.rules, self.lives, settle))
+        remind_every = self.config.lifecycle.remind_every
+        lives, told = await stepwise(
+            advance(self.lives, audited, self.rules, now, remind_every=remind_every, counts=counts)
+        )
+        told = await self._explain(told, lives, gatherer)
+        if gatherer.client.closed.is_set():
+            raise ConnectError("the connection broke during the epoch")
+        self.snapshot, self.audit, self.lives = snapshot, audited, lives
+        dropped = self.roster.overflow + self.sweeps.dropped + snapshot.dropped_accounts
+        self.cost = gatherer.cost(dropped, self.sweeps.oldest(now))
+        self.window.grow()
+        self._remember(told)
+        for code, raised in audited.raised.items():
+            self._log_once(raised, f"check {code} is unknown where it raised %s", raised)
+        return told
+
+    def _blind(self, now: float, why: str) -> Snapshot:
+        """A snapshot of an epoch of which nothing is known."""
+        snapshot = Snapshot(self.number, now, self.sweeps)
+        names = [entry.name for entry in self.roster.known()]
+        snapshot.coverage = Coverage(
+            servers_known=len(names), servers_answered=0, missing=sorted(names)
+        )
+        snapshot.blind = f"the epoch failed: {why}"
+        self._look_at_itself(snapshot.agent)
+        return snapshot
+
+    def _log_once(self, where: str, text: str, *figures: object) -> None:
+        if text + where not in self._logged:
+            self._logged.add(text + where)
+            log.warning(text, *figures)
 
     async def _gather(self, gatherer: Gatherer, now: float) -> Snapshot:
         every = self.config.gather.connections_every
@@ -127,7 +184,7 @@ class Auditor:
         if gatherer.client.closed.is_set():
             raise ConnectError("the connection broke during the epoch")
         self.system_accounts |= {varz.system_account for varz in replies.data["VARZ"].values()}
-        self.sweeps.begin({entry.key for entry in self.roster if entry.counts})
+        self.sweeps.begin({entry.key for entry in self.roster if entry.belongs})
         snapshot = await stepwise(
             build(
                 self.roster,
@@ -137,11 +194,13 @@ class Auditor:
                 now=now,
                 system_accounts=self.system_accounts,
                 own_server=gatherer.client.server_id,
+                expect=self.config.expect,
             )
         )
         snapshot.not_due = not_due
+        snapshot.accepted = frozenset(self.config.access.without)
         self._look_at_itself(snapshot.agent)
-        if "CONNZ" in endpoints:
+        if "CONNZ" in endpoints and not snapshot.blind:
             await self._sweep(gatherer, snapshot)
             snapshot.denied |= gatherer.denied & {"CONNZ"}
         return snapshot
@@ -156,6 +215,9 @@ class Auditor:
         agent.cut_offs = [
             server for number, server in self.cut_offs if self.number - number <= agent.MEMORY
         ]
+        agent.failures = [
+            where for number, where in self.failures if self.number - number <= agent.MEMORY
+        ]
         agent.window = self.window.size
         agent.late, agent.took = self.pace.late, self.pace.took
         agent.interval = self.pace.interval
@@ -164,8 +226,8 @@ class Auditor:
         """Read the connections of the servers where they can tell something new."""
         wanted = set(snapshot.servers)
         if self.config.gather.sweep == "moved":
-            wanted = await stepwise(due(snapshot, self.rules, held(self.lives)))
-        snapshot.lacking["CONNZ"] = wanted
+            wanted = await stepwise(due(snapshot, self.rules, self.lives))
+        snapshot.lacking["CONNZ"] = snapshot.absent | wanted
         targets = []
         for server in (snapshot.servers[names] for names in wanted):
             with suppress(Missing):

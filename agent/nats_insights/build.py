@@ -39,25 +39,39 @@ def build(
     now: float,
     system_accounts: Collection[str] = ("$SYS",),
     own_server: str = "",
+    expect: int | Collection[str] = 0,
 ) -> Generator[None, None, Snapshot]:
     """Turn what was heard into a snapshot, one server at a step.
 
     All servers owe CONNZ until those that need it have been swept. The accounts in
     `system_accounts` are left out of every figure. `own_server` is the id of the server that the
-    agent itself is connected to.
+    agent itself is connected to, and `expect` the number or the names of the servers that there
+    should be.
     """
     snapshot = Snapshot(epoch, now, sweeps)
     snapshot.denied = set(replies.denied)
-    _coverage(snapshot, roster)
+    snapshot.forgotten = frozenset(roster.forgotten)
+    if roster.cut_off:
+        snapshot.blind = "the agent is cut off from half of the servers or more"
+    _coverage(snapshot, roster, expect)
     for entry in roster:
         yield
         snapshot.changed_at[entry.cluster] = max(
             entry.changed_at, snapshot.changed_at.get(entry.cluster, float("-inf"))
         )
+        if entry.state != "left":
+            snapshot.members.append(entry)
+        if not entry.belongs:
+            continue
         if not entry.counts:
+            snapshot.absent.add(entry.key)
+            for endpoint in replies.asked:
+                snapshot.lacking[endpoint].add(entry.key)
             continue
         server = _server(snapshot, entry.key)
-        server.id, server.version, server.state = entry.id, entry.version, entry.state
+        server.id = entry.id
+        if entry.version:
+            server.version = entry.version
         server.own_connections = int(entry.id == own_server)
         for endpoint in replies.asked - {"CONNZ"}:
             data = replies.data[endpoint].get(entry.id)
@@ -66,16 +80,24 @@ def build(
             else:
                 _TAKE[endpoint](server, data)
     if "CONNZ" in replies.asked:
-        snapshot.lacking["CONNZ"] = set(snapshot.servers)
+        snapshot.lacking["CONNZ"] = snapshot.absent | snapshot.servers.keys()
     yield from _accounts(snapshot, frozenset(system_accounts))
     return snapshot
 
 
-def _coverage(snapshot: Snapshot, roster: Roster) -> None:
-    known, missing = roster.known(), roster.missing()
+def _coverage(snapshot: Snapshot, roster: Roster, expect: int | Collection[str]) -> None:
+    known, missing = len(roster.known()), roster.missing()
+    never_seen, names = roster.never_seen(expect)
     snapshot.coverage = Coverage(
-        servers_known=len(known), servers_answered=len(known) - len(missing), missing=missing
+        servers_known=known + never_seen,
+        servers_answered=known - len(missing),
+        missing=sorted(missing + names),
     )
+    system, agent = snapshot.system, snapshot.agent
+    system.expected = expect if isinstance(expect, int) else len(expect)
+    system.never_seen, system.names_never_seen = never_seen, names
+    agent.unreachable = roster.cut_off
+    agent.known = sum(1 for entry in roster if entry.belongs)
 
 
 def _server(snapshot: Snapshot, key: Names) -> Server:

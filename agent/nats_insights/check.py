@@ -96,6 +96,7 @@ class Check(Struct, frozen=True, kw_only=True, eq=False):
     open_after: int
     resolve_after: int
     settle: bool
+    news: bool
     clear: dict[str, float]
 
     def eased(self, params: Params) -> Params:
@@ -174,6 +175,7 @@ def check(
     open_after: int = 1,
     resolve_after: int = 2,
     settle: bool = False,
+    news: bool = True,
     rules_out: RulesOut | None = None,
 ) -> Callable[[Judge], Check]:
     """Declare a check: a function `(noun, params) -> Finding or None`.
@@ -185,6 +187,8 @@ def check(
     explain: by what to rank the clients that the evidence names, "" for no names.
     open_after, resolve_after: evaluations in a row until it opens or resolves.
     settle: whether it waits after a server of the cluster came or went.
+    news: whether a figure that moved is worth an update; a time or a count that grows for as long
+        as the condition lasts is not.
     rules_out: `(cluster, params) -> bool`, the System for a noun of the whole system: whether small
         replies and last sweeps show that it can find nothing, so that no sweep is needed for it.
         `params` are the loosest in force anywhere.
@@ -220,6 +224,7 @@ def check(
             open_after=open_after,
             resolve_after=resolve_after,
             settle=settle,
+            news=news,
             clear={p.name: p.clear for p in parameters_of(params) if p.clear is not None},
         )
 

@@ -42,8 +42,16 @@ class Lifecycle(Struct, frozen=True, kw_only=True):
     remind_every: Annotated[
         float, _duration("how often a finding that is still open is told again", ge=1)
     ] = 900.0
+    gone_after: Annotated[
+        float,
+        _duration(
+            "a server that died without a goodbye is given up: until then what it held counts as "
+            "it was last known, and its findings stay",
+            ge=0,
+        ),
+    ] = 120.0
     forget_after: Annotated[
-        float, _duration("a server that died without a word leaves the roster", ge=1)
+        float, _duration("a server that was given up leaves the roster", ge=1)
     ] = 86_400.0
 
 
@@ -81,6 +89,18 @@ class Gather(Struct, frozen=True, kw_only=True):
     ] = 0.5
 
 
+class Access(Struct, frozen=True, kw_only=True):
+    """What the agent's user may do."""
+
+    without: Annotated[
+        list[str],
+        Meta(
+            description="endpoints that the user is not permitted to ask, on purpose: the verdict "
+            "does not wait for checks that need them"
+        ),
+    ] = []
+
+
 class Config(Struct, frozen=True, kw_only=True):
     """Every key of the file, all optional."""
 
@@ -93,8 +113,16 @@ class Config(Struct, frozen=True, kw_only=True):
         ),
     ] = ""
     interval: Annotated[float, _duration("from one epoch to the next", ge=0.1)] = 30.0
+    expect: Annotated[
+        int | list[str],
+        Meta(
+            description="how many servers there should be, or their names, such as "
+            '["n1", "EU/n2"]: those that were never seen are reported'
+        ),
+    ] = 0
     lifecycle: Lifecycle = Lifecycle()
     gather: Gather = Gather()
+    access: Access = Access()
     checks: Annotated[
         dict[str, dict[str, Any]],
         Meta(description="by name of the check: its parameters, and how it is judged"),
@@ -157,6 +185,16 @@ def refuse_unknown(key: str, known: Iterable[str], path: str = "") -> None:
     prefix = f"{path}." if path else ""
     hint = f"did you mean {prefix}{near[0]}?" if near else f"known are {', '.join(names)}"
     raise ConfigError(f"there is no key {prefix}{_printable(key)}; {hint}")
+
+
+def refuse_word(word: str, known: Iterable[str], path: str) -> None:
+    """ConfigError if the value at `path` is none of the `known` words, with the nearest of them."""
+    words = sorted(known)
+    if word in words:
+        return
+    near = difflib.get_close_matches(word, words, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}?" if near else f"it is one of {', '.join(words)}"
+    raise ConfigError(f"{path} is refused: there is no {_printable(word)}; {hint}")
 
 
 def _known(raw: dict[str, Any], into: type[Struct], path: str) -> dict[str, Any]:

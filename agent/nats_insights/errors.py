@@ -6,9 +6,13 @@ InsightsError              one sentence that says what to do; the commands print
 ├── RequestError           a running agent did not answer a query, or refused it
 └── DeclarationError       a check or a fold is declared wrong; raised when it is imported
 Missing                    a figure that this epoch does not have; the only one a check meets
+└── NotTold                a figure that a server of this version does not send
 """
 
 from __future__ import annotations
+
+import traceback
+from pathlib import Path
 
 
 class InsightsError(Exception):
@@ -38,3 +42,20 @@ class Missing(Exception):
         super().__init__(f"{what} of {whose}")
         self.what = what
         self.whose = whose
+
+
+class NotTold(Missing):
+    """A figure that a server of this version does not send: what it is, whose, and the version."""
+
+    def __init__(self, what: str, whose: str, version: str) -> None:
+        super().__init__(what, whose)
+        self.args = (f"{what} of {whose}: not told by {version}",)
+
+
+def place(error: BaseException) -> str:
+    """What was raised, and where in the program: the name of the file and the line."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}{where}"

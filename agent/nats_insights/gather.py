@@ -3,7 +3,8 @@
 They come by one fan-out for each endpoint, which ends as soon as every expected server
 has answered; where all of them together exceed the window, each server is asked on its own. Who
 stays silent is asked once more by its id: nobody takes the request of a dead server, a hung one
-lets it time out.
+lets it time out. A server that a peer still has a link to is not dead: it may be only we who
+cannot reach it.
 """
 
 from __future__ import annotations
@@ -69,6 +70,7 @@ class Gatherer:
             peak_window_bytes=self.window.peak,
             window_bytes=self.window.size,
             dropped_keys=dropped_keys,
+            dropped_messages=self.client.slow,
         )
 
     async def small(self, endpoints: Collection[str], roster: Roster, now: float) -> Replies:
@@ -84,13 +86,16 @@ class Gatherer:
             replies.add(ROLL_CALL, server_id, data)
         silent = roster.expected() - heard.keys()
         wanted = sorted(set(endpoints) - {ROLL_CALL, "CONNZ"} - self.denied)
+        unheard: dict[str, Exception] = {}
         await asyncio.gather(
-            self._probe(silent, roster, replies, now),
+            self._probe(silent, roster, replies, now, unheard),
             *(self._small(endpoint, heard.keys(), replies) for endpoint in wanted),
         )
-        named = await stepwise(self._named_by_peers(replies, roster, now))
-        await self._probe(named, roster, replies, now)
+        strangers = await stepwise(self._named_by_peers(replies, roster, now))
+        await self._probe(strangers, roster, replies, now, unheard)
+        await self._judge(unheard, replies, roster, now)
         await self._again(wanted, roster, replies)
+        roster.close(now)
         roster.forget(now)
         if (own := replies.data["VARZ"].get(self.client.server_id)) is not None:
             self.window.fit(own.max_pending)
@@ -139,24 +144,67 @@ class Gatherer:
             log.warning("not permitted to ask %s: checks that need it are unknown", endpoint)
 
     async def _probe(
-        self, ids: Collection[str], roster: Roster, replies: Replies, now: float
+        self,
+        ids: Collection[str],
+        roster: Roster,
+        replies: Replies,
+        now: float,
+        unheard: dict[str, Exception],
     ) -> None:
-        """Ask silent servers by their ids: do they live, do they hang, are they dead?"""
+        """Ask silent servers by their ids; `unheard` gets what became of the requests in vain."""
 
         async def one(server_id: str) -> None:
             try:
                 info, data = await self.asker.one(ROLL_CALL, server_id)
-            except nats.errors.NoRespondersError:
-                roster.unheard(server_id, "dead", now, "nobody takes requests for it")
             except (wire.Malformed, nats.errors.Error) as problem:
                 self.asker.complain(ROLL_CALL, server_id, problem)
-                if not self.client.closed.is_set():  # Else it is we that hear nothing.
-                    roster.unheard(server_id, "hung", now, words(problem))
+                unheard[server_id] = problem
             else:
                 roster.heard(info, now)
                 replies.add(ROLL_CALL, server_id, data)
 
         await each(one, ids)
+
+    async def _judge(
+        self, unheard: dict[str, Exception], replies: Replies, roster: Roster, now: float
+    ) -> None:
+        """Who is silent hangs, or is dead where nobody takes its requests and no peer names it."""
+        untaken = {
+            server_id
+            for server_id, problem in unheard.items()
+            if isinstance(problem, nats.errors.NoRespondersError)
+        }
+        named = await self._links(replies, roster) if untaken else {}
+        if self.client.closed.is_set():
+            return  # It is we that hear nothing.
+        for server_id, problem in unheard.items():
+            entry = roster.by_id(server_id)
+            if entry is None:
+                continue
+            peer = named.get(server_id) or named.get(entry.name)
+            if server_id not in untaken:
+                roster.unheard(server_id, "hung", now, words(problem))
+            elif peer:
+                why = f"nobody takes requests for it, but {peer} has a link to it"
+                roster.unheard(server_id, "hung", now, why)
+            else:
+                roster.unheard(server_id, "dead", now, "nobody takes requests for it")
+
+    async def _links(self, replies: Replies, roster: Roster) -> dict[str, str]:
+        """Ids of servers, or names where no id is told, and a server that has a link to each.
+
+        Links are asked for only here: while no server is silent, nobody needs to know them all.
+        """
+        answering = {entry.id: entry.name for entry in roster if entry.state == "answering"}
+        named: dict[str, str] = {}
+        for endpoint in ("ROUTEZ", "GATEWAYZ", "LEAFZ"):
+            links = replies.data[endpoint] if endpoint in replies.asked else {}
+            if not links and endpoint not in self.denied:
+                heard = await self._all_of(endpoint, answering.keys())
+                links = {server_id: data for server_id, (_, data) in heard.items()}
+            for server_id, link in links.items():
+                named |= dict.fromkeys(link.peers, answering.get(server_id, ""))
+        return named
 
     def _named_by_peers(
         self, replies: Replies, roster: Roster, now: float
@@ -167,10 +215,14 @@ class Gatherer:
             yield
             peer = roster.by_id(server_id)
             for peer_id, name in routez.peers.items():
-                if peer and peer_id and roster.by_id(peer_id) is None:
-                    info = wire.ServerInfo(id=peer_id, name=name, cluster=peer.cluster)
-                    if roster.meet(info, now):
-                        named.add(peer_id)
+                if peer is None or not peer_id or roster.by_id(peer_id) is not None:
+                    continue
+                known = roster.at((peer.cluster, name))
+                if known is not None and known.state == "answering":
+                    continue  # It restarted, and its peer still remembers the id of before.
+                info = wire.ServerInfo(id=peer_id, name=name, cluster=peer.cluster)
+                if roster.meet(info, now):
+                    named.add(peer_id)
         return named
 
     async def _again(self, endpoints: Iterable[str], roster: Roster, replies: Replies) -> None:

@@ -3,36 +3,44 @@
     pending --open_after--> open --resolve_after--> (gone)
                               opened, updated, reminded, resolved
 
-No clock in here: the time of the epoch is handed in. An unknown outcome moves no counter.
+No clock in here: the time of the epoch is handed in. An unknown outcome moves no counter. Nothing
+is told that the same epoch saw otherwise: there is no reminder of a finding that is clearing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import heapq
+import itertools
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from .audit import Audit, Found, Held, Key
+from .audit import Audit, Found, Key
 from .check import Severity
+from .roster import Names
 from .rules import Rule
 
 Transition = Literal["opened", "updated", "reminded", "resolved"]
 # A figure that moved by less than this share of what was last told is no news.
 NEWS = 0.1
+# Keys that are sorted between two yields.
+_AT_A_STEP = 4096
 
 
 class Life(Struct, frozen=True, kw_only=True):
     """One finding, pending or open. Times are Unix seconds; `told_*` is what was last published.
 
     `evidence` is the check's, `clients` those behind it. `stale_since` says since when the replies
-    it rests on did not come, and `stale` which.
+    it rests on did not come, and `stale` which. `home` is the cluster that its noun lives in,
+    `rests_on` the (cluster, name) of the server that it is part of.
     """
 
     key: Key
     severity: Severity
     home: str
+    rests_on: Names
     kind: str
     entity: dict[str, str]
     is_open: bool = False
@@ -69,11 +77,6 @@ class Told(Struct, frozen=True, kw_only=True):
 State = Mapping[Key, Life]
 
 
-def held(state: State) -> dict[Key, Held]:
-    """What the audit must know of the findings so far."""
-    return {key: Held(life.severity, life.home, life.is_open) for key, life in state.items()}
-
-
 def advance(
     state: State,
     result: Audit,
@@ -82,8 +85,8 @@ def advance(
     *,
     remind_every: float,
     counts: bool = True,
-) -> tuple[dict[Key, Life], list[Told]]:
-    """The findings after this audit, and what to tell of them, in a fixed order.
+) -> Generator[None, None, tuple[dict[Key, Life], list[Told]]]:
+    """The findings after this audit, in the order of their keys, and what to tell; one at a step.
 
     With `counts` False, for an epoch that came too soon after the last, nothing opens or resolves
     and no counter moves; figures are refreshed all the same.
@@ -91,7 +94,12 @@ def advance(
     after: dict[Key, Life] = {}
     told: list[Told] = []
     by_code = {rule.check.code: rule for rule in rules}
-    for key in sorted({*state, *result.found}):
+    parts = []
+    for part in _parts({**state, **result.found}):
+        parts.append(sorted(part))
+        yield
+    for key in heapq.merge(*parts):
+        yield
         rule, life = by_code.get(key.code), state.get(key)
         if rule is None:
             assert life is not None
@@ -106,6 +114,12 @@ def advance(
         if life is not None:
             after[key] = life
     return after, told
+
+
+def _parts(keys: Iterable[Key]) -> Iterator[list[Key]]:
+    waiting = iter(keys)
+    while part := list(itertools.islice(waiting, _AT_A_STEP)):
+        yield part
 
 
 def _found(
@@ -123,7 +137,7 @@ def _found(
         life = _new(key, found)
     if life.is_open:
         if counts:
-            return _still(_figures(life, found, now), found.severity, now, remind_every)
+            return _still(rule, _figures(life, found, now), found.severity, now, remind_every)
         return replace(_figures(life, found, now), cleared=life.cleared), []
     if counts:
         life = replace(life, found=life.found + 1)
@@ -150,16 +164,28 @@ def _not_found(
         return life, []
     if not life.is_open:
         return None, []
-    gone = key in result.gone
     life = replace(life, cleared=life.cleared + 1)
     if key in result.last_word:
         word = result.last_word[key]
         life = replace(life, summary=word.summary, value=word.value, evidence=word.evidence)
     if life.cleared < rule.resolve_after:
-        return _remind(life, now, remind_every)
-    if key not in result.last_word:
-        life = replace(life, summary=f"no longer: {life.summary}")
-    return None, _resolve(life, now, "entity_gone" if gone else "condition_cleared")
+        return life, []
+    if key in result.gone:
+        life = replace(_nothing(life), summary=_gone(life.entity))
+    elif key not in result.last_word:
+        life = replace(_nothing(life), summary=f"no longer true: {life.summary}")
+    return None, _resolve(life, now, result.gone.get(key, "condition_cleared"))
+
+
+def _nothing(life: Life) -> Life:
+    """Without the figures, which were those of the time before."""
+    return replace(life, value=None, evidence={}, partial="")
+
+
+def _gone(entity: Mapping[str, str]) -> str:
+    kind, _, within = entity["kind"].partition("_in_")
+    where = f" from {within} {entity[within]}" if within else ""
+    return f"{kind.replace('_', ' ')} {entity['name']} is gone{where}"
 
 
 def _new(key: Key, found: Found) -> Life:
@@ -168,6 +194,7 @@ def _new(key: Key, found: Found) -> Life:
         key=key,
         severity=found.severity,
         home=subject.home,
+        rests_on=subject.rests_on,
         kind=subject.kind,
         entity=subject.entity(),
     )
@@ -193,7 +220,7 @@ def _figures(life: Life, found: Found, now: float) -> Life:
 
 
 def _still(
-    life: Life, severity: Severity, now: float, remind_every: float
+    rule: Rule, life: Life, severity: Severity, now: float, remind_every: float
 ) -> tuple[Life, list[Told]]:
     """An open finding that was found again: another severity, news, a reminder, or nothing."""
     if severity != life.severity:
@@ -210,7 +237,7 @@ def _still(
                 severity_before=life.severity,
             ),
         ]
-    if _is_news(life):
+    if rule.check.news and _is_news(life):
         life = _tell(life, now)
         return life, [Told(transition="updated", life=life, reason="value_changed", at=now)]
     kept, news = _remind(life, now, remind_every)
@@ -227,7 +254,7 @@ def _is_news(life: Life) -> bool:
 
 
 def _remind(life: Life, now: float, remind_every: float) -> tuple[Life | None, list[Told]]:
-    if not life.is_open or now - life.told_at < remind_every:
+    if not life.is_open or life.cleared or now - life.told_at < remind_every:
         return life, []
     life = _tell(life, now)
     return life, [Told(transition="reminded", life=life, reason="still_open", at=now)]
@@ -236,7 +263,8 @@ def _remind(life: Life, now: float, remind_every: float) -> tuple[Life | None, l
 def _resolve(life: Life, now: float, reason: str) -> list[Told]:
     if not life.is_open:
         return []
-    life = _tell(replace(life, updated_at=now), now)
+    # Whoever made it up no longer does.
+    life = _tell(replace(life, updated_at=now, clients={}), now)
     return [Told(transition="resolved", life=life, reason=reason, at=now)]
 
 

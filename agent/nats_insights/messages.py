@@ -85,11 +85,12 @@ class Advisory(FindingState, frozen=True, kw_only=True):
 
 
 class Cost(Struct, frozen=True, kw_only=True):
-    """What one epoch cost the servers and this process.
+    """What one epoch cost the servers and this process, and what was lost.
 
     `servers_swept` counts those that listed all of their connections; what the others hold has not
     changed since they last did, `oldest_sweep_seconds` ago at most. `window_bytes` may be owed at a
-    time, and `peak_window_bytes` were.
+    time, and `peak_window_bytes` were. `dropped_messages` came faster than this connection could
+    take them, `dropped_advisories` could not be published for too long: both since they began.
     """
 
     requests: int = 0
@@ -104,6 +105,8 @@ class Cost(Struct, frozen=True, kw_only=True):
     peak_window_bytes: int = 0
     window_bytes: int = 0
     dropped_keys: int = 0
+    dropped_messages: int = 0
+    dropped_advisories: int = 0
 
 
 class OpenCounts(Struct, frozen=True, kw_only=True):
@@ -117,8 +120,10 @@ class OpenCounts(Struct, frozen=True, kw_only=True):
 class Heartbeat(Struct, frozen=True, kw_only=True):
     """One message per epoch on `$INSIGHTS.HEARTBEAT.<agent-id>`, also when nothing is wrong.
 
+    `verdict` is that of STATUS, and `checks_not_evaluated` counts the checks for which it waits.
     `interval_seconds` is from one epoch to the next, as stretched by the budget; `epochs_skipped`
-    were due before this one had ended.
+    were due before this one had ended. A standby, and an agent before its first epoch, knows
+    nothing: its verdict is `unknown`.
     """
 
     type: Literal["insights.advisory.v1.heartbeat"] = "insights.advisory.v1.heartbeat"
@@ -126,6 +131,8 @@ class Heartbeat(Struct, frozen=True, kw_only=True):
     timestamp: Time
     agent: AgentInfo
     coverage: Coverage
+    verdict: Verdict = "unknown"
+    checks_not_evaluated: int = 0
     interval_seconds: float
     epochs_skipped: int = 0
     leading_since: Time | None
@@ -165,19 +172,27 @@ class ErrorReply(Reply, frozen=True, kw_only=True):
 
 
 class NotEvaluated(Struct, frozen=True, kw_only=True):
-    """A check that could not be judged, wholly or for some, and what it lacks."""
+    """A check that could not be judged, wholly or for some, and what it lacks.
+
+    It is `excused` where that is as it should be, so that the verdict does not wait for it: a
+    cluster settles, servers of this version do not tell, or the configuration accepts it.
+    """
 
     code: str
     name: str
     why: str
+    excused: bool = False
 
 
 class EpochInfo(Struct, frozen=True, kw_only=True):
-    """The last epoch."""
+    """The last epoch. `failed` counts the epochs that an error in the program ended, and
+    `last_failure` says where in the program that was."""
 
     number: int
     started_at: Time
     interval_seconds: float
+    failed: int = 0
+    last_failure: str = ""
 
 
 class StatusReply(Reply, frozen=True, kw_only=True):
@@ -232,6 +247,7 @@ class LastOutcome(Struct, frozen=True, kw_only=True):
     unknown: int
     not_due: bool
     why: str
+    excused: bool = False
 
 
 class CheckInfo(Struct, frozen=True, kw_only=True):
@@ -316,6 +332,13 @@ class ExplainRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     code: str = ""
     name: str = ""
+
+
+class ForgetRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of FORGET: a server, and its cluster where several servers have that name."""
+
+    server: str
+    cluster: str = ""
 
 
 class NoRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -12,6 +12,7 @@ from . import wire
 from .errors import Missing
 from .fold import Fold, by_user, local_subscriptions
 from .ledger import Part
+from .roster import Entry, Names
 from .sweeps import Mark, Swept
 
 if TYPE_CHECKING:
@@ -19,8 +20,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Whose replies must all be in before silence about a noun means that it is fine.
-NOBODY, ITS_SERVER, ITS_CLUSTER, ALL_SERVERS = "nobody", "server", "cluster", "system"
+# Whose replies must all be in before silence about a noun means that it is fine. Of members of the
+# roster even silence is known, but only while the agent itself is not cut off.
+NOBODY, ROLL_CALL, ITS_SERVER, ITS_CLUSTER, ALL_SERVERS = (
+    "nobody",
+    "roll call",
+    "server",
+    "cluster",
+    "system",
+)
 
 
 class Noun:
@@ -31,6 +39,8 @@ class Noun:
     labelled: ClassVar[tuple[str, ...]] = ()
     scope: ClassVar[str]
     depends_on: ClassVar[str]
+    # The folds whose missing parts `at_most` fills in.
+    filled: ClassVar[tuple[Fold, ...]] = ()
     names: tuple[str, ...]
     snapshot: Snapshot
     _memo: dict[Any, Any]
@@ -39,6 +49,11 @@ class Noun:
     def home(self) -> str:
         """The name of the cluster that it lives in, "" when it lives in none."""
         return ""
+
+    @property
+    def rests_on(self) -> Names:
+        """The (cluster, name) of the server that it is part of, () when it is of no single one."""
+        return ()
 
     def labels(self) -> dict[str, str]:
         """What overrides match on, and what fills the names into a remediation.
@@ -90,7 +105,6 @@ class Server(Noun):
         "own_connections",
         "routez",
         "settled",
-        "state",
         "statsz",
         "subsz",
         "varz",
@@ -108,6 +122,7 @@ class Server(Noun):
         "accounts": "STATZ",
         "connections": "STATZ",
         "settled": "VARZ",
+        "version": "VARZ",
     }
     varz: wire.Varz
     statsz: wire.Statsz
@@ -118,23 +133,29 @@ class Server(Noun):
     accounts: dict[str, int]
     connections: int
     settled: float
+    version: str
 
     def __init__(self, name: str, cluster: Cluster | None, snapshot: Snapshot) -> None:
         self.name, self.cluster, self.snapshot = name, cluster, snapshot
         self.names = (cluster.name if cluster else "", name)
-        self.id = self.version = ""
-        self.state = "answering"
+        self.id = ""
         self.own_connections = 0
 
-    def __getattr__(self, name: str) -> Any:
-        # Reached only for a slot that stayed empty, so the figures that are there cost nothing.
-        if name in Server.REPLY_OF:
-            raise Missing(Server.REPLY_OF[name], self.name)
-        raise AttributeError(name)
+    if not TYPE_CHECKING:  # Else mypy would take any name for a figure.
+
+        def __getattr__(self, name: str) -> Any:
+            # Reached only for a slot that stayed empty: the figures that are there cost nothing.
+            if name in Server.REPLY_OF:
+                raise Missing(Server.REPLY_OF[name], self.name)
+            raise AttributeError(name)
 
     @property
     def home(self) -> str:
         return self.names[0]
+
+    @property
+    def rests_on(self) -> Names:
+        return self.names
 
     def labels(self) -> dict[str, str]:
         return {"server": self.name, "cluster": self.home}
@@ -205,6 +226,37 @@ class Server(Noun):
             return False
         # A client that has yet to say who it is will be somebody's, and no counter tells of it.
         return fold.lasting and not swept.unnamed
+
+
+class Member(Noun):
+    """One server as the roster knows it: hung, dead and gone ones included, which reply nothing."""
+
+    __slots__ = ("entry",)
+    kind, scope, depends_on = "server", "SERVER", ROLL_CALL
+    labelled = ("cluster", "server")
+
+    def __init__(self, entry: Entry, snapshot: Snapshot) -> None:
+        self.entry, self.names, self.snapshot = entry, entry.key, snapshot
+
+    @property
+    def home(self) -> str:
+        return self.entry.cluster
+
+    @property
+    def rests_on(self) -> Names:
+        return self.names
+
+    @property
+    def silent_for(self) -> float:
+        """Seconds since it first did not answer, 0 while it does."""
+        since = self.entry.silent_since
+        return 0.0 if since is None else self.snapshot.now - since
+
+    def labels(self) -> dict[str, str]:
+        return {"server": self.entry.name, "cluster": self.entry.cluster}
+
+    def entity(self) -> dict[str, str]:
+        return {**super().entity(), "id": self.entry.id}
 
 
 class Cluster(Noun):
@@ -289,6 +341,7 @@ class User(Noun):
     __slots__ = ("account", "name", "seen")
     kind, scope, depends_on = "user", "ACCOUNT", ALL_SERVERS
     labelled = ("account", "user")
+    filled = (by_user,)
 
     def __init__(self, account: str, name: str, seen: int, snapshot: Snapshot) -> None:
         self.account, self.name, self.seen, self.snapshot = account, name, seen, snapshot
@@ -317,13 +370,19 @@ class User(Noun):
 
 
 class System(Noun):
-    """All servers that the system account reaches."""
+    """All servers that the system account reaches.
 
-    __slots__ = ()
+    `expected` is how many there should be, 0 where nobody said so; `never_seen` counts those of
+    them that are not known, and `names_never_seen` are their names, where these were given.
+    """
+
+    __slots__ = ("expected", "names_never_seen", "never_seen")
     kind, scope, depends_on = "system", "SYSTEM", ALL_SERVERS
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.names, self.snapshot = ("system",), snapshot
+        self.expected = self.never_seen = 0
+        self.names_never_seen: list[str] = []
 
     @property
     def accepted(self) -> int:
@@ -339,18 +398,31 @@ class System(Noun):
 class Agent(Noun):
     """The agent itself, by its configured id: what its last epochs were like.
 
-    `cut_offs` are the servers that cut it off in the last MEMORY epochs, `late` counts the epochs
-    in a row that took longer than the interval, and `took` is the seconds of the last one.
+    `cut_offs` are the servers that cut it off in the last MEMORY epochs, and `failures` says where
+    in the program each of those that failed did so. `late` counts the epochs in a row that took
+    longer than the interval, and `took` is the seconds of the last one. `unreachable` names the
+    servers by whose silence it takes itself to be cut off, of all that are `known`.
     """
 
-    __slots__ = ("cut_offs", "interval", "late", "took", "window")
+    __slots__ = (
+        "cut_offs",
+        "failures",
+        "interval",
+        "known",
+        "late",
+        "took",
+        "unreachable",
+        "window",
+    )
     kind, scope, depends_on = "agent", "SYSTEM", NOBODY
     MEMORY: ClassVar[int] = 20
 
     def __init__(self, id: str, snapshot: Snapshot) -> None:
         self.names, self.snapshot = (id,), snapshot
         self.cut_offs: list[str] = []
-        self.late, self.window = 0, 0
+        self.failures: list[str] = []
+        self.unreachable: list[str] = []
+        self.late = self.window = self.known = 0
         self.took = self.interval = 0.0
 
 

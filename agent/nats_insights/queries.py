@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import difflib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from .advisory import at, brief, counts, finding_state, fitting, plain, shortened
 from .audit import Outcome
-from .check import Check, parameters_of
+from .check import CRITICAL, Check, parameters_of
 from .config import refuse_unknown
 from .errors import ConfigError
 from .lifecycle import Life
@@ -29,6 +31,7 @@ from .messages import (
     FindingsReply,
     FindingsRequest,
     FindingState,
+    ForgetRequest,
     LastOutcome,
     NoRequest,
     NotEvaluated,
@@ -41,7 +44,7 @@ from .messages import (
     StatusReply,
     Verdict,
 )
-from .roster import Entry, Names
+from .roster import Entry, Names, Roster
 from .rules import Rule
 from .snapshot import Coverage
 
@@ -52,7 +55,10 @@ _FRAME = 160
 
 
 class View(Struct, kw_only=True):
-    """All that queries are answered from: what the agent knows after its last epoch."""
+    """All that queries are answered from: what the agent knows after its last epoch.
+
+    `lives` come in the order of their keys.
+    """
 
     agent: AgentInfo
     coverage: Coverage
@@ -67,6 +73,8 @@ class View(Struct, kw_only=True):
     cost: Cost
     started_at: float
     interval: float
+    failed_epochs: int = 0
+    last_failure: str = ""
     valid_for: float
     max_payload: int = 1024 * 1024
 
@@ -86,14 +94,22 @@ class Refused(Exception):
 QUERIES = ("STATUS", "FINDINGS", "CHECKS", "EXPLAIN", "SERVERS")
 
 
-def verdict(lives: Iterable[Life], coverage: Coverage) -> Verdict:
-    """The worst open severity; unknown where a server is unheard and nothing critical is known."""
-    worst = max((life.severity for life in lives if life.is_open), default=None)
-    if worst is not None and str(worst) == "critical":
+def verdict(view: View) -> Verdict:
+    """The worst open severity; unknown where not all was looked at and nothing critical is known.
+
+    All is looked at when each known server answered, and each enabled check could be judged.
+    """
+    worst = max((life.severity for life in view.lives if life.is_open), default=None)
+    if worst is CRITICAL:
         return "critical"
-    if not coverage.complete:
+    if not view.coverage.complete or not_evaluated(view):
         return "unknown"
     return "ok" if worst is None else str(worst)  # type: ignore[return-value]
+
+
+def not_evaluated(view: View) -> int:
+    """How many checks the verdict waits for."""
+    return sum(1 for one in view.outcomes.values() if one.why and not one.excused)
 
 
 def answer(view: View, name: str, body: bytes) -> bytes:
@@ -115,20 +131,28 @@ def error(agent: AgentInfo, coverage: Coverage, refused: Refused) -> bytes:
 def status(view: View, body: bytes = b"") -> StatusReply:
     """STATUS."""
     _request(body, NoRequest)
-    why = {code: shortened(outcome.why, 128) for code, outcome in view.outcomes.items()}
-    not_evaluated = [
-        NotEvaluated(code=check.code, name=check.name, why=why[check.code])
+    doubtful = [
+        NotEvaluated(
+            code=check.code,
+            name=check.name,
+            why=shortened(outcome.why, 128),
+            excused=outcome.excused,
+        )
         for check in view.checks
-        if why.get(check.code)
+        if (outcome := view.outcomes.get(check.code)) and outcome.why
     ]
     return StatusReply(
         **_head(view),
-        verdict=verdict(view.lives, view.coverage),
+        verdict=verdict(view),
         open=counts(view.lives),
         epoch=EpochInfo(
-            number=view.agent.epoch, started_at=at(view.started_at), interval_seconds=view.interval
+            number=view.agent.epoch,
+            started_at=at(view.started_at),
+            interval_seconds=view.interval,
+            failed=view.failed_epochs,
+            last_failure=view.last_failure,
         ),
-        not_evaluated=not_evaluated,
+        not_evaluated=doubtful,
         access=view.access,
         cost=view.cost,
     )
@@ -140,24 +164,42 @@ def findings(view: View, body: bytes = b"") -> FindingsReply:
     if request.code:
         request = replace(request, code=named(view.checks, request.code).code)
     scope = {check.code: check.about.scope for check in view.checks}
-    candidates: list[FindingState] = []
+    found: list[Life | FindingState] = []
     if request.state != "resolved":
-        candidates += open_findings(view)
+        found += [
+            life
+            for life in _worst_first(view)
+            if _asked(request, life.key.code, life.severity, scope[life.key.code], life.entity)
+        ]
     if request.state != "open":
-        candidates += view.resolved
-    found = [state for state in candidates if _asked(request, state, scope[state.code])]
-    return FindingsReply(**_page(view, request, found, "findings"))
+        found += [
+            state
+            for state in view.resolved
+            if _asked(request, state.code, state.severity, scope[state.code], asdict(state.entity))
+        ]
+    return FindingsReply(**_page(view, request, found, "findings", _stater(view)))
 
 
 def open_findings(view: View) -> list[FindingState]:
     """Every open finding, the worst first."""
+    return [_stater(view)(life) for life in _worst_first(view)]
+
+
+def _worst_first(view: View) -> list[Life]:
+    # They come in the order of their keys, which stays within each severity.
+    return sorted((life for life in view.lives if life.is_open), key=lambda life: -life.severity)
+
+
+def _stater(view: View) -> Callable[[Life | FindingState], FindingState]:
+    """What makes a finding fit to be told; made only of those that are, as there may be many."""
     by_code = {check.code: check for check in view.checks}
-    lives = sorted(view.lives, key=lambda life: (-life.severity, life.key))
-    return [
-        FindingState(**finding_state(life, by_code[life.key.code], view.valid_for))
-        for life in lives
-        if life.is_open
-    ]
+
+    def state(of: Life | FindingState) -> FindingState:
+        if isinstance(of, FindingState):
+            return of
+        return FindingState(**finding_state(of, by_code[of.key.code], view.valid_for))
+
+    return state
 
 
 def checks(view: View, body: bytes = b"") -> ChecksReply:
@@ -184,21 +226,45 @@ def explain(view: View, body: bytes = b"") -> ExplainReply:
 def servers(view: View, body: bytes = b"") -> ServersReply:
     """SERVERS."""
     request = _request(body, Page)
-    rows = [
-        ServerState(
-            name=shortened(entry.name, 128),
-            id=shortened(entry.id, 128),
-            cluster=shortened(entry.cluster, 128),
-            version=shortened(entry.version, 128),
-            state=entry.state,
-            first_seen=at(entry.first_seen),
-            last_seen=at(entry.last_seen),
-            swept_at=at(swept) if (swept := view.swept_at.get(entry.key)) else None,
-            last_error=shortened(entry.last_error, 128),
-        )
-        for entry in sorted(view.servers, key=lambda entry: entry.key)
-    ]
-    return ServersReply(**_page(view, request, rows, "servers"))
+    rows = sorted(view.servers, key=lambda entry: entry.key)
+    return ServersReply(**_page(view, request, rows, "servers", partial(_server, view)))
+
+
+def forget(view: View, roster: Roster, body: bytes) -> bytes:
+    """FORGET: take a server that is gone for good out of the roster; the reply has its last state.
+
+    Refused for a server that answers, and where the name fits none or several.
+    """
+    request = _request(body, ForgetRequest)
+    found = roster.by_name(request.server, request.cluster)
+    if not found:
+        names = [entry.name for entry in roster]
+        near = difflib.get_close_matches(request.server, names, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise Refused(404, f"there is no server {request.server[:80]!r}{hint}")
+    if len(found) > 1:
+        homes = ", ".join(sorted(entry.cluster or "none" for entry in found))
+        raise Refused(409, f"{request.server} is in several clusters, name one of {homes}")
+    if found[0].state == "answering":
+        raise Refused(409, f"{request.server} answers: only a server that is gone can be forgotten")
+    roster.remove(found[0])
+    reply = ServersReply(**_page(view, Page(), found, "servers", partial(_server, view)))
+    return msgspec.json.encode(reply)
+
+
+def _server(view: View, entry: Entry) -> ServerState:
+    swept = view.swept_at.get(entry.key)
+    return ServerState(
+        name=shortened(entry.name, 128),
+        id=shortened(entry.id, 128),
+        cluster=shortened(entry.cluster, 128),
+        version=shortened(entry.version, 128),
+        state=entry.state,
+        first_seen=at(entry.first_seen),
+        last_seen=at(entry.last_seen),
+        swept_at=at(swept) if swept else None,
+        last_error=shortened(entry.last_error, 128),
+    )
 
 
 _ANSWERS: dict[str, Callable[[View, bytes], Reply]] = {
@@ -243,23 +309,31 @@ def _request(body: bytes, into: Any) -> Any:
         raise Refused(400, "the request is not a JSON object") from None
 
 
-def _asked(request: FindingsRequest, state: FindingState, scope: str) -> bool:
+def _asked(
+    request: FindingsRequest, code: str, severity: object, scope: str, entity: Mapping[str, str]
+) -> bool:
     return (
-        request.code in ("", state.code)
-        and request.severity in ("", state.severity)
+        request.code in ("", code)
+        and request.severity in ("", str(severity))
         and request.scope in ("", scope)
         and all(
-            getattr(request, label) in ("", getattr(state.entity, label))
+            getattr(request, label) in ("", entity.get(label, ""))
             for label in ("account", "cluster", "server")
         )
     )
 
 
-def _page(view: View, request: Page, rows: list[Any], field: str) -> dict[str, Any]:
+def _page(
+    view: View,
+    request: Page,
+    rows: Sequence[Any],
+    field: str,
+    make: Callable[[Any], Any] = lambda row: row,
+) -> dict[str, Any]:
     head = _head(view)
     room = min(LONGEST, view.max_payload) - len(msgspec.json.encode(head)) - _FRAME
     taken: list[Any] = []
-    for row in rows[request.offset : request.offset + request.limit]:
+    for row in map(make, rows[request.offset : request.offset + request.limit]):
         if isinstance(row, FindingState) and not taken:
             row = fitting(row, room)
         room -= len(msgspec.json.encode(row)) + 1

@@ -9,9 +9,10 @@ import msgspec
 from msgspec import Meta, Struct
 
 from .check import Check, Params, Severity, parameters_of
-from .config import Config, convert, refuse_unknown
+from .config import Config, convert, refuse_unknown, refuse_word
 from .errors import ConfigError
 from .nouns import Noun
+from .subjects import MONITORING
 
 LABELS = ("account", "cluster", "server", "user")
 _SEVERITIES = {str(severity): severity for severity in Severity}
@@ -68,6 +69,8 @@ class Rule(Struct, frozen=True, kw_only=True, eq=False):
 def rules(checks: Iterable[Check], config: Config) -> list[Rule]:
     """The enabled checks with their parameters; ConfigError for whatever does not fit."""
     by_name = {check.name: check for check in checks}
+    for endpoint in config.access.without:
+        refuse_word(endpoint, MONITORING, "access.without")
     for name in config.checks:
         refuse_unknown(name, by_name, "checks")
     overrides: dict[str, list[tuple[dict[str, str], dict[str, Any]]]] = {n: [] for n in by_name}
@@ -94,7 +97,7 @@ def _rule(
     params = convert({k: v for k, v in raw.items() if k in own}, check.params, path)
     judging = convert({k: v for k, v in raw.items() if k in general}, Judging, path)
     if judging.severity:
-        refuse_unknown(judging.severity, _SEVERITIES, f"{path}.severity")
+        refuse_word(judging.severity, _SEVERITIES, f"{path}.severity")
     if not judging.enabled:
         return None
     return Rule(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -14,18 +14,19 @@ from .fold import Fold, Sweep, by_user
 from .ledger import Ledger, Part
 from .nouns import (
     ALL_SERVERS,
+    ITS_CLUSTER,
     ITS_SERVER,
-    NOBODY,
     Account,
     AccountInCluster,
     Agent,
     Cluster,
+    Member,
     Noun,
     Server,
     System,
     User,
 )
-from .roster import Names
+from .roster import Entry, Names
 from .sweeps import Sweeps, Swept
 
 T = TypeVar("T")
@@ -33,7 +34,10 @@ _TOO_MANY_ACCOUNTS = "STATZ in full: there are more accounts than the agent coun
 
 
 class Coverage(Struct, frozen=True, kw_only=True):
-    """How much of the system an epoch heard."""
+    """How much of the system an epoch heard.
+
+    `servers_known` counts those that were expected and never seen, too.
+    """
 
     servers_known: int
     servers_answered: int
@@ -41,14 +45,18 @@ class Coverage(Struct, frozen=True, kw_only=True):
 
     @property
     def complete(self) -> bool:
-        return not self.missing and self.servers_answered > 0
+        return self.servers_answered >= self.servers_known > 0
 
 
 class Snapshot:
     """The nouns of one epoch.
 
-    `lacking` maps an endpoint to the servers that owe it, `ruled_out` the code of a check to the
+    `lacking` maps an endpoint to the servers that owe it; `absent` are those that owe everything
+    and are no members of their clusters any more. `ruled_out` maps the code of a check to the
     clusters in which the small replies alone show that it can find nothing, "" being the system.
+    `denied` are endpoints that the agent may not ask, `accepted` those where that is on purpose.
+    `blind` says why nothing can be known of the system in this epoch, "" where something can;
+    `forgotten` are servers that somebody took out of the roster.
     """
 
     def __init__(self, epoch: int, now: float, sweeps: Sweeps | None = None) -> None:
@@ -65,6 +73,11 @@ class Snapshot:
         self.coverage = Coverage(servers_known=0, servers_answered=0, missing=[])
         self.not_due: set[str] = set()
         self.denied: set[str] = set()
+        self.accepted: frozenset[str] = frozenset()
+        self.blind = ""
+        self.absent: set[Names] = set()
+        self.forgotten: Collection[Names] = ()
+        self.members: list[Entry] = []
         self.lacking: dict[str, set[Names]] = defaultdict(set)
         self.ruled_out: dict[str, set[str]] = {}
         self.dropped_accounts = 0
@@ -72,6 +85,7 @@ class Snapshot:
         self._owing: dict[str, str] = {}
         self._tables: dict[type[Noun], Callable[[], Iterable[Noun]]] = {
             Server: self.servers.values,
+            Member: lambda: (Member(entry, self) for entry in self.members),
             Cluster: self.clusters.values,
             Account: self._accounts,
             AccountInCluster: self._accounts_in_clusters,
@@ -158,12 +172,14 @@ class Snapshot:
 
     def lacks(self, subject: Noun, endpoints: Iterable[str]) -> str:
         """Why silence about this noun would prove nothing; "" when it would."""
-        return self.lacks_for(type(subject), subject.names, subject.home, endpoints)
+        return self.lacks_for(
+            type(subject), subject.names, subject.home, subject.rests_on, endpoints
+        )
 
-    def lacks_for(self, kind: type[Noun], names: Names, home: str, endpoints: Iterable[str]) -> str:
+    def lacks_for(
+        self, kind: type[Noun], names: Names, home: str, rests_on: Names, endpoints: Iterable[str]
+    ) -> str:
         """The same for a noun that may have vanished from this snapshot."""
-        if kind.depends_on == NOBODY:
-            return ""
         beyond = kind is AccountInCluster and names not in self.accounts_in_clusters
         if beyond and self.dropped_accounts:
             return _TOO_MANY_ACCOUNTS
@@ -173,12 +189,18 @@ class Snapshot:
             late = self.lacking.get(endpoint)
             if not late:
                 continue
-            if kind.depends_on == ITS_SERVER:
-                if names in late:
-                    return f"{endpoint} of {names[-1]}"
-            elif home in self.clusters and (hit := late & _members(self.clusters[home])):
+            if kind.depends_on == ITS_SERVER and rests_on in late:
+                return f"{endpoint} of {rests_on[-1]}"
+            if kind.depends_on == ITS_CLUSTER and (hit := late & self._members(home)):
                 return f"{endpoint} of {min(hit)[-1]}"
         return ""
+
+    def _members(self, home: str) -> set[Names]:
+        """The servers of a cluster; if none of them is left, those that are absent."""
+        cluster = self.clusters.get(home)
+        if cluster is None:
+            return {names for names in self.absent if names[0] == home}
+        return {server.names for server in cluster.servers}
 
     def settling(self, subject: Noun, settle: float) -> bool:
         """Whether a server of its cluster started, left or went lame duck `settle` seconds ago."""
@@ -215,10 +237,6 @@ class Snapshot:
             if ledger is not None and (part := ledger.part(server)) is not None:
                 owed.update(dict(part.items()))
         return owed
-
-
-def _members(cluster: Cluster) -> set[Names]:
-    return {server.names for server in cluster.servers}
 
 
 def _youngest(cluster: Cluster) -> float:

@@ -13,6 +13,11 @@ SERVICE = "insights-agent"
 
 PING_SERVICE = f"$SRV.PING.{SERVICE}"
 USER_INFO = "$SYS.REQ.USER.INFO"
+# The monitoring endpoints that servers have, those that nobody asks yet included.
+MONITORING = (
+    *("VARZ", "STATSZ", "CONNZ", "SUBSZ", "ROUTEZ", "GATEWAYZ", "LEAFZ", "ACCOUNTZ", "STATZ"),
+    *("JSZ", "HEALTHZ", "RAFTZ", "IPQUEUESZ", "IDZ", "EXPVARZ"),
+)
 EVENTS = ("$SYS.SERVER.*.SHUTDOWN", "$SYS.SERVER.*.LAMEDUCK")
 
 _VERBATIM = frozenset((string.ascii_letters + string.digits + "-_@:/+=").encode())

@@ -70,9 +70,19 @@ class Routez(Struct, frozen=True, gc=False):
     subscriptions: int = 0
 
 
-class Leafz(Struct, frozen=True, gc=False):
-    """LEAFZ: the interest that came over leaf nodes."""
+class Gatewayz(Struct, frozen=True, gc=False):
+    """GATEWAYZ: ids of the servers of other clusters that this one has a connection with."""
 
+    peers: frozenset[str] = frozenset()
+
+
+class Leafz(Struct, frozen=True, gc=False):
+    """LEAFZ: ids of the servers at the other ends, and the interest that came over leaf nodes.
+
+    Before 2.11 they have names instead of ids.
+    """
+
+    peers: frozenset[str] = frozenset()
     subscriptions: int = 0
 
 
@@ -152,11 +162,40 @@ class _Routes(Struct):
         )
 
 
+class _Leaf(Struct, gc=False):
+    id: str = ""
+    name: str = ""
+    subscriptions: int = 0
+
+
 class _Leafs(Struct):
-    leafs: list[_Link] | None = None
+    leafs: list[_Leaf] | None = None
 
     def kept(self) -> Leafz:
-        return Leafz(sum([link.subscriptions for link in self.leafs or ()]))
+        links = self.leafs or ()
+        peers = frozenset([_shared(link.id or link.name) for link in links])
+        return Leafz(peers, sum([link.subscriptions for link in links]))
+
+
+class _Peer(Struct, gc=False):
+    name: str = ""
+
+
+class _Gateway(Struct, gc=False):
+    connection: _Peer | None = None
+
+
+class _Gateways(Struct):
+    outbound_gateways: dict[str, _Gateway] | None = None
+    inbound_gateways: dict[str, list[_Gateway]] | None = None
+
+    def kept(self) -> Gatewayz:
+        links = [*(self.outbound_gateways or {}).values()]
+        links += [link for some in (self.inbound_gateways or {}).values() for link in some]
+        # The name of the other end of a gateway connection is the id of that server.
+        return Gatewayz(
+            frozenset([_shared(link.connection.name) for link in links if link.connection])
+        )
 
 
 class _AccountStat(Struct, gc=False):
@@ -186,6 +225,7 @@ _DECODERS = {
     "STATSZ": _envelope(Statsz, "statsz"),
     "SUBSZ": _envelope(Subsz),
     "ROUTEZ": _envelope(_Routes),
+    "GATEWAYZ": _envelope(_Gateways),
     "LEAFZ": _envelope(_Leafs),
     "ACCOUNTZ": _envelope(Accountz),
     "STATZ": _envelope(_AccountStats),

@@ -37,5 +37,5 @@ def test_the_finding_has_the_numbers():
         {"interval_seconds": 30.0, "took_seconds": 42.5},
     )
     assert told.summary == (
-        "the last 4 epochs took longer than the interval of 30 s, the last one 42.5 s"
+        "4 epochs in a row took longer than the interval of 30 s, the last one 42.5 s"
     )

@@ -38,7 +38,7 @@ CASES = {
         {"C1 n1"},
     ),
     "fires though a peer died": (
-        system(cluster(n1=Server(80, max_connections=100), n2=dead)),
+        system(cluster(n1=Server(80, max_connections=100), n2=0, n3=dead)),
         {"C1 n1"},
     ),
     "fires while the cluster settles": (

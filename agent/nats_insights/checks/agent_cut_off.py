@@ -15,7 +15,7 @@ class CutOffs(Params, frozen=True):
     ] = 0
 
 
-@check("AGENT_001", WARNING, "health", needs=())
+@check("AGENT_001", WARNING, "health", needs=(), news=False)
 def agent_cut_off(agent: Agent, params: CutOffs) -> Finding | None:
     """A server cut the agent off as a slow consumer.
 

@@ -14,7 +14,7 @@ class Lateness(Params, frozen=True):
     ] = 3
 
 
-@check("AGENT_002", WARNING, "performance", needs=())
+@check("AGENT_002", WARNING, "performance", needs=(), news=False)
 def agent_late(agent: Agent, params: Lateness) -> Finding | None:
     """The agent takes longer for an epoch than its interval.
 
@@ -28,11 +28,12 @@ def agent_late(agent: Agent, params: Lateness) -> Finding | None:
     """
     if agent.late < params.epochs:
         return None
+    epochs = "epoch" if agent.late == 1 else "epochs"
     return Finding(
         value=agent.late,
         threshold=params.epochs,
         unit="epochs",
-        summary=f"the last {agent.late} epochs took longer than the interval of "
+        summary=f"{agent.late} {epochs} in a row took longer than the interval of "
         f"{agent.interval:g} s, the last one {agent.took:.1f} s",
         evidence={"interval_seconds": agent.interval, "took_seconds": round(agent.took, 3)},
     )

@@ -83,4 +83,4 @@ async def _epochs(args: Namespace) -> View:
         agent = AgentInfo(
             id="check", instance="", version=__version__, epoch=auditor.number, role="leader"
         )
-        return auditor.view(agent, access, client.max_payload)
+        return auditor.view(agent, access, auditor.cost, client.max_payload)
