@@ -27,7 +27,7 @@ def test_a_generated_page_is_current(page):
 def test_every_subject_is_documented():
     text = (DOCS / "subjects.md").read_text()
     wanted = [subjects.ADVISORY, subjects.HEARTBEAT, subjects.PING_SERVICE]
-    wanted += [subjects.api(name) for name in (*queries.QUERIES, "EVALUATE")]
+    wanted += [subjects.api(name) for name in (*queries.QUERIES, "EVALUATE", "FORGET")]
     assert [subject for subject in wanted if subject not in text] == []
 
 

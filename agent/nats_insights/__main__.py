@@ -21,6 +21,7 @@ from nats_insights.commands import (
     doctor,
     explain,
     findings,
+    forget,
     run,
     schemas,
     status,
@@ -28,7 +29,7 @@ from nats_insights.commands import (
 )
 from nats_insights.errors import InsightsError
 
-COMMANDS = (run, check, demo, watch, findings, status, checks, explain, doctor, schemas)
+COMMANDS = (run, check, demo, watch, findings, status, checks, explain, forget, doctor, schemas)
 COULD_NOT_TELL = 3
 STOPPED_BY = 128
 

@@ -62,7 +62,7 @@ async def test_it_is_found_as_a_micro_service(watch):
     assert replies["PING"]["metadata"]["role"] == "leader"
     for verb in ("INFO", "STATS"):
         subjects = {endpoint["subject"] for endpoint in replies[verb]["endpoints"]}
-        assert subjects == {f"INSIGHTS.API.{name}" for name in QUERIES}
+        assert subjects == {f"INSIGHTS.API.{name}" for name in (*QUERIES, "FORGET")}
 
 
 async def test_every_query_is_answered_across_accounts(watch, system, crowd):

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from collections.abc import AsyncIterator
 
 import pytest
 
 from live.watching import PATIENCE, Watch, anywhere, watching
 from nats_insights.asking import Asker
+from nats_insights.commands.ask import ask
 from nats_insights.connect import connect
+from nats_insights.contexts import Settings
 from nats_insights.demo import local
 from nats_insights.demo.crowd import Crowd
 from nats_insights.demo.stage import login
+from nats_insights.messages import StatusReply
 
 pytestmark = pytest.mark.live
 
@@ -31,6 +36,34 @@ BY_ALL_FIVE = {
 async def crowd() -> AsyncIterator[Crowd]:
     async with Crowd() as crowd:
         yield crowd
+
+
+@pytest.fixture
+def cli_of(tmp_path):
+    """`cli_of(login, "forget", "n3")` is the program; awaited, its exit code and last line."""
+
+    def cli_of(settings: Settings, *arguments: str):
+        variables = {
+            "NATS_URL": settings.servers[0],
+            "NATS_USER": settings.user,
+            "NATS_PASSWORD": settings.password,
+            "XDG_CONFIG_HOME": str(tmp_path),
+        }
+        env = {k: v for k, v in os.environ.items() if not k.startswith("NATS_")} | variables
+
+        async def run() -> tuple[int, str]:
+            program = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "nats_insights", *arguments),
+                env=env,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+            )
+            said, _ = await asyncio.wait_for(program.communicate(), PATIENCE)
+            return program.returncode, said.decode().strip().removeprefix("nats-insights: ")
+
+        return run
+
+    return cli_of
 
 
 async def join(crowd: Crowd, system: local.System, user: str, **on: int) -> None:
@@ -68,7 +101,11 @@ async def test_nothing_opens_or_resolves_because_a_server_is_frozen(start_cluste
         await watch.until(lambda: missing(watch) == [])
         await watch.epochs(3)
         assert watch.heartbeats[-1].coverage.servers_answered == 3
-        assert watch.story == told
+        assert watch.story == [
+            *told,
+            ("opened", "SERVER_901", "n3"),
+            ("resolved", "SERVER_901", "n3"),
+        ]
 
 
 async def test_nobody_waits_for_a_server_that_others_only_remember(start_cluster):
@@ -119,11 +156,55 @@ async def test_an_agent_whose_own_server_fails_goes_on_with_another(
         await watch.until(
             lambda: missing(watch) == ["n3"] and watch.heartbeats[-1].coverage.servers_answered == 2
         )
+        await watch.until(lambda: ("SERVER_901", "n3") in watch.open)
         await watch.epochs(3)
-        assert not [said for said in watch.advisories[told:] if said.transition == "opened"]
+        opened = [said.code for said in watch.advisories[told:] if said.transition == "opened"]
+        assert opened == ["SERVER_901"]
         kept = {key: said for key, said in before.items() if key in watch.open}
         # Two servers are too few for concentration; all else is as it was.
         assert before.keys() - kept.keys() <= {("OPT_BALANCE_006", "BIG")}
         for key, said in kept.items():
             now = watch.open[key]
             assert (now.fingerprint, now.opened_at) == (said.fingerprint, said.opened_at)
+
+
+async def test_a_server_that_is_gone_for_good_can_be_forgotten(start_cluster, cli_of):
+    system = start_cluster("n1", "n2", "n3")
+    async with watching(system, more=PATIENT_FOR_A_MOMENT) as watch:
+        forget = cli_of(login(system, "ops", "n2"), "forget", "n3")
+        assert await forget() == (3, "n3 answers: only a server that is gone can be forgotten")
+        system["n3"].kill()
+        await watch.until(lambda: ("SERVER_901", "n3") in watch.open)
+        assert watch.heartbeats[-1].verdict == "unknown"
+        code, said = await forget()
+        assert (code, said.partition(";")[0]) == (0, "n3 is forgotten")
+        await watch.until(lambda: not watch.open)
+        assert watch.advisories[-1].reason == "forgotten"
+        await watch.epochs(2)
+        coverage = watch.heartbeats[-1].coverage
+        assert (coverage.servers_known, coverage.missing) == (2, [])
+        assert await forget() == (3, "there is no server 'n3'")
+
+
+async def test_a_cut_off_agent_is_told_as_such_and_knows_nothing(start_cluster, crowd):
+    system = start_cluster("n1", "n2", "n3", "n4", options={"n4": "max_connections: 20"})
+    await join(crowd, system, "app", n4=19)
+    status = (login(system, "ops", "n1"), "STATUS", StatusReply)
+    async with watching(system, listen="n1", more=PATIENT_FOR_A_MOMENT) as watch:
+        await watch.until(lambda: ("SERVER_011", "n4") in watch.open)
+        await watch.epochs(2)
+        assert (await ask(*status)).verdict != "unknown"
+        told = watch.story[:]
+        for name in ("n3", "n4"):
+            system[name].kill()
+        await watch.until(lambda: watch.named("AGENT_007"))
+        await watch.epochs(5)
+        beat = watch.heartbeats[-1]
+        assert (beat.verdict, beat.coverage.missing) == ("critical", ["n3", "n4"])
+        assert beat.checks_not_evaluated >= 5
+        assert [code for _, code, _ in watch.story[len(told) :]] == ["AGENT_007"]
+        whys = {one.why for one in (await ask(*status)).not_evaluated}
+        assert whys == {"the agent is cut off from half of the servers or more"}
+        system["n3"].restart()
+        await watch.until(lambda: not watch.named("AGENT_007"))
+        await watch.until(lambda: ("SERVER_901", "n4") in watch.open)

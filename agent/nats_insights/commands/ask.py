@@ -19,11 +19,13 @@ from nats_insights.messages import FindingsReply, FindingState
 R = TypeVar("R", bound=Struct)
 
 
-async def ask(settings: Settings, name: str, into: type[R], **body: Any) -> R:
+async def ask(
+    settings: Settings, name: str, into: type[R], *, timeout: float = 5.0, **body: Any
+) -> R:
     """The reply to one query; RequestError, in one sentence, if there is none."""
     client = await connect(settings, name="nats-insights")
     try:
-        return await query(client, name, into, **body)
+        return await query(client, name, into, timeout=timeout, **body)
     finally:
         await client.close()
 

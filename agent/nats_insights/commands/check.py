@@ -26,8 +26,6 @@ from nats_insights.gather import Gatherer
 from nats_insights.messages import AgentInfo, FindingsReply
 from nats_insights.queries import View
 
-EXIT = {"ok": 0, "info": 0, "warning": 1, "critical": 2, "unknown": 3}
-
 
 def options(parser: ArgumentParser) -> None:
     """Flags of `check`."""
@@ -59,9 +57,7 @@ async def run(args: Namespace) -> int:
         show.json(reply)
     else:
         show.check(reply)
-    if status.not_evaluated and status.verdict != "critical":
-        return EXIT["unknown"]
-    return EXIT[status.verdict]
+    return show.EXIT[status.verdict]
 
 
 async def _epochs(args: Namespace) -> View:

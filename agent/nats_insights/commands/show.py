@@ -28,6 +28,8 @@ from nats_insights.messages import (
     StatusReply,
 )
 
+# The exit code of each verdict, as monitoring plugins have them.
+EXIT = {"ok": 0, "info": 0, "warning": 1, "critical": 2, "unknown": 3}
 STYLES = {
     "critical": "bold red",
     "warning": "yellow",
@@ -179,6 +181,9 @@ def _headline(status: StatusReply) -> Text:
     line.append(f"  {coverage.servers_answered} of {coverage.servers_known} servers answered")
     if coverage.missing:
         line.append(f", not {', '.join(map(plain, coverage.missing))}", STYLES["unknown"])
+    if waiting := sum(1 for one in status.not_evaluated if not one.excused):
+        checks = "check" if waiting == 1 else "checks"
+        line.append(f"; {waiting} {checks} could not be evaluated", STYLES["unknown"])
     return line
 
 
@@ -209,7 +214,11 @@ def _not_evaluated(out: Console, unknown: list[NotEvaluated]) -> None:
     if not unknown:
         return
     out.print(Text("\nnot evaluated, or not for all", STYLES["unknown"]))
-    for line in aligned(((row.code, row.name, plain(row.why)) for row in unknown), 2):
+    rows = (
+        (row.code, row.name, plain(row.why) + (", which is accepted" if row.excused else ""))
+        for row in unknown
+    )
+    for line in aligned(rows, 2):
         out.print(line)
 
 

@@ -18,11 +18,11 @@ def options(parser: ArgumentParser) -> None:
 
 
 async def run(args: Namespace) -> int:
-    """Ask STATUS and print it."""
+    """Ask STATUS and print it; the exit code is the verdict, as that of `check`."""
     with show.progress("asking the agent"):
         reply = await ask(contexts.from_args(args), "STATUS", StatusReply)
     if args.format == "json":
         show.json(reply)
     else:
         show.status(reply)
-    return 0
+    return show.EXIT[reply.verdict]

@@ -1,0 +1,41 @@
+"""Take a server that is gone for good out of what a running agent expects."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from nats_insights import contexts
+from nats_insights.advisory import plain
+from nats_insights.commands import show
+from nats_insights.commands.ask import ask
+from nats_insights.commands.options import format_option
+from nats_insights.messages import ServersReply
+
+# The agent answers when the next epoch has ended, and a server that hangs makes it long.
+_SECONDS = 60.0
+
+
+def options(parser: ArgumentParser) -> None:
+    """Flags of `forget`."""
+    parser.add_argument("name", metavar="SERVER", help="name of the server")
+    parser.add_argument(
+        "--in-cluster", metavar="NAME", default="", help="where several servers have this name"
+    )
+    format_option(parser)
+    contexts.add_options(parser)
+
+
+async def run(args: Namespace) -> int:
+    """Ask FORGET, and say what the server was like."""
+    body = {"server": args.name, "cluster": args.in_cluster}
+    with show.progress("asking the agent"):
+        reply = await ask(
+            contexts.from_args(args), "FORGET", ServersReply, timeout=_SECONDS, **body
+        )
+    if args.format == "json":
+        show.json(reply)
+        return 0
+    for server in reply.servers:
+        seen = f"{server.last_seen.astimezone():%Y-%m-%d %H:%M:%S}"
+        show.console().print(f"{plain(server.name)} is forgotten; it answered last at {seen}")
+    return 0
