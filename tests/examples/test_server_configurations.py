@@ -6,9 +6,12 @@ import json
 import re
 import shutil
 import tempfile
+from contextlib import suppress
 from importlib.resources import files
 
+import nats.errors
 import pytest
+from nats.js.api import RePublish
 
 from examples.programs import EXAMPLES, ask, connected, until
 from nats_insights.connect import connect, user_info
@@ -105,6 +108,63 @@ async def test_an_ordinary_account_cannot_forge_an_advisory(start_with):
         await client.close()
 
 
+# How a user of OPS could hear the queries of others, and what it asks.
+QUERIES = ("INSIGHTS.API.STATUS", "insights.srv.PING.insights-agent")
+EARS = ("{query}", "{query} queue", "INSIGHTS.API.>", "insights.srv.>", "*.*.>", ">")
+DENIAL = """
+        subscribe: { deny: ["INSIGHTS.API.>", "insights.srv.>"] }"""
+
+
+async def forged(system: local.System, query: str) -> int:
+    """How many of its ways of hearing the queries of others let a user of OPS answer one."""
+    answers = 0
+    for ear in EARS:
+        async with connected(system["n2"], LOGINS["ops"]) as forger:
+            subject, _, queue = ear.format(query=query).partition(" ")
+
+            async def forge(message) -> None:
+                if message.subject == query and message.reply:
+                    await message.respond(b"forged")
+
+            await forger.subscribe(subject, queue=queue, cb=forge)
+            await forger.flush()
+            async with connected(system["n2"], LOGINS["ops"]) as client:
+                # Without an agent only the forger can answer, and there is no race to win.
+                with suppress(nats.errors.NoRespondersError, nats.errors.TimeoutError):
+                    answers += (await client.request(query, timeout=1)).data == b"forged"
+    return answers
+
+
+@live
+@pytest.mark.parametrize("query", QUERIES)
+async def test_an_ordinary_account_cannot_answer_in_the_place_of_the_agent(start_with, query):
+    system = start_with("export.conf", local.cluster, "n1", "n2")
+    assert await forged(system, query) == 0
+
+
+@live
+@pytest.mark.parametrize("query", QUERIES)
+async def test_without_the_denial_an_ordinary_account_answers(start_with, tmp_path, query):
+    example = tmp_path / "servers" / "export.conf"
+    text = example.read_text()
+    assert DENIAL in text
+    example.write_text(text.replace(DENIAL, ""))
+    system = start_with("export.conf", local.cluster, "n1", "n2")
+    assert await forged(system, query) > 0
+
+
+@live
+async def test_a_stream_is_not_bound_by_the_denials(start):
+    server = start(local.server, jetstream=True)["n1"]
+    subject = "$INSIGHTS.ADVISORY.INFO.SYSTEM._._.X_001.0"
+    async with connected(server, server.user("ops")) as client:
+        advisories = await client.subscribe("$INSIGHTS.>")
+        republish = RePublish(src="forged", dest=subject)
+        await client.jetstream().add_stream(name="F", subjects=["forged"], republish=republish)
+        await client.publish("forged", b"forged")
+        assert (await advisories.next_msg(timeout=20)).subject == subject
+
+
 async def all_answered(client) -> bool:
     """Whether the agent has heard all three servers."""
     status = await ask(client, "STATUS")
@@ -128,6 +188,11 @@ def clauses(configuration: str) -> set[str]:
     return {line for line in lines if re.match(r"\{ (stream|service):", line)}
 
 
+def denials(configuration: str) -> list[str]:
+    """What the users of OPS may not do, line by line."""
+    return [line.strip() for line in configuration.splitlines() if "deny:" in line]
+
+
 def demo() -> str:
     return files("nats_insights.demo").joinpath("system.conf").read_text("utf-8")
 
@@ -139,3 +204,8 @@ def test_the_permissions_are_those_that_the_demo_and_the_tests_run_with():
 def test_the_exports_and_imports_are_those_that_the_demo_and_the_tests_run_with():
     tenants = {clause for clause in clauses(demo()) if "INSIGHTS.ACCOUNT." in clause}
     assert clauses((SERVERS / "export.conf").read_text()) == clauses(demo()) - tenants
+
+
+def test_the_denials_are_those_that_the_demo_and_the_tests_run_with():
+    assert denials((SERVERS / "export.conf").read_text()) == denials(demo())
+    assert len(denials(demo())) == 2
