@@ -1,12 +1,22 @@
-"""What becomes of a command whose output cannot be written."""
+"""What commands write: it is safe on a terminal, and an output that takes nothing is told of."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from argparse import Namespace
 from pathlib import Path
 
+import msgspec
 import pytest
+from nats.aio.msg import Msg
+
+from nats_insights import __main__ as program
+from nats_insights.commands import show, watch
+from nats_insights.errors import RequestError
+from nats_insights.messages import Advisory
+from published import HOSTILE, openings, tell
 
 EXPLAIN = [sys.executable, "-m", "nats_insights", "explain", "USER_002", "--own"]
 
@@ -31,3 +41,88 @@ def test_a_reader_that_left_is_no_trouble(form):
     with running.stderr:
         said = running.stderr.read()
     assert (running.wait(), said) == (141, "")
+
+
+def is_safe(text: str) -> bool:
+    """Whether a terminal shows this text as it stands."""
+    return all(c == "\n" or c.isprintable() for c in text)
+
+
+@pytest.fixture(params=HOSTILE)
+def hostile(request) -> Advisory:
+    """An advisory of a system in which everything has a hostile name."""
+    advisory, _ = tell(next(openings(HOSTILE[request.param])))
+    raw = msgspec.structs.replace(advisory.entity, name=HOSTILE[request.param])
+    return msgspec.structs.replace(advisory, entity=raw)
+
+
+def test_json_is_safe_to_print_and_equal_when_it_is_read(hostile, capsys):
+    show.json(hostile)
+    said = capsys.readouterr().out
+    assert is_safe(said)
+    assert msgspec.json.decode(said, type=Advisory) == hostile
+
+
+async def test_advisories_that_are_watched_as_json_are_lines_that_are_safe_and_equal(
+    hostile, capsys
+):
+    message = Msg(_client=None, subject="S", data=msgspec.json.encode(hostile))
+    await watch._printer(Namespace(format="json"))(message)
+    said = capsys.readouterr().out
+    assert (is_safe(said), said.count("\n")) == (True, 1)
+    assert msgspec.json.decode(said, type=Advisory) == hostile
+
+
+def test_a_character_that_takes_two_escapes_is_read_as_one(capsys):
+    name = "\U000e0001\U000e007f\x7f"
+    assert not is_safe(name)
+    assert is_safe(show.escaped(json.dumps(name, ensure_ascii=False)))
+    assert json.loads(show.escaped(json.dumps(name, ensure_ascii=False))) == name
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize("data", [b"\xff", b"{", b"\x1b[31m", b'{"id": "\xff"}'])
+async def test_a_message_that_is_no_advisory_is_told_and_not_shown(form, data, capsys):
+    message = Msg(_client=None, subject="S.\x1b[31m", data=data)
+    await watch._printer(Namespace(format=form))(message)
+    said = capsys.readouterr()
+    assert is_safe(said.out + said.err)
+    assert "a message on S.\\x1b[31m that is no advisory" in said.out + said.err
+    assert form == "text" or said.out == ""
+
+
+@pytest.mark.parametrize(
+    "url", ["nats://a\x1b[31mb", "nats://a\u202eb:1", "\x1bx://a", "nats://u:\x1b@a", "a\nb"]
+)
+@pytest.mark.parametrize("place", ["flag", "variable", "context"])
+def test_a_url_is_never_shown_with_what_changes_a_terminal(url, place, tmp_path):
+    context = tmp_path / "c.json"
+    context.write_text(json.dumps({"url": url}))
+    flags = {"flag": ["--server", url], "context": ["--context", str(context)]}.get(place, [])
+    for command in ("check", "doctor"):
+        ran = subprocess.run(
+            [sys.executable, "-m", "nats_insights", command, *flags],
+            env={"NATS_URL": url} if place == "variable" else {},
+            capture_output=True,
+            text=True,
+        )
+        assert ran.returncode == 3
+        assert is_safe(ran.stdout + ran.stderr)
+        assert "server URL" in ran.stderr
+
+
+def test_an_error_is_shown_without_what_changes_a_terminal(monkeypatch, capsys):
+    async def fail(args):
+        raise RequestError("it said \x1b[31m\u202e")
+
+    monkeypatch.setattr(watch, "run", fail)
+    assert program.main(["watch"]) == 3
+    assert capsys.readouterr().err == "nats-insights: it said \\x1b[31m\\u202e\n"
+
+
+def test_an_option_that_is_none_is_shown_without_what_changes_a_terminal(capsys):
+    with pytest.raises(SystemExit):
+        program.main(["watch", "--\x1b[31m"])
+    said = capsys.readouterr().err
+    assert is_safe(said)
+    assert "\\x1b[31m" in said

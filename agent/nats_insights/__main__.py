@@ -14,6 +14,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, NoReturn
 
 from nats_insights import __version__
+from nats_insights.advisory import plain
 from nats_insights.commands import (
     check,
     checks,
@@ -38,7 +39,7 @@ class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are no verdict: 2 would mean critical."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(COULD_NOT_TELL, f"{self.prog}: {message}; see {self.prog} --help\n")
+        self.exit(COULD_NOT_TELL, f"{self.prog}: {plain(message)}; see {self.prog} --help\n")
 
 
 def parser() -> Parser:
@@ -66,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except InsightsError as error:
-        print(f"nats-insights: {error}", file=sys.stderr)
+        print(f"nats-insights: {plain(str(error))}", file=sys.stderr)
         return COULD_NOT_TELL
     except BrokenPipeError:  # Whoever read our output has seen enough.
         _give_up_output()

@@ -214,6 +214,7 @@ def _after(client: Client, servers: list[_Server]) -> list[_Server]:
             f"{parts.scheme}://{login}{at}{uri.netloc}", name if _is_address(uri.hostname) else None
         )
         for uri in client.discovered_servers
+        if uri.netloc.isprintable()  # It is shown, and comes from outside.
     ]
     known = {without_login(server.url) for server in servers}
     new = [server for server in heard_of if without_login(server.url) not in known]

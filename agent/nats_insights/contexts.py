@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Struct
 
+from nats_insights.advisory import plain
 from nats_insights.errors import ConfigError
 
 DEFAULT_SERVER = "nats://127.0.0.1:4222"
@@ -209,6 +210,8 @@ def _context_file(path: Path) -> dict[str, str]:
         raise ConfigError(f"context file {path} cannot be read: {error.strerror}") from error
     except msgspec.MsgspecError as error:
         raise ConfigError(f"context file {path} is not a JSON object: {error}") from error
+    except UnicodeDecodeError as error:  # msgspec lets it pass.
+        raise ConfigError(f"context file {path} is not UTF-8 text: {error.reason}") from error
     context = {}
     for key, value in found.items():
         if isinstance(value, str) or value is True:
@@ -224,13 +227,17 @@ def _urls(text: str) -> tuple[str, ...]:
     """Server URLs in full, from a list with commas that may lack schemes and ports."""
     urls = []
     for url in filter(None, map(str.strip, text.split(","))):
-        shown = "with a login in it (write its special characters as %XX)" if "@" in text else url
+        shown = plain(url)
+        if "@" in text:
+            shown = "with a login in it (write its special characters as %XX)"
         try:
             parts = urlsplit(url if "://" in url else f"nats://{url}")
             host, port = parts.hostname, parts.port or 4222
         except ValueError:
             host = None
-        if not host or "@" in parts.path + parts.query + parts.fragment:
+        # urlsplit takes line ends and tabs out, and lets all else pass.
+        strange = not url.isprintable() or " " in url
+        if strange or not host or "@" in parts.path + parts.query + parts.fragment:
             raise ConfigError(f"not a server URL: {shown}")
         if parts.scheme not in ("nats", "tls"):
             raise ConfigError(f"a server URL begins with nats:// or tls://, not {parts.scheme}://")

@@ -125,6 +125,20 @@ async def test_a_server_that_was_only_heard_of_is_given_the_login_and_the_tls_na
     assert following.url == f"tls://127.0.0.1:{two.port}"
 
 
+async def test_a_server_that_is_heard_of_under_a_strange_name_is_left_out(
+    listen: Any, greet: Any, ours: Any
+) -> None:
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await greet(reader, writer, connect_urls=["a\x1bc:4222", "b\u202e:4222", "c:4222"])
+        await reader.read()
+
+    url = await listen(handler)
+    client = await ours(url)
+    assert len(client.discovered_servers) == 3
+    following = connect_module._after(client, [connect_module._Server(url)])
+    assert [server.url for server in following] == ["nats://c:4222", url]
+
+
 async def test_asking_for_the_next_closes_a_client_that_lives(serve: Any, told: Any) -> None:
     url = serve().url
     async with supply(url) as supplied:

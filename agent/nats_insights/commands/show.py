@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
+from json import dumps
 from typing import Any
 
 import msgspec
@@ -71,7 +72,12 @@ def progress(text: str) -> AbstractContextManager[Any]:
 
 def json(reply: Struct) -> None:
     """A reply as JSON, for scripts."""
-    print(msgspec.json.format(msgspec.json.encode(reply), indent=2).decode())
+    print(escaped(msgspec.json.format(msgspec.json.encode(reply), indent=2).decode()))
+
+
+def escaped(text: str) -> str:
+    """JSON that is safe to print and equal when it is read: what does not print is \\uXXXX."""
+    return "".join(c if c.isprintable() or c == "\n" else dumps(c)[1:-1] for c in text)
 
 
 def word(name: str) -> Text:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
@@ -11,6 +12,7 @@ import msgspec
 from nats.aio.msg import Msg
 
 from nats_insights import config, contexts, subjects
+from nats_insights.advisory import plain
 from nats_insights.client import Client
 from nats_insights.commands import show
 from nats_insights.commands.ask import query
@@ -64,13 +66,15 @@ def _printer(args: Namespace) -> Callable[[Msg], Awaitable[None]]:
     out = show.console()
 
     async def show_one(message: Msg) -> None:
-        if args.format == "json":
-            print(message.data.decode(), flush=True)
-            return
         try:
-            show.transition(msgspec.json.decode(message.data, type=Advisory), out)
-        except msgspec.MsgspecError:
-            out.print(f"a message on {message.subject} that is no advisory")
+            if args.format == "json":
+                line = msgspec.json.format(message.data, indent=-1).decode()
+                print(show.escaped(line), flush=True)
+            else:
+                show.transition(msgspec.json.decode(message.data, type=Advisory), out)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            said = f"a message on {plain(message.subject)} that is no advisory"
+            print(said, file=sys.stderr, flush=True)
 
     return show_one
 
