@@ -11,6 +11,7 @@ from typing import Any
 
 import nats.errors
 from nats.aio.client import Client as NatsClient
+from nats.aio.msg import Msg
 from nats.aio.transport import TcpTransport
 
 log = logging.getLogger("nats_insights.connect")
@@ -18,7 +19,10 @@ log = logging.getLogger("nats_insights.connect")
 _GREETING_BYTES = 256 * 1024  # INFO names every URL of the cluster, some 45 bytes each
 _CLOSE_SECONDS = 2.0
 _DENIED_MAX = 1000
-_DENIED = re.compile(r'Permissions Violation for \w+ to "([^"]+)"', re.IGNORECASE)
+_DENIED = re.compile(r'Permissions Violation for (\w+) to "([^"]+)"', re.IGNORECASE)
+# What we publish begins with one of these. All else that we publish are replies, on subjects that
+# whoever asked has chosen.
+_OWN = ("$SYS.", "$INSIGHTS.", "$SRV.", "INSIGHTS.")
 _MEANINGS = {
     "user authentication expired": "the user JWT has expired",
     "authorization violation": "the server no longer accepts the credentials",
@@ -36,6 +40,7 @@ class Client(NatsClient):
     """A connection that lives once: when `closed` is set, only a new client helps.
 
     denied: subjects on which the server refused to let us publish or subscribe, at most 1,000.
+        Replies are not among them: a second one to the same request is refused as a rule.
     slow: messages dropped because one of our subscriptions did not keep up.
     reached: whether anything at all accepted the connection.
     verifies: whether the server wants to see a client certificate.
@@ -130,8 +135,10 @@ class Client(NatsClient):
         """Notes a denial, and closes for all else. nats-py forgets the case, and the task."""
         said = spoken(bytes(self._ps.buf[:4096]))
         if denied := _DENIED.search(said):
-            if len(self.denied) < _DENIED_MAX:
-                self.denied.add(denied[1])
+            subscribing, subject = denied[1].lower() != "publish", denied[2]
+            ours = subscribing or subject.startswith(_OWN)
+            if ours and len(self.denied) < _DENIED_MAX:
+                self.denied.add(subject)
         elif "permissions violation" not in err_msg:
             self._why = self._why or _MEANINGS.get(said.lower(), f"the server said: {said}")
             await self._process_op_err(nats.errors.Error(f"nats: {said}"))
@@ -141,6 +148,15 @@ class Client(NatsClient):
         if headers is None or headers != self._headers:
             self._headers, self._parsed = headers, await super()._process_headers(headers)
         return dict(self._parsed) if self._parsed else None
+
+    def _build_message(
+        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
+    ) -> Msg:
+        """Nobody is answered where we publish ourselves: else anybody could do so through us."""
+        message: Msg = super()._build_message(sid, subject, reply, data, headers)
+        if message.reply.startswith(_OWN):
+            message.reply = ""
+        return message
 
     async def _process_pong(self) -> None:
         """A PONG for a flush that was given up. nats-py would stop reading over it."""

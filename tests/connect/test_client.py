@@ -16,6 +16,7 @@ from jwts import Operator
 from nats_insights import client as client_module
 from nats_insights import connect as connect_module
 from nats_insights.client import Client
+from nats_insights.connect import user_info
 
 
 def one_user(permissions: str = "") -> str:
@@ -30,13 +31,13 @@ async def until(client: Client, condition: Any) -> None:
 
 
 async def test_denied_subjects_are_remembered_in_their_own_case(serve: Any, ours: Any) -> None:
-    url = serve(one_user('publish: { deny: "A.>" }, subscribe: { deny: ["B.>", "Q x"] }')).url
-    client = await ours(url, user="agent", password="p")
-    await client.publish("A.Bc.D", b"")
+    permissions = 'publish: { deny: "$SYS.>" }, subscribe: { deny: ["B.>", "Q x"] }'
+    client = await ours(serve(one_user(permissions)).url, user="agent", password="p")
+    await client.publish("$SYS.Bc.D", b"")
     await client.subscribe("B.Xy")
     await client.subscribe("Q", queue="x")
     await until(client, lambda: len(client.denied) == 3)
-    assert client.denied == {"A.Bc.D", "B.Xy", "Q"}
+    assert client.denied == {"$SYS.Bc.D", "B.Xy", "Q"}
     assert client.closed.is_set() is False
 
 
@@ -44,12 +45,56 @@ async def test_denied_subjects_are_bounded(
     serve: Any, ours: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client_module, "_DENIED_MAX", 2)
-    client = await ours(serve(one_user('publish: { deny: "A.>" }')).url, user="agent", password="p")
+    url = serve(one_user('publish: { deny: "INSIGHTS.>" }')).url
+    client = await ours(url, user="agent", password="p")
     for number in range(4):
-        await client.publish(f"A.{number}", b"")
+        await client.publish(f"INSIGHTS.{number}", b"")
     await client.flush()
     await client.flush()
-    assert client.denied == {"A.0", "A.1"}
+    assert client.denied == {"INSIGHTS.0", "INSIGHTS.1"}
+
+
+async def test_a_reply_that_is_denied_is_not_our_trouble(
+    serve: Any, ours: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "_DENIED_MAX", 2)
+    permissions = (
+        'permissions: { publish: { allow: "$SYS.REQ.USER.INFO" }, allow_responses: { max: 1 } }'
+    )
+    users = f"{{ user: agent, password: p, {permissions} }}, {{ user: u, password: p }}"
+    server = serve(f"authorization {{ users: [ {users} ] }}")
+    client = await ours(server.url, user="agent", password="p")
+    asker = await ours(server.url, user="u", password="p")
+    asked = 0
+
+    async def answer(message: Msg) -> None:
+        nonlocal asked
+        await message.respond(b"")
+        asked += 1
+
+    await client.subscribe("Q", cb=answer)
+    await user_info(client)  # By now the server has subscribed us.
+    for number in range(5):
+        # The second request with a reply subject gets no permission for a reply.
+        await asker.publish("Q", b"", reply=f"A.{number}")
+        await asker.publish("Q", b"", reply=f"A.{number}")
+    await until(client, lambda: asked == 10)
+    await client.publish("$SYS.REQ.X", b"")
+    await until(client, lambda: client.denied)
+    assert client.denied == {"$SYS.REQ.X"}
+    assert "Publish Violation" in server.log.read_text()
+
+
+@pytest.mark.parametrize("reply", ["$SYS.REQ.X", "$INSIGHTS.X", "INSIGHTS.X", "$SRV.X"])
+async def test_nobody_makes_us_publish_where_only_we_do(reply: str, serve: Any, ours: Any) -> None:
+    url = serve().url
+    client, asker = await ours(url), await ours(url)
+    heard: asyncio.Queue[Msg] = asyncio.Queue()
+    await client.subscribe("Q", cb=heard.put)
+    await user_info(client)  # By now the server has subscribed us.
+    await asker.publish("Q", b"", reply=reply)
+    await asker.publish("Q", b"", reply="_INBOX.X")
+    assert [(await heard.get()).reply for _ in range(2)] == ["", "_INBOX.X"]
 
 
 async def test_dropped_messages_are_counted(serve: Any, ours: Any) -> None:

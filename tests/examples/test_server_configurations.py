@@ -17,6 +17,7 @@ from examples.programs import EXAMPLES, ask, connected, until
 from nats_insights.connect import connect, user_info
 from nats_insights.contexts import Settings
 from nats_insights.demo import local
+from nats_insights.subjects import USER_INFO
 
 live = pytest.mark.live
 
@@ -31,7 +32,6 @@ FORBIDDEN = {
     "$SYS.REQ.SERVER.ID.LDM",
     "$SYS.REQ.SERVER.ID.RELOAD",
     "$SYS.SERVER.ID.SHUTDOWN",
-    "billing.orders",
 }
 
 
@@ -71,6 +71,13 @@ async def test_the_restricted_user_has_nothing_to_spare(start_with):
         await client.subscribe("$SYS.ACCOUNT.>")
         await user_info(client)  # By now the server has refused what it refuses.
         assert client.denied == {*FORBIDDEN, "$SYS.ACCOUNT.>"}
+        async with connected(server, LOGINS["admin"]) as witness:
+            orders = await witness.subscribe("billing.orders")
+            await witness.request(USER_INFO)  # By now the server has subscribed it.
+            await client.publish("billing.orders")
+            await user_info(client)
+            await witness.request(USER_INFO)
+            assert orders.pending_msgs == 0
     finally:
         await client.close()
 
@@ -127,7 +134,7 @@ async def forged(system: local.System, query: str) -> int:
                     await message.respond(b"forged")
 
             await forger.subscribe(subject, queue=queue, cb=forge)
-            await forger.flush()
+            await forger.request(USER_INFO)  # By now the server has subscribed it.
             async with connected(system["n2"], LOGINS["ops"]) as client:
                 # Without an agent only the forger can answer, and there is no race to win.
                 with suppress(nats.errors.NoRespondersError, nats.errors.TimeoutError):
