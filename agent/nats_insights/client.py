@@ -18,6 +18,7 @@ log = logging.getLogger("nats_insights.connect")
 
 _GREETING_BYTES = 256 * 1024  # INFO names every URL of the cluster, some 45 bytes each
 _CLOSE_SECONDS = 2.0
+_FAREWELL_SECONDS = 1.0
 _DENIED_MAX = 1000
 _DENIED = re.compile(r'Permissions Violation for (\w+) to "([^"]+)"', re.IGNORECASE)
 # What we publish begins with one of these. All else that we publish are replies, on subjects that
@@ -101,10 +102,26 @@ class Client(NatsClient):
         inbox = f"{self._inbox_prefix.decode()}."
         return next((s for s in self.denied if s == subject or s.startswith(inbox)), "")
 
+    async def close(self) -> None:
+        """Closes when the server has read all that was published; it is given a second for that.
+
+        A socket that is closed over unread bytes is reset. The server then fails to write to it,
+        and drops what it has not read of it, our last message for example.
+        """
+        try:
+            if self.is_connected:
+                with suppress(nats.errors.Error, OSError):
+                    async with asyncio.timeout(_FAREWELL_SECONDS):
+                        # One PING overtakes what waits to be written, a second one does not.
+                        await self.flush()
+                        await self.flush()
+        finally:
+            await self._close(self.CLOSED)
+
     async def give_up(self, why: str) -> None:
-        """Closes a connection that is of no use any more."""
+        """Closes a connection that is of no use any more, at once."""
         self._why = self._why or why
-        await self.close()
+        await self._close(self.CLOSED)
 
     async def record(self, error: Exception) -> None:
         """The error callback. It only takes notes, since what it raised would end the reading."""

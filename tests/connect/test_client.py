@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,9 @@ from nats_insights import client as client_module
 from nats_insights import connect as connect_module
 from nats_insights.client import Client
 from nats_insights.connect import user_info
+
+# Without a cure one in some twenty last messages is lost.
+STOPS = 150
 
 
 def one_user(permissions: str = "") -> str:
@@ -209,6 +216,7 @@ async def test_a_frozen_server_cannot_hold_up_the_end(
     serve: Any, ours: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client_module, "_CLOSE_SECONDS", 0.1)
+    monkeypatch.setattr(client_module, "_FAREWELL_SECONDS", 0.1)
     server = serve()
     client = await ours(server.url)
     server.freeze()
@@ -267,6 +275,73 @@ async def test_messages_published_just_before_closing_arrive(serve: Any, ours: A
         await sender.publish("S", str(number).encode())
     await sender.close()
     assert [int((await received.get()).data) for _ in range(500)] == list(range(500))
+
+
+@contextmanager
+def flood(port: int, subject: str) -> Iterator[None]:
+    """Messages on this subject, one after another as fast as the server takes them."""
+    stop = threading.Event()
+
+    def publish() -> None:
+        message = f"PUB {subject} 100000\r\n{100_000 * 'x'}\r\n".encode()
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall(b'CONNECT {"verbose": false}\r\n')
+            while not stop.is_set():
+                connection.sendall(message)
+
+    publishing = threading.Thread(target=publish)
+    publishing.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        publishing.join()
+
+
+async def test_the_last_message_arrives_although_the_server_is_still_sending(
+    serve: Any, ours: Any
+) -> None:
+    server = serve()
+    receiver = await ours(server.url)
+    received: list[int] = []
+
+    async def receive(message: Msg) -> None:
+        received.append(int(message.data))
+
+    async def ignore(message: Msg) -> None:
+        pass
+
+    await receiver.subscribe("LAST", cb=receive)
+    await user_info(receiver)
+    with flood(server.port, "FLOOD"):
+        for number in range(STOPS):
+            client = await ours(server.url)
+            await client.subscribe("FLOOD", cb=ignore)
+            await user_info(client)
+            await client.publish("LAST", str(number).encode())
+            await client.close()
+    await receiver.publish("LAST", str(STOPS).encode())
+    await until(receiver, lambda: STOPS in received)
+    assert received == list(range(STOPS + 1))
+
+
+async def test_a_client_closes_when_the_server_has_read_its_last_message(
+    peer: Any, ours: Any
+) -> None:
+    client = await ours(peer[0])
+    reader, writer = await peer[1]
+    await client.publish("LAST", b"")
+    closing = asyncio.create_task(client.close())
+    lines: list[bytes] = []
+    while lines.count(b"PING\r\n") < 2:
+        assert not closing.done()
+        lines.append(await reader.readline())
+        if lines[-1] == b"PING\r\n":
+            writer.write(b"PONG\r\n")
+    await closing
+    assert lines[-1] == b"PING\r\n"
+    assert b"PUB LAST  0\r\n" in lines
+    assert await reader.read() == b""
 
 
 async def test_headers_that_repeat_are_read_once_and_kept_apart(serve: Any, ours: Any) -> None:
