@@ -221,6 +221,9 @@ class _Wire(TcpTransport):
             self.drop()
             self._io_writer = None
             raise
+        # nats-py does not tell the stream that it is encrypted, and asyncio then logs at its end.
+        if self._io_writer:
+            self._io_writer.transport.get_protocol()._over_ssl = True  # type: ignore[attr-defined]
 
     async def readline(self) -> bytes:
         self._line = await super().readline()  # type: ignore[no-untyped-call]

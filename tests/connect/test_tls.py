@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,29 @@ async def test_tls_is_had_when_the_url_or_an_authority_wants_it(serve_tls: Any, 
     port = serve_tls()
     assert await encrypted(f"tls://localhost:{port}", ca=ca) is True
     assert await encrypted(f"nats://localhost:{port}", ca=ca) is True
+
+
+@pytest.mark.parametrize("end", ["close", "give_up"])
+async def test_nothing_is_logged_when_a_connection_with_tls_ends(
+    end: str, serve_tls: Any, ca: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = f"tls://localhost:{serve_tls()}"
+    client = await connect(Settings(servers=(url,), ca=ca), name="test")
+    await (client.close() if end == "close" else client.give_up("for a test"))
+    assert caplog.messages == []
+
+
+async def test_nothing_is_logged_when_a_server_ends_a_connection_with_tls(
+    serve: Any, certificates: Path, ca: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = f'cert_file: "{certificates}/server.pem", key_file: "{certificates}/server.key"'
+    server = serve(f"tls {{ {files} }}")
+    url = f"tls://localhost:{server.port}"
+    client = await connect(Settings(servers=(url,), ca=ca), name="test")
+    server.signal(signal.SIGTERM)
+    await client.closed.wait()
+    assert client.last_error
+    assert caplog.messages == []
 
 
 async def test_tls_is_had_where_the_server_leaves_it_open(serve_tls: Any, ca: str) -> None:
