@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from nats_insights import subjects
 
+PERMISSIONS = Path(__file__).parents[1] / "examples" / "servers" / "agent-permissions.conf"
 TOKENS = {
     "a plain name": ("n1", "n1"),
     "what stays as it is": ("Az09-_@:/+=", "Az09-_@:/+="),
@@ -95,3 +97,29 @@ def test_no_name_makes_a_subject_too_long_or_of_other_parts(cluster, name):
     subject = subjects.advisory("critical", "ACCOUNT", cluster, name, "OPT_BALANCE_006", 32 * "0")
     assert len(subject.encode()) < 1000
     assert subject.count(".") == 7
+
+
+@pytest.mark.parametrize(
+    ("denied", "allowed"),
+    [
+        (subjects.server_request("VARZ", "NCBMX"), "$SYS.REQ.SERVER.*.VARZ"),
+        (subjects.server_request("VARZ"), "$SYS.REQ.SERVER.*.VARZ"),
+        (subjects.server_request("STATZ"), "$SYS.REQ.ACCOUNT.PING.STATZ"),
+        ("$SYS.REQ.SERVER.PING", "$SYS.REQ.SERVER.PING"),
+        (subjects.USER_INFO, "$SYS.REQ.USER.INFO"),
+        (subjects.EVENTS[0], "$SYS.SERVER.*.SHUTDOWN"),
+        (subjects.api("STATUS"), "INSIGHTS.API.*"),
+        (subjects.advisory("info", "SERVER", "C", "n", "X_001", "f"), "$INSIGHTS.>"),
+        (subjects.heartbeat("agent"), "$INSIGHTS.>"),
+        ("$INSIGHTS.HEARTBEAT.*", "$INSIGHTS.HEARTBEAT.*"),
+        (subjects.PING_SERVICE, "$SRV.PING.insights-agent"),
+        ("$SRV.INFO.insights-agent.HBV7", "$SRV.>"),
+    ],
+)
+def test_what_is_to_be_allowed_is_a_line_of_the_list_of_permissions(denied, allowed):
+    assert subjects.permission(denied) == allowed
+    assert f'  "{allowed}"\n' in PERMISSIONS.read_text()
+
+
+def test_what_stands_in_no_list_is_to_be_allowed_as_it_is():
+    assert subjects.permission("billing.orders") == "billing.orders"

@@ -44,6 +44,6 @@ def _not_system(user: str, account: str) -> str:
 
 
 def _denied(client: Client) -> str:
-    if not client.denied:
+    if not client.lacks:
         return ""
-    return f"the user lacks the permission for {sorted(client.denied)[0]}; {PERMISSIONS}"
+    return f"the user lacks the permission for {sorted(client.lacks)[0]}; {PERMISSIONS}"

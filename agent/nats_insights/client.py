@@ -14,6 +14,8 @@ from nats.aio.client import Client as NatsClient
 from nats.aio.msg import Msg
 from nats.aio.transport import TcpTransport
 
+from nats_insights import subjects
+
 log = logging.getLogger("nats_insights.connect")
 
 _GREETING_BYTES = 256 * 1024  # INFO names every URL of the cluster, some 45 bytes each
@@ -97,10 +99,16 @@ class Client(NatsClient):
             size += sum(len(f"{key}: {value}\r\n".encode()) for key, value in headers.items())
         return size <= self.max_payload
 
+    @property
+    def lacks(self) -> set[str]:
+        """What to allow the user, with the wildcards that it takes: `denied` is why."""
+        return {self._permission(subject) for subject in self.denied}
+
     def forbidden(self, subject: str) -> str:
-        """What is denied of a request on `subject`: that, or the inbox for the reply, or ""."""
+        """What to allow for a request on `subject` to get its reply, "" if nothing is denied."""
         inbox = f"{self._inbox_prefix.decode()}."
-        return next((s for s in self.denied if s == subject or s.startswith(inbox)), "")
+        denied = (s for s in self.denied if s == subject or s.startswith(inbox))
+        return next(map(self._permission, denied), "")
 
     async def close(self) -> None:
         """Closes when the server has read all that was published; it is given a second for that.
@@ -129,6 +137,10 @@ class Client(NatsClient):
             self.slow += 1
         elif not isinstance(error, nats.errors.Error | OSError):
             log.error("a subscription's callback failed", exc_info=error)
+
+    def _permission(self, subject: str) -> str:
+        inbox = f"{self._inbox_prefix.decode()}."
+        return f"{inbox}>" if subject.startswith(inbox) else subjects.permission(subject)
 
     async def _select_next_server(self) -> None:
         """One attempt at one server. nats-py goes on for minutes at a dead port."""

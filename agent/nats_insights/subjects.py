@@ -59,6 +59,19 @@ def api(name: str) -> str:
     return f"{API}.{name}"
 
 
+def permission(subject: str) -> str:
+    """What to allow so that this subject may be used, whatever its ids are the next time."""
+    if re.match(r"\$SYS\.REQ\.SERVER\.[^.]+\.", subject):
+        return f"$SYS.REQ.SERVER.*.{subject.split('.', 4)[4]}"
+    if subject.startswith(f"{API}."):
+        return api("*")
+    if subject.startswith((ADVISORY, HEARTBEAT)) and subject != f"{HEARTBEAT}.*":
+        return "$INSIGHTS.>"
+    if subject.startswith("$SRV.") and subject != PING_SERVICE:
+        return "$SRV.>"
+    return subject
+
+
 def server_request(endpoint: str, server_id: str = "PING") -> str:
     """Where a monitoring endpoint is asked: of every server, or of the one with this id."""
     if endpoint == "STATZ":  # Account statistics exist only as a fan-out.

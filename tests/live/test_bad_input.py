@@ -183,7 +183,13 @@ def test_a_user_that_may_not_hear_replies(cli, start_server):
     text = restricted("$SYS.REQ.>").replace("_INBOX.insights.>", "_INBOX.other.>")
     server = start_server("n1", authorization=text)["n1"]
     said = sentence(cli("check", NATS_URL=server.url, NATS_USER="agent", NATS_PASSWORD=SECRET))
-    assert "_INBOX.insights." in said
+    assert "the user lacks the permission for _INBOX.insights.>;" in said
+
+
+def test_a_user_that_may_not_ask_varz(cli, start_server):
+    server = start_server("n1", authorization=restricted("$SYS.REQ.USER.INFO"))["n1"]
+    said = sentence(cli("check", NATS_URL=server.url, NATS_USER="agent", NATS_PASSWORD=SECRET))
+    assert "the user lacks the permission for $SYS.REQ.SERVER.*.VARZ;" in said
 
 
 def test_a_check_that_raises_leaves_the_others_alone(cli, system, tmp_path):
