@@ -11,8 +11,10 @@ o opened  u updated  m reminded  r resolved  s resolved and opened with another 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from nats_insights import checks
 from nats_insights.audit import Audit, Found, Key
@@ -39,9 +41,17 @@ LETTERS = {
 
 
 def live(
-    script: str, *, open_after: int = 2, resolve_after: int = 2, remind_every: float = 900.0
+    script: str,
+    *,
+    open_after: int = 2,
+    resolve_after: int = 2,
+    remind_every: float = 900.0,
+    clients: dict[str, Any] | None = None,
 ) -> Iterator[list[Told]]:
-    """What each epoch of a script tells; epochs are 30 seconds apart, the first is at 30."""
+    """What each epoch of a script tells; epochs are 30 seconds apart, the first is at 30.
+
+    After each epoch its findings name these clients.
+    """
     (rule,) = rules(
         [CHECK],
         parse(
@@ -60,6 +70,7 @@ def live(
                 counts=letter == letter.lower(),
             )
         )
+        lives = {key: replace(life, clients=clients or {}) for key, life in lives.items()}
         yield told
 
 
@@ -81,14 +92,14 @@ def seen(letter: str) -> Audit:
     return result
 
 
-def tells(script: str, **settings: float) -> str:
+def tells(script: str, **settings: Any) -> str:
     """One letter for what each epoch of a script tells."""
     return "".join(
         LETTERS[tuple(told.transition for told in epoch)] for epoch in live(script, **settings)
     )
 
 
-def stories(script: str, **settings: float) -> list[Told]:
+def stories(script: str, **settings: Any) -> list[Told]:
     """All that a script tells, in order."""
     return [told for epoch in live(script, **settings) for told in epoch]
 
@@ -293,6 +304,21 @@ def test_an_end_says_how_things_are_now(script, expected):
     assert told.transition == "resolved"
     assert (told.life.summary, told.life.value) == expected
     assert (told.life.evidence, told.life.clients) == ({}, {})
+
+
+@pytest.mark.parametrize("end", ["--", "==", "gg", "x", "w"])
+def test_what_resolved_names_no_clients_of_the_time_before(end):
+    told = stories(f"ff?{end}", clients={"sampled": 9})
+    assert [one.life.clients for one in told if one.transition == "resolved"] == [{}]
+
+
+def test_what_is_still_open_keeps_its_clients():
+    told = stories("ff???59", clients={"sampled": 9}, remind_every=60.0)
+    assert [(one.transition, one.life.clients) for one in told[1:]] == [
+        ("reminded", {"sampled": 9}),
+        ("reminded", {"sampled": 9}),
+        ("updated", {"sampled": 9}),
+    ]
 
 
 def test_a_finding_is_stale_since_its_source_fell_silent():
