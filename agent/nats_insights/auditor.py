@@ -18,7 +18,7 @@ from .build import build
 from .check import Check
 from .config import Config
 from .errors import ConnectError, Missing, place
-from .evidence import MOST_FINDINGS, name_clients
+from .evidence import name_clients
 from .fold import Sweep
 from .gather import Gatherer
 from .lifecycle import Life, Told, advance
@@ -242,19 +242,17 @@ class Auditor:
         self, told: list[Told], lives: dict[Key, Life], gatherer: Gatherer
     ) -> list[Told]:
         """Name the clients behind what opened, changed or is told again, as far as allowed."""
-        explained: dict[Key, Life] = {}
-        news = []
-        for item in told:
-            key, check = item.life.key, self._by_code[item.life.key.code]
-            if key in lives and check.explain and len(explained) < MOST_FINDINGS:
-                if key not in explained:
-                    explained[key] = await name_clients(
-                        lives[key], check.explain, gatherer, self.roster, self.system_accounts
-                    )
-                    lives[key] = explained[key]
-                item = replace(item, life=replace(item.life, clients=explained[key].clients))
-            news.append(item)
-        return news
+        clients = await name_clients(
+            told, self._by_code, gatherer, self.roster, self.system_accounts
+        )
+        for key, named in clients.items():
+            lives[key] = replace(lives[key], clients=named)
+        return [
+            replace(item, life=lives[item.life.key])
+            if item.life.key in clients and item.transition != "resolved"
+            else item
+            for item in told
+        ]
 
     def _remember(self, told: list[Told]) -> None:
         for item in told:

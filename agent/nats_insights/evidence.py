@@ -1,52 +1,123 @@
-"""Evidence: which clients make a finding up, from a bounded look at their connection rows."""
+"""Evidence: which clients make findings up, from a bounded look at their connection rows."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import nats.errors
-from msgspec.structs import replace
+from msgspec import Struct
 
+from .asking import each
+from .audit import Key
+from .check import Check
 from .fold import row_fields
 from .gather import Gatherer
-from .lifecycle import Life
+from .lifecycle import Life, Told
 from .nouns import largest
 from .roster import Entry, Roster
 from .wire import Connection, Malformed
 
 log = logging.getLogger(__name__)
 
-# Looks per epoch, and servers per finding: a thousand findings must not become a thousand scans.
+# Findings per epoch, and servers per finding: a thousand findings must not become a thousand scans.
 MOST_FINDINGS = 20
 MOST_SERVERS = 3
 _FIELDS = [*row_fields(()), "subscriptions", "name", "ip", "lang"]
 
+Clients = dict[str, Any]
+
+
+class Look(Struct, frozen=True):
+    """Rows to read of one server: of all clients, or of an account and a user; `sort` as CONNZ."""
+
+    server_id: str
+    account: str = ""
+    user: str = ""
+    sort: str = ""
+
+    def options(self) -> dict[str, str]:
+        """The options of CONNZ that ask for these rows."""
+        options = {"acc": self.account, "user": self.user, "sort": self.sort}
+        return {option: value for option, value in options.items() if value}
+
 
 async def name_clients(
-    life: Life, by: str, gatherer: Gatherer, roster: Roster, system_accounts: Collection[str]
-) -> Life:
-    """The finding with the client names, addresses and languages that make most of it up.
+    told: Iterable[Told],
+    checks: Mapping[str, Check],
+    gatherer: Gatherer,
+    roster: Roster,
+    system_accounts: Collection[str],
+) -> dict[Key, Clients]:
+    """The clients that make most of each finding up, for the findings that are told of.
 
-    `by` is what is counted, connections or subscriptions. Up to 1,024 rows of each of three
-    servers are read; `sampled` says how many were.
+    `checks` are by code. All servers are asked at once, and what has not come after one request
+    timeout is left out; a finding of which nothing came is not in the result. Nothing is raised.
     """
-    account, user = life.entity.get("account"), life.entity.get("user")
-    asked = {key: value for key, value in (("acc", account), ("user", user)) if value}
-    if by == "subscriptions":
-        asked["sort"] = "subs"
-    rows: list[Connection] = []
-    for entry in _servers_of(life, roster):
-        try:
-            page = await gatherer.pages.rows(entry.id, _FIELDS, **asked)
-        except (Malformed, nats.errors.Error) as problem:
-            log.debug("no evidence from %s: %s", entry.name, problem)
-            continue
-        rows += [r for r in page.connections if r.kind == "Client"]
-    rows = [row for row in rows if row.account not in system_accounts]
-    return replace(life, clients=_ranked(rows, by)) if rows else life
+    if "CONNZ" in gatherer.denied:
+        return {}
+    wanted = looks(told, checks, roster)
+    rows = await _read({look: None for some in wanted.values() for look in some}, gatherer)
+    named = {}
+    for key, some in wanted.items():
+        found = [row for look in some for row in rows.get(look, ())]
+        clients = [row for row in found if row.kind == "Client"]
+        clients = [row for row in clients if row.account not in system_accounts]
+        if clients:
+            named[key] = ranked(clients, checks[key.code].explain)
+        await asyncio.sleep(0)
+    return named
+
+
+def looks(
+    told: Iterable[Told], checks: Mapping[str, Check], roster: Roster
+) -> dict[Key, list[Look]]:
+    """Which rows to read for each finding, of servers that answered in this epoch.
+
+    None for what resolved, nor for what rests on replies that did not come: a server that owes
+    one may leave this request unanswered too. Findings that name no clients yet come first.
+    """
+    lives = {item.life.key: item.life for item in told if item.transition != "resolved"}
+    deserving = [
+        life
+        for life in lives.values()
+        if checks[life.key.code].explain and not life.stale and not life.partial
+    ]
+    deserving.sort(key=lambda life: bool(life.clients))
+    answering: dict[str, list[Entry]] = {}
+    for entry in roster:
+        if entry.state == "answering":
+            answering.setdefault(entry.name, []).append(entry)
+    wanted = {}
+    for life in deserving[:MOST_FINDINGS]:
+        account, user = life.entity.get("account", ""), life.entity.get("user", "")
+        sort = "subs" if checks[life.key.code].explain == "subscriptions" else ""
+        servers = [
+            entry
+            for name in life.servers
+            for entry in answering.get(name, ())
+            if _may_hold(entry, life)
+        ]
+        wanted[life.key] = [Look(e.id, account, user, sort) for e in servers[:MOST_SERVERS]]
+    return wanted
+
+
+def ranked(rows: Collection[Connection], by: str) -> Clients:
+    """The names, addresses and languages that hold most of `by`, connections or subscriptions.
+
+    `sampled` is the number of rows that this rests on.
+    """
+    clients: Clients = {"by": by, "sampled": len(rows)}
+    for title, field in (("names", "name"), ("addresses", "ip"), ("languages", "lang")):
+        counts: Counter[str] = Counter()
+        for row in rows:
+            counts[getattr(row, field)] += row.subscriptions if by == "subscriptions" else 1
+        clients[title] = largest(counts)
+    return clients
 
 
 async def why_closed(gatherer: Gatherer, server_id: str, connection: int) -> str:
@@ -59,16 +130,26 @@ async def why_closed(gatherer: Gatherer, server_id: str, connection: int) -> str
     return next((row.reason for row in page.connections if row.cid == connection), "")
 
 
-def _servers_of(life: Life, roster: Roster) -> list[Entry]:
-    names = life.servers[:MOST_SERVERS]
-    return [e for e in roster if e.name in names and life.home in ("", e.cluster)][:MOST_SERVERS]
+def _may_hold(entry: Entry, life: Life) -> bool:
+    """Servers of two clusters may share a name; what has no home may be on any of them."""
+    return entry.cluster == life.home or (life.home == "" and life.kind != "server")
 
 
-def _ranked(rows: list[Connection], by: str) -> dict[str, Any]:
-    ranked: dict[str, Any] = {"by": by, "sampled": len(rows)}
-    for title, field in (("names", "name"), ("addresses", "ip"), ("languages", "lang")):
-        counts: Counter[str] = Counter()
-        for row in rows:
-            counts[getattr(row, field)] += row.subscriptions if by == "subscriptions" else 1
-        ranked[title] = largest(counts)
-    return ranked
+async def _read(wanted: Collection[Look], gatherer: Gatherer) -> dict[Look, list[Connection]]:
+    """The rows that come within one request timeout; a server reads one look at a time."""
+    rows: dict[Look, list[Connection]] = {}
+    turns = {look.server_id: asyncio.Lock() for look in wanted}
+
+    async def one(look: Look) -> None:
+        try:
+            async with turns[look.server_id]:
+                page = await gatherer.pages.rows(look.server_id, _FIELDS, **look.options())
+        except Exception as problem:  # A finding without the names of its clients is still true.
+            log.debug("no evidence from %s: %s", look.server_id, problem or type(problem).__name__)
+        else:
+            rows[look] = page.connections
+
+    with suppress(TimeoutError):
+        async with asyncio.timeout(gatherer.asker.timeout):
+            await each(one, wanted)
+    return rows

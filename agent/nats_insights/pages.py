@@ -86,10 +86,14 @@ class Pages:
             await each(one, targets, AT_A_TIME)
 
     async def rows(self, server_id: str, fields: list[str], **wanted: Any) -> wire.Page:
-        """Up to 1,024 rows of one server; Malformed or a NATS error if they cannot be had."""
-        body = msgspec.json.encode({"auth": True, "limit": 1024, **wanted})
-        message = await self.asker.ask("CONNZ", server_id, body)
-        return wire.PageDecoder(fields).decode(unpack(message.data, message.headers))
+        """Up to LEAST rows of one server; Malformed or a NATS error if they cannot be had."""
+        body = msgspec.json.encode({"auth": True, "limit": LEAST, **wanted})
+        async with self.window.take(int(LEAST * self._row_bytes)):
+            message = await self.asker.ask("CONNZ", server_id, body)
+        page = wire.PageDecoder(fields).decode(unpack(message.data, message.headers))
+        if page.server.id != server_id:
+            raise wire.Malformed("another server's reply")
+        return page
 
     async def _pages(self, target: Target, sweep: Sweep, decoder: wire.PageDecoder) -> None:
         """Page through one server. Rows move up while others leave, hence the dedupe in Sweep."""
