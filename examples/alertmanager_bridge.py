@@ -37,8 +37,8 @@ class Findings:
             self.known[key] = state
 
     def alive(self, heartbeat):
-        interval = timedelta(seconds=heartbeat["interval_seconds"])
-        self.silent_at = datetime.now(UTC) + max(3 * interval, REFRESH)
+        silence = timedelta(seconds=heartbeat["silent_after_seconds"])
+        self.silent_at = datetime.now(UTC) + max(silence, REFRESH)
 
     def alerts(self, now):
         """What Alertmanager should know: what is open, what ended lately, and silence."""

@@ -218,6 +218,7 @@ def test_a_heartbeat_is_small_and_valid():
         agent=AGENT,
         coverage=brief(Coverage(servers_known=99, servers_answered=0, missing=[300 * "\x01"] * 99)),
         interval_seconds=30.0,
+        silent_after_seconds=100.0,
         leading_since=None,
         open=OpenCounts(critical=1),
         cost=Cost(),

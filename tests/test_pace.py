@@ -19,6 +19,21 @@ def test_an_epoch_that_was_due_meanwhile_is_skipped(took, due, skipped):
     assert (pace.ended(took, Cost()), pace.skipped) == (due, skipped)
 
 
+@pytest.mark.parametrize(
+    ("interval", "timeout", "silent_after"),
+    [(30.0, 2.0, 100.0), (30.0, 5.0, 115.0), (5.0, 2.0, 25.0), (0.1, 0.2, 4.0)],
+)
+def test_three_intervals_and_five_request_timeouts_are_silence(interval, timeout, silent_after):
+    pace = Pace(interval, Gather(timeout=timeout))
+    assert pace.silent_after == silent_after
+
+
+def test_silence_is_told_by_the_interval_as_it_is_stretched():
+    pace = Pace(30.0, BUDGET)
+    pace.ended(0.5, Cost(bytes=2_000_000))
+    assert pace.silent_after == 190.0
+
+
 def test_late_epochs_are_counted_as_long_as_they_follow_each_other():
     pace = Pace(30.0, BUDGET)
     late = []

@@ -258,6 +258,7 @@ class Agent:
             verdict=verdict(view) if leads and view else "unknown",
             checks_not_evaluated=not_evaluated(view) if leads and view else 0,
             interval_seconds=auditor.pace.interval,
+            silent_after_seconds=auditor.pace.silent_after,
             epochs_skipped=auditor.pace.skipped,
             leading_since=None if since is None else advisory.at(since),
             open=advisory.counts(auditor.lives.values()),

@@ -122,8 +122,9 @@ class Heartbeat(Struct, frozen=True, kw_only=True):
 
     `verdict` is that of STATUS, and `checks_not_evaluated` counts the checks for which it waits.
     `interval_seconds` is from one epoch to the next, as stretched by the budget; `epochs_skipped`
-    were due before this one had ended. A standby, and an agent before its first epoch, knows
-    nothing: its verdict is `unknown`.
+    were due before this one had ended. After `silent_after_seconds` without another heartbeat the
+    agent counts as gone. A standby, and an agent before its first epoch, knows nothing: its verdict
+    is `unknown`.
     """
 
     type: Literal["insights.advisory.v1.heartbeat"] = "insights.advisory.v1.heartbeat"
@@ -134,6 +135,7 @@ class Heartbeat(Struct, frozen=True, kw_only=True):
     verdict: Verdict = "unknown"
     checks_not_evaluated: int = 0
     interval_seconds: float
+    silent_after_seconds: float
     epochs_skipped: int = 0
     leading_since: Time | None
     open: OpenCounts

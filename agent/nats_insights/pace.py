@@ -5,6 +5,14 @@ from __future__ import annotations
 from .config import Gather
 from .messages import Cost
 
+# Heartbeats that may be lost or late before an agent counts as gone.
+PATIENCE = 3
+# However short the interval: a busy machine may be late by so many seconds for each of them.
+SHORTEST = 1.0
+# Requests that an epoch may wait for in vain, one after another: a small reply, a page of
+# connections, each once more, and the clients behind findings.
+TIMEOUTS = 5
+
 
 class Pace:
     """The pace of epochs. All figures are of the last one, in seconds.
@@ -23,6 +31,14 @@ class Pace:
     def stretched(self) -> bool:
         """Whether the budget makes epochs rarer than they should be."""
         return self.interval > self.wanted
+
+    @property
+    def silent_after(self) -> float:
+        """Seconds without a heartbeat after which the agent counts as gone.
+
+        An epoch in which servers hang ends later by some request timeouts, and that is no end.
+        """
+        return PATIENCE * max(self.interval, SHORTEST) + TIMEOUTS * self.budget.timeout
 
     def ended(self, took: float, cost: Cost) -> float:
         """An epoch ended: the time from its start to that of the next one."""

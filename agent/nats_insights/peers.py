@@ -26,7 +26,6 @@ from .messages import Heartbeat
 log = logging.getLogger(__name__)
 
 MOST = 100
-PATIENCE = 3.0
 _LISTEN = 0.5
 
 
@@ -40,9 +39,9 @@ class _Peer(Struct):
 
     @property
     def leads(self) -> bool:
-        """Whether it led when last heard, no more than some of its intervals ago."""
+        """Whether it led when last heard, and has not been silent for too long since."""
         silence = time.monotonic() - self.heard
-        patience = PATIENCE * max(self.heartbeat.interval_seconds, 1.0)
+        patience = self.heartbeat.silent_after_seconds
         return self.heartbeat.agent.role == "leader" and silence < patience
 
 
@@ -56,7 +55,7 @@ class Peers:
 
     async def listen(self, client: Client) -> None:
         """Hear the heartbeats of others, as long as the connection lasts."""
-        await client.subscribe(f"{subjects.HEARTBEAT}.*", cb=self._hear)
+        await client.subscribe(f"{subjects.HEARTBEAT}.*", cb=self.hear)
 
     def leader(self) -> Heartbeat | None:
         """The heartbeat of another agent that leads, of several the one that did so first."""
@@ -94,7 +93,8 @@ class Peers:
                 await subscription.unsubscribe()
         return leaders[0] if leaders else ""
 
-    async def _hear(self, message: Msg) -> None:
+    async def hear(self, message: Msg) -> None:
+        """Take in a heartbeat."""
         try:
             heartbeat = msgspec.json.decode(message.data, type=Heartbeat)
         except msgspec.MsgspecError:

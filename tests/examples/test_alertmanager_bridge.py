@@ -55,6 +55,15 @@ def state(now=NOW, *, severity="warning", revision=1, resolved=False, opened=0, 
     }
 
 
+def beat(epoch, silent_after=100, seconds=0, instance="first"):
+    """A heartbeat, so many seconds after noon."""
+    return {
+        "agent": {"instance": instance, "epoch": epoch},
+        "timestamp": (NOW + timedelta(seconds=seconds)).isoformat(),
+        "silent_after_seconds": silent_after,
+    }
+
+
 def told(*states, at=NOW):
     """What Alertmanager is told after these were heard, as severity and minutes to its end."""
     findings = bridge.Findings()
@@ -105,8 +114,8 @@ def test_an_end_is_told_for_five_minutes():
 
 def test_silence_of_the_agent_is_told_until_it_is_heard_again():
     findings = bridge.Findings()
-    for interval, silence in ((30, 90), (5, 60)):
-        findings.alive({"interval_seconds": interval})
+    for epoch, (silent_after, silence) in enumerate([(100, 100), (25, 60)]):
+        findings.alive(beat(epoch, silent_after))
         now = datetime.now(UTC)
         assert findings.alerts(now + timedelta(seconds=silence - 5)) == []
         (alert,) = findings.alerts(now + timedelta(seconds=silence + 5))

@@ -173,6 +173,7 @@ def beat(epoch: int, count: int) -> Msg:
         agent=replace(AGENT, epoch=epoch),
         coverage=COVERAGE,
         interval_seconds=5.0,
+        silent_after_seconds=25.0,
         leading_since=None,
         open=OpenCounts(info=count),
         cost=Cost(),

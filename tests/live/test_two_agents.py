@@ -35,7 +35,9 @@ def run(system: local.System, tmp_path: Path) -> Iterator[Start]:
 
     def run(name: str) -> subprocess.Popen[bytes]:
         config = tmp_path / f"{name}.toml"
-        config.write_text(f'id = "{name}"\ninterval = "150ms"\n[lifecycle]\nsettle = "0s"\n')
+        # It counts as gone after three seconds and five of these timeouts.
+        quick = 'interval = "150ms"\ngather.timeout = "500ms"\nlifecycle.settle = "0s"\n'
+        config.write_text(f'id = "{name}"\n{quick}')
         user, password = system.user("agent")
         login = {"NATS_URL": system["n2"].url, "NATS_USER": user, "NATS_PASSWORD": password}
         process = subprocess.Popen(
