@@ -28,6 +28,7 @@ class Findings:
 
     def __init__(self) -> None:
         self.known = {}
+        self.heard = {}  # The last heartbeat of each agent.
         self.silent_at = datetime.now(UTC) + AHEAD
 
     def hear(self, state):
@@ -37,6 +38,12 @@ class Findings:
             self.known[key] = state
 
     def alive(self, heartbeat):
+        """A server that was frozen delivers, when it wakes, heartbeats of the time before."""
+        agent = heartbeat["agent"]
+        beat = agent["epoch"], datetime.fromisoformat(heartbeat["timestamp"])
+        if agent["instance"] in self.heard and beat <= self.heard[agent["instance"]]:
+            return
+        self.heard[agent["instance"]] = beat
         silence = timedelta(seconds=heartbeat["silent_after_seconds"])
         self.silent_at = datetime.now(UTC) + max(silence, REFRESH)
 

@@ -48,6 +48,12 @@ HEARD = {
     "one that stands by": ([beat(0, 60, role="standby")], None),
     "itself": ([beat(18, 60, of="own")], None),
     "one that has been silent for longer than it said": ([beat(18, 60, patience=0.0)], None),
+    "an older one, which a server had held back": ([LATER, beat(8, 30)], LATER),
+    "an older one of somebody who stopped": ([beat(18, 60, role="stopped"), beat(17, 59)], None),
+    "an older one of somebody who is silent": (
+        [beat(18, 60, patience=0.0), beat(17, 59)],
+        None,
+    ),
     "the last word, which counts no further epoch": ([LATER, beat(18, 61, role="stopped")], None),
     "a later epoch though the clock was set back": ([LATER, beat(19, 5)], beat(19, 5)),
     "another instance, which begins anew": (

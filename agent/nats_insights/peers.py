@@ -12,6 +12,7 @@ import asyncio
 import logging
 import time
 from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -94,7 +95,7 @@ class Peers:
         return leaders[0] if leaders else ""
 
     async def hear(self, message: Msg) -> None:
-        """Take in a heartbeat."""
+        """Take in a heartbeat; one that is older than the last of its instance is dropped."""
         try:
             heartbeat = msgspec.json.decode(message.data, type=Heartbeat)
         except msgspec.MsgspecError:
@@ -102,10 +103,19 @@ class Peers:
         instance = heartbeat.agent.instance
         if instance == self.instance:
             return
+        # A server that was frozen delivers, when it wakes, what it was given before.
+        last = self._peers.get(instance)
+        if last is not None and _order(heartbeat) <= _order(last.heartbeat):
+            return
         if len(self._peers) >= MOST and instance not in self._peers:
             del self._peers[min(self._peers, key=lambda name: self._peers[name].heard)]
         self._peers[instance] = _Peer(heartbeat, time.monotonic())
         self.changed.set()
+
+
+def _order(heartbeat: Heartbeat) -> tuple[int, datetime]:
+    """Later heartbeats of one instance compare greater, also when its clock was set back."""
+    return (heartbeat.agent.epoch, heartbeat.timestamp)
 
 
 def _seniority(heartbeat: Heartbeat) -> tuple[Any, str]:

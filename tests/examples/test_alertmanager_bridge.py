@@ -122,6 +122,25 @@ def test_silence_of_the_agent_is_told_until_it_is_heard_again():
         assert alert["labels"] == {"alertname": "NatsInsightsSilent", "severity": "critical"}
 
 
+NEXT = {
+    "of an earlier epoch": (beat(8, seconds=30), False),
+    "of the same epoch": (beat(18, seconds=59), False),
+    "that comes twice": (beat(18, seconds=60), False),
+    "of the same epoch, but later": (beat(18, seconds=61), True),
+    "of a later epoch, though the clock was set back": (beat(19, seconds=5), True),
+    "of another agent": (beat(1, instance="other"), True),
+}
+
+
+@pytest.mark.parametrize(("next_one", "counts"), NEXT.values(), ids=NEXT)
+def test_a_heartbeat_counts_unless_a_server_had_held_it_back(next_one, counts):
+    findings = bridge.Findings()
+    findings.alive(beat(18, seconds=60))
+    findings.silent_at = None
+    findings.alive(next_one)
+    assert (findings.silent_at is not None) is counts
+
+
 @pytest.fixture
 async def alertmanager(tmp_path):
     """The URL of a real Alertmanager with the example's configuration."""
