@@ -71,6 +71,12 @@ def test_only_servers_that_answered_are_read():
     assert servers(wanted(story)["USER_002", "u"]) == ["n5", "n2", "n1"]
 
 
+def test_servers_that_owe_a_reply_are_not_read():
+    story = heard(system(cluster(**SPREAD)))
+    story.roster.by_id("id of C1 n5").last_error = "STATZ: it did not answer in time"
+    assert servers(wanted(story)["USER_002", "u"]) == ["n4", "n3", "n2"]
+
+
 def test_nothing_is_read_for_what_rests_on_a_silent_server():
     story = heard(system(cluster(n1=FULL, n2=FULL)), system(cluster(n1=FULL, n2=hung)))
     assert [item.life.key.names[-1] for item in story.told] == ["n1", "n2"]

@@ -76,7 +76,7 @@ async def name_clients(
 def looks(
     told: Iterable[Told], checks: Mapping[str, Check], roster: Roster
 ) -> dict[Key, list[Look]]:
-    """Which rows to read for each finding, of servers that answered in this epoch.
+    """Which rows to read for each finding, of servers that answered all requests of this epoch.
 
     None for what resolved, nor for what rests on replies that did not come: a server that owes
     one may leave this request unanswered too. Findings that name no clients yet come first.
@@ -90,7 +90,7 @@ def looks(
     deserving.sort(key=lambda life: bool(life.clients))
     answering: dict[str, list[Entry]] = {}
     for entry in roster:
-        if entry.state == "answering":
+        if entry.state == "answering" and not entry.last_error:
             answering.setdefault(entry.name, []).append(entry)
     wanted = {}
     for life in deserving[:MOST_FINDINGS]:

@@ -9,8 +9,8 @@ from .messages import Cost
 PATIENCE = 3
 # However short the interval: a busy machine may be late by so many seconds for each of them.
 SHORTEST = 1.0
-# Requests that an epoch may wait for in vain, one after another: a small reply, a page of
-# connections, each once more, and the clients behind findings.
+# Requests that an epoch waits for in vain, one after another, where a server hangs after it has
+# answered the roll call: small replies, their retries in two rounds, a page of connections twice.
 TIMEOUTS = 5
 
 
