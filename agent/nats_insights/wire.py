@@ -1,20 +1,36 @@
 """Replies as servers spell them: every field optional, unknown ones skipped.
 
-Only what the agent reads is declared. `jwt` never is: it can hold a secret.
+Only what the agent reads is declared. `jwt` never is: it can hold a secret. Each figure has bounds,
+and a reply or a row with a figure beyond them cannot be read: sums, quotients and dates that are
+made of what was read never overflow.
 """
 
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 # What is longer is no name that many servers have in common.
 _LONGEST_SHARED = 256
+# An id is a token of the subject by which its server is asked. Servers use their public key, 56
+# letters and digits; a long id would exceed the longest line that a server reads, 4,096 bytes.
+_is_id = re.compile(r"[A-Za-z0-9_-]{1,128}").fullmatch
+
+# How many of something there are now; servers keep none of these in more than 32 bits.
+Count = Annotated[int, Meta(ge=0, lt=2**32)]
+# Bytes, and how many of something there ever were. JSON has whole numbers up to here everywhere.
+Counter = Annotated[int, Meta(ge=0, lt=2**53)]
+# What a configuration says: it may be negative, and as large as a server can read.
+Limit = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+Rate = Annotated[float, Meta(ge=0, lt=2**53)]
+# Times without a zone cannot be subtracted from those with one.
+Time = Annotated[datetime, Meta(tz=True)]
 
 
 class Malformed(Exception):
@@ -33,34 +49,34 @@ class ServerInfo(Struct, frozen=True, gc=False):
 class Varz(Struct, frozen=True, gc=False):
     """VARZ: one server's own figures."""
 
-    start: datetime | None = None
-    now: datetime | None = None
+    start: Time | None = None
+    now: Time | None = None
     config_load_time: str = ""
-    connections: int = 0
-    total_connections: int = 0
-    max_connections: int = 0
-    leafnodes: int = 0
-    subscriptions: int = 0
-    max_pending: int = 0
+    connections: Count = 0
+    total_connections: Counter = 0
+    max_connections: Limit = 0
+    leafnodes: Count = 0
+    subscriptions: Count = 0
+    max_pending: Limit = 0
     system_account: str = "$SYS"
 
 
 class Statsz(Struct, frozen=True, gc=False):
     """STATSZ: the short form of VARZ, which is also the server's heartbeat."""
 
-    start: datetime | None = None
-    connections: int = 0
-    total_connections: int = 0
-    active_servers: int = 0
+    start: Time | None = None
+    connections: Count = 0
+    total_connections: Counter = 0
+    active_servers: Count = 0
 
 
 class Subsz(Struct, frozen=True, gc=False):
     """SUBSZ: the subscription table, routed interest included."""
 
-    num_subscriptions: int = 0
-    cache_hit_rate: float = 0.0
-    max_fanout: int = 0
-    avg_fanout: float = 0.0
+    num_subscriptions: Count = 0
+    cache_hit_rate: Rate = 0.0
+    max_fanout: Count = 0
+    avg_fanout: Rate = 0.0
 
 
 class Routez(Struct, frozen=True, gc=False):
@@ -102,18 +118,18 @@ class Statz(Struct, frozen=True, gc=False):
 class Connection(Struct, gc=False):
     """One row of CONNZ: all that a fold may ask for. Decoders hold the asked fields only."""
 
-    cid: int = 0
+    cid: Counter = 0
     kind: str = ""
     account: str = "$G"
     authorized_user: str = ""
-    subscriptions: int = 0
+    subscriptions: Count = 0
     name: str = ""
     ip: str = ""
     lang: str = ""
     version: str = ""
-    pending_bytes: int = 0
-    in_msgs: int = 0
-    out_msgs: int = 0
+    pending_bytes: Counter = 0
+    in_msgs: Counter = 0
+    out_msgs: Counter = 0
     idle: str = ""
     last_activity: str = ""
     rtt: str = ""
@@ -131,7 +147,7 @@ class Page(Struct):
 
 
 class _Problem(Struct, frozen=True):
-    code: int = 0
+    code: Count = 0
     description: str = ""
 
 
@@ -147,7 +163,7 @@ def _envelope(data: Any, field: str = "data") -> msgspec.json.Decoder[Any]:
 class _Link(Struct, gc=False):
     remote_id: str = ""
     remote_name: str = ""
-    subscriptions: int = 0
+    subscriptions: Count = 0
 
 
 class _Routes(Struct):
@@ -157,7 +173,7 @@ class _Routes(Struct):
         links = self.routes or ()
         peers = {link.remote_id: link.remote_name for link in links}
         return Routez(
-            {_shared(id): _shared(name) for id, name in peers.items()},
+            {_shared(id): _shared(name) for id, name in peers.items() if _is_id(id)},
             sum([link.subscriptions for link in links]),
         )
 
@@ -200,7 +216,7 @@ class _Gateways(Struct):
 
 class _AccountStat(Struct, gc=False):
     acc: str = ""
-    conns: int = 0
+    conns: Count = 0
 
 
 class _AccountStats(Struct):
@@ -239,7 +255,7 @@ def decode(endpoint: str, payload: bytes) -> tuple[ServerInfo, Any]:
     if envelope.data is None:
         code = envelope.error.code if envelope.error else 0
         raise Malformed(f"{endpoint} answered with error {code} and no data")
-    if not envelope.server.id:
+    if not _is_id(envelope.server.id):
         raise Malformed(f"{endpoint} of a server without an id")
     kept = getattr(envelope.data, "kept", None)
     return envelope.server, kept() if kept else envelope.data
@@ -248,7 +264,7 @@ def decode(endpoint: str, payload: bytes) -> tuple[ServerInfo, Any]:
 def decode_event(payload: bytes) -> ServerInfo:
     """Who says goodbye: SHUTDOWN and LAMEDUCK are the bare `server` object of other replies."""
     info: ServerInfo = _decode(_EVENT, payload)
-    if not info.id:
+    if not _is_id(info.id):
         raise Malformed("an event without a server id")
     return info
 
@@ -296,7 +312,7 @@ class PageDecoder:
 
 
 def _data(name: str, rows: Any) -> Any:
-    return msgspec.defstruct(name, [("total", int, 0), ("connections", rows | None, None)])
+    return msgspec.defstruct(name, [("total", Count, 0), ("connections", rows | None, None)])
 
 
 def _decode(decoder: msgspec.json.Decoder[Any], payload: bytes) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from msgspec.structs import asdict
 
+from nats_insights.nouns import seconds_between
 from nats_insights.wire import (
     Connection,
     Malformed,
@@ -150,7 +151,18 @@ BROKEN = {
     "text for a number": reply(b'{"connections":"12"}'),
     "a fraction for a number": reply(b'{"connections":1.5}'),
     "a number beyond all bounds": reply(b'{"connections":1e999}'),
+    "a number of 400 digits": reply(b'{"connections":%s}' % (400 * b"9")),
+    "more connections than there can be": reply(b'{"connections":4294967296}'),
+    "fewer connections than none": reply(b'{"connections":-1}'),
+    "more than a counter counts": reply(b'{"total_connections":9007199254740992}'),
+    "a limit beyond 64 bits": reply(b'{"max_connections":9223372036854775808}'),
     "a time that is none": reply(b'{"start":"yesterday"}'),
+    "a time without a zone": reply(b'{"start":"2026-01-01T00:00:00"}'),
+    "a server without an id": reply(b"{}", server=b'{"name":"n1"}'),
+    "an id that is no token": reply(b"{}", server=b'{"name":"n1","id":"N1.*"}'),
+    "an id with a line end": reply(b"{}", server=b'{"name":"n1","id":"N1\\r\\nPING"}'),
+    "an id longer than a line": reply(b"{}", server=b'{"name":"n1","id":"%s"}' % (5000 * b"N")),
+    "an error beyond all bounds": b'{"server":{"id":"N1"},"error":{"code":%s}}' % (400 * b"9"),
     "a deep one": DEEP,
     "deep where nobody looks": reply(b'{"other":%s}' % DEEP),
 }
@@ -175,6 +187,55 @@ NESTED = {
 def test_a_reply_with_one_broken_record_is_missing(endpoint, data):
     with pytest.raises(Malformed):
         decode(endpoint, reply(data))
+
+
+COUNTS = {
+    "VARZ": b'{"connections":%d,"leafnodes":%d,"subscriptions":%d}',
+    "STATSZ": b'{"connections":%d,"active_servers":%d}',
+    "SUBSZ": b'{"num_subscriptions":%d,"max_fanout":%d}',
+    "ROUTEZ": b'{"routes":[{"subscriptions":%d}]}',
+    "LEAFZ": b'{"leafs":[{"subscriptions":%d}]}',
+    "STATZ": b'{"account_statz":[{"acc":"A","conns":%d}]}',
+}
+
+
+@pytest.mark.parametrize("field", [b"connections", b"active_servers", b"total_connections"])
+@pytest.mark.parametrize("count", [-1, 2**53, 2**63, 2**64, 10**300])
+def test_no_figure_of_a_server_is_beyond_its_bounds(field, count):
+    with pytest.raises(Malformed):
+        decode("STATSZ", reply(b'{"%s":%d}' % (field, count), field=b"statsz"))
+
+
+@pytest.mark.parametrize(("endpoint", "data"), COUNTS.items(), ids=COUNTS)
+def test_what_a_server_counts_with_32_bits_has_no_more(endpoint, data):
+    field = b"statsz" if endpoint == "STATSZ" else b"data"
+    figures = data.count(b"%d")
+    assert decode(endpoint, reply(data % ((2**32 - 1,) * figures), field=field))
+    for one in range(figures):
+        counts = tuple(2**32 if number == one else 0 for number in range(figures))
+        with pytest.raises(Malformed):
+            decode(endpoint, reply(data % counts, field=field))
+
+
+@pytest.mark.parametrize("limit", [-(2**63), -1, 0, 1, 2**63 - 1])
+def test_a_limit_may_be_whatever_a_configuration_says(limit):
+    _, varz = decode("VARZ", reply(b'{"max_connections":%d,"max_pending":%d}' % (limit, limit)))
+    assert (varz.max_connections, varz.max_pending) == (limit, limit)
+
+
+@pytest.mark.parametrize("start", ["0001-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00"])
+@pytest.mark.parametrize("now", ["9999-12-31T23:59:59Z", "9999-12-31T23:59:59.999-14:00"])
+def test_times_however_far_apart_can_be_told_apart(start, now):
+    _, varz = decode("VARZ", reply(b'{"start":"%s","now":"%s"}' % (start.encode(), now.encode())))
+    assert seconds_between(varz.start, varz.now) > 9998 * 365 * 86_400
+    assert seconds_between(varz.now, varz.start) < 0
+
+
+def test_a_peer_that_could_not_be_asked_by_its_id_is_left_out():
+    ids = ["N2", "N.*", "N 3", "N\\n", "N\\u0000", 5000 * "N", ""]
+    links = ",".join(f'{{"remote_id":"{id}","remote_name":"n"}}' for id in ids)
+    _, routez = decode("ROUTEZ", reply(f'{{"routes":[{links}]}}'.encode()))
+    assert routez.peers == {"N2": "n"}
 
 
 @pytest.mark.parametrize("endpoint", SMALL)
@@ -221,6 +282,9 @@ BAD_ROWS = {
     "a number for a name": b'{"cid":2,"authorized_user":7}',
     "a name that is no UTF-8": b'{"cid":2,"authorized_user":"\xff\xfe"}',
     "a number beyond all bounds": b'{"cid":2,"subscriptions":1e999}',
+    "more subscriptions than there can be": b'{"cid":2,"subscriptions":4611686018427387904}',
+    "fewer subscriptions than none": b'{"cid":2,"subscriptions":-1}',
+    "more messages than a counter counts": b'{"cid":2,"in_msgs":9007199254740992}',
 }
 
 
@@ -235,6 +299,8 @@ BAD_PAGES = {
     "no JSON": b"nothing",
     "rows that are no list": reply(b'{"total":1,"connections":{}}'),
     "a total that is text": reply(b'{"total":"1","connections":[]}'),
+    "a total beyond all bounds": reply(b'{"total":4611686018427387904,"connections":[{"cid":1}]}'),
+    "a total of less than none": reply(b'{"total":-1,"connections":[]}'),
     "no data": reply(b"null"),
     "an error": b'{"server":{"id":"N1"},"data":null,"error":{"code":400,"description":"bad"}}',
     "a deep one": connz(DEEP),
@@ -259,7 +325,8 @@ def test_a_page_without_connections_is_an_empty_one():
 BROKEN_EVENTS = {
     "no JSON": b"",
     "nobody": b"{}",
-    "a server without an id": b'{"server":{"name":"n1"}}',
+    "a server without an id": b'{"name":"n1"}',
+    "an id that is no token": b'{"name":"n1","id":"N1 N2"}',
 }
 
 
