@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from nats_insights.errors import DeclarationError
 from nats_insights.fold import CAP, Sweep, Tally, by_user, fold, local_subscriptions, row_fields
+from nats_insights.ledger import Ledger
 from nats_insights.wire import Connection, Page, ServerInfo
 
 WHO = ServerInfo(name="n1", id="N1")
@@ -192,6 +193,44 @@ def test_what_closed_between_pages_may_have_hidden_others(closed, exact):
 def test_rows_that_could_not_be_read_are_counted_and_lack():
     swept = sweep([row(cid) for cid in range(97)], total=100, bad=3)
     assert (swept.bad, swept.exact) == (3, False)
+
+
+# --- Figures beyond all bounds, and names.
+
+
+@fold("in_msgs")
+def messages(rows: list[Connection], tally: Tally, params: object) -> None:
+    """What each user published."""
+    for one in rows:
+        tally[one.authorized_user] += one.in_msgs
+
+
+@pytest.mark.parametrize(("rows", "exact"), [(1024, True), (1025, False)])
+def test_a_sweep_with_a_sum_that_no_ledger_can_hold_is_not_exact(rows, exact):
+    swept = Sweep({messages: None}, frozenset())
+    swept.page(Page(WHO, [row(cid, in_msgs=2**53 - 1) for cid in range(rows)], rows))
+    assert swept.exact is exact
+    if exact:
+        ledger = Ledger()
+        ledger.put(("C1", "n1"), swept.parts[messages])
+        ledger.put(("C1", "n2"), swept.parts[messages])
+        assert ledger["app"] == 2 * 1024 * (2**53 - 1)
+
+
+@pytest.mark.parametrize(("more", "whole"), [(0, True), (1, False)])
+def test_long_names_are_shortened_where_rows_take_more_than_a_kibibyte(more, whole):
+    swept, name = Sweep({by_user: None}, frozenset()), 300 * "n"
+    swept.page(Page(WHO, [row(1, name), row(2, name)], 2, size=2 * 1024 + more))
+    ((_, user),) = swept.parts[by_user]
+    assert (user == name, len(user)) == (whole, 300 if whole else 256)
+
+
+@pytest.mark.parametrize(("length", "whole"), [(256, True), (257, False)])
+def test_a_name_of_256_characters_stays_as_it_is(length, whole):
+    swept, name = Sweep({by_user: None}, frozenset()), length * "n"
+    swept.page(Page(WHO, [row(1, name)], 1, size=4096))
+    ((_, user),) = swept.parts[by_user]
+    assert (user == name, len(user)) == (whole, 256)
 
 
 # --- Declaration.

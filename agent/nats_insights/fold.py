@@ -23,6 +23,9 @@ _LASTING = frozenset((*_ALWAYS, "name", "ip", "lang", "version"))
 # Rows that take more bytes than this on average may bear names that were made to be long.
 _LONG_ROW = 1024
 _LONG_NAME = 256
+# What a ledger can hold of one server: its counts are 64-bit figures. `wire` bounds each row, but
+# not what many of them add up to.
+_LARGEST = 2**63 - 1
 # How servers name an anonymous client where only the system account has users: another random
 # name on each server, so these are neither one user nor comparable.
 _ANONYMOUS = re.compile(r"nats-[A-Za-z0-9]{8}")
@@ -167,13 +170,14 @@ class Sweep:
 
     @property
     def exact(self) -> bool:
-        """Whether the rows agree with the server's own total to within 2 %.
+        """Whether the rows agree with the server's own total to within 2 %, and can be summed up.
 
         Each connection that closed between two pages may be one that was counted, and may have
         moved another one out of sight.
         """
         off = abs(self.total - self.rows) + self._fell
-        return self.pages > 0 and off <= TOLERANCE * self.total
+        fits = all(max(t.values(), default=0) <= _LARGEST for t in self.parts.values())
+        return self.pages > 0 and off <= TOLERANCE * self.total and fits
 
 
 def _shorten(rows: Iterable[Connection]) -> None:
