@@ -16,7 +16,7 @@ from nats.aio.msg import Msg
 
 from . import wire
 from .asking import Asker, each
-from .fold import Fold, Sweep, row_fields
+from .fold import TOLERANCE, Fold, Sweep, row_fields
 from .roster import Names
 from .unpack import unpack
 from .window import Window
@@ -30,6 +30,8 @@ PAGE = 8192
 WHOLE = 16_384
 # However small the window is: each page costs the server a look at all its connections.
 LEAST = 1024
+# Of one server, however many it says that it has: it could go on for ever.
+MOST_ROWS = 2**21
 ROW_BYTES = 600
 ROW_SECONDS = 50e-6
 
@@ -80,7 +82,8 @@ class Pages:
                 self.swept += 1
                 take(target.key, sweep)
             else:
-                self.asker.complain("CONNZ", target.key[-1], f"{sweep.rows} rows of {sweep.total}")
+                told = f"{sweep.rows} rows of {sweep.total}, or figures that have no sum"
+                self.asker.complain("CONNZ", target.key[-1], told)
 
         if "CONNZ" not in self.asker.denied:
             await each(one, targets, AT_A_TIME)
@@ -96,7 +99,11 @@ class Pages:
         return page
 
     async def _pages(self, target: Target, sweep: Sweep, decoder: wire.PageDecoder) -> None:
-        """Page through one server. Rows move up while others leave, hence the dedupe in Sweep."""
+        """Page through one server. Rows move up while others leave, hence the dedupe in Sweep.
+
+        A page that lacks many of the rows that were asked for is the last one, whatever the total:
+        the sweep cannot become exact any more.
+        """
         rows = target.rows + target.rows // 20 + 64
         offset = 0
         while True:
@@ -109,7 +116,8 @@ class Pages:
                 async with self._turn:
                     page = await self._fold(message, target, sweep, decoder)
             offset += limit
-            if not page.connections or offset >= page.total:
+            short = len(page.connections) < (1 - TOLERANCE) * limit
+            if short or offset >= min(page.total, MOST_ROWS):
                 return
 
     async def _reply(self, server_id: str, body: bytes, limit: int) -> Msg:
