@@ -160,6 +160,19 @@ def test_it_fits_what_the_server_may_owe(max_pending, size):
     assert window.size == size
 
 
+def test_the_first_sweep_already_asks_for_no_more_than_a_server_may_owe():
+    window = Window(16 * 2**20)
+    window.fit(8 * 2**20)
+    assert window.size == 3 * 2**20
+
+
+def test_a_window_that_was_halved_is_no_larger_for_a_server_that_allows_more():
+    window = Window(16 * 2**20)
+    window.halve()
+    window.fit(64 * 2**20)
+    assert window.size == 8 * 2**20
+
+
 def test_it_is_as_large_as_wanted_again_on_another_server():
     window = Window(16 * 2**20)
     window.fit(2**20)
