@@ -2,9 +2,35 @@
 
 from __future__ import annotations
 
+import pytest
+
 from scenario import CHECKS, Server, Story, cluster, dead, left, system
 
 HOT = system(cluster(n1=60, n2=15, n3=15))
+
+# What is only known once the clients have come back, and what is wrong at once.
+WAITS = {
+    "connection_hotspot": True,
+    "subscription_hotspot": True,
+    "account_connection_concentration": True,
+    "connection_count_high": False,
+    "excessive_user_connections": False,
+}
+
+
+def unwell(up: float):
+    """A server that is wrong in all these ways, and started so many seconds ago."""
+    hot = Server(120, subscriptions=500, max_connections=120, up=up)
+    return system(cluster(n1=hot, n2=1, n3=0))
+
+
+@pytest.mark.parametrize(("name", "waits"), WAITS.items(), ids=WAITS)
+def test_after_a_restart_checks_of_balance_wait_and_checks_of_limits_do_not(name, waits):
+    told = {}
+    for up in (60.0, 120.0):
+        story = Story(checks=[CHECKS[name]], settle=120.0)
+        told[up] = [one for _ in range(2) for one in story.hears(unwell(up))]
+    assert (told[60.0] == [], len(told[120.0])) == (waits, 1)
 
 
 def test_a_cluster_settles_from_the_start_of_its_youngest_server():

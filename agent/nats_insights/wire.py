@@ -83,7 +83,7 @@ class Routez(Struct, frozen=True, gc=False):
     """ROUTEZ: names of the other servers of the cluster by id, and the interest routes brought."""
 
     peers: dict[str, str] = {}
-    subscriptions: int = 0
+    subscriptions: Count = 0
 
 
 class Gatewayz(Struct, frozen=True, gc=False):
@@ -99,7 +99,7 @@ class Leafz(Struct, frozen=True, gc=False):
     """
 
     peers: frozenset[str] = frozenset()
-    subscriptions: int = 0
+    subscriptions: Count = 0
 
 
 class Accountz(Struct, frozen=True):
@@ -181,7 +181,7 @@ class _Routes(Struct):
 class _Leaf(Struct, gc=False):
     id: str = ""
     name: str = ""
-    subscriptions: int = 0
+    subscriptions: Count = 0
 
 
 class _Leafs(Struct):
