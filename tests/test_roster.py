@@ -231,6 +231,36 @@ def test_who_was_taken_out_by_hand_is_gone_until_it_comes_back():
     assert roster.forgotten == set()
 
 
+# When the server last changed what its cluster can hold: its clients go elsewhere, or come back.
+NEVER = float("-inf")
+CHANGED = {
+    # A server that was just met tells itself when it started.
+    "a": NEVER,
+    "aaaa": NEVER,
+    "aaar": 3,
+    "aaaS": 3,
+    "aaaL": 3,
+    "aaaLa": 3,
+    # The first silence counts, however often it is confirmed.
+    "ad": 1,
+    "addd": 1,
+    "adda": 3,
+    "addr": 3,
+    "aSaa": 2,
+    # Who hangs keeps its clients.
+    "ah": NEVER,
+    "ahha": NEVER,
+    "ahhd": 3,
+    "ahhr": 3,
+}
+
+
+@pytest.mark.parametrize(("script", "expected"), CHANGED.items(), ids=CHANGED)
+def test_a_server_that_goes_comes_back_or_restarts_changed_its_cluster(script, expected):
+    (entry,) = told(script)
+    assert entry.changed_at == expected
+
+
 def test_who_does_not_answer_is_missing_and_known():
     roster = Roster()
     for name in ("n1", "n2", "n3", "n4"):
