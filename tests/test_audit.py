@@ -98,6 +98,53 @@ def test_what_is_not_due_is_neither_unknown_nor_judged():
     assert result.outcomes["OPT_BALANCE_003"].not_due is True
 
 
+# --- What resolves though a part is missing: what is below its eased limit whatever is missing.
+
+# The limit of 100 is 90 for what is open, and n2 falls silent holding so many.
+LEFT = {30: ["resolved USER_002 APP app"], 31: []}
+
+
+def opened_at_120() -> Story:
+    """User app holds 60 connections on each of two servers; a clear epoch resolves that."""
+    config = "checks.excessive_user_connections.resolve_after = 1"
+    story = Story(config, [CHECKS["excessive_user_connections"]])
+    assert story.hears(system(cluster(n1=60, n2=60))) == ["opened USER_002 APP app"]
+    return story
+
+
+@pytest.mark.parametrize(("left", "expected"), LEFT.items(), ids=LEFT)
+def test_a_finding_with_a_missing_part_resolves_by_the_eased_limit(left, expected):
+    story = opened_at_120()
+    story.hears(system(cluster(n1=61, n2=left)))
+    assert story.hears(system(cluster(n1=60, n2=hung))) == expected
+
+
+# Four users of six connections each are dropped, and any of these may have been of user app.
+KEPT = {84: ["resolved USER_002 APP app"], 85: []}
+
+
+@pytest.mark.parametrize(("kept", "expected"), KEPT.items(), ids=KEPT)
+def test_what_overflowed_may_belong_to_what_is_open(kept, expected):
+    story = opened_at_120()
+    for ledger in story.sweeps.ledgers.values():
+        ledger.cap = 2
+    others = {f"APP user{n}": 6 for n in range(4)}
+    assert story.hears(system(cluster(n1=Held(kept, users=others), n2=0))) == expected
+    assert story.snapshot.sweeps.ledgers[by_user].error == 6
+
+
+def test_the_evidence_of_a_part_holds_no_figures_of_servers_that_are_silent_now():
+    story = Story(checks=[CHECKS["excessive_user_connections"]])
+    story.hears(system(cluster(n1=120, n2=60)))
+    story.hears(system(cluster(n1=120, n2=hung)))
+    (found,) = story.audit.found.values()
+    assert (found.finding.value, found.finding.evidence, found.partial) == (
+        120,
+        {"by_server": {"top": [["n1", 120]], "left_out": 0}},
+        "CONNZ of n2",
+    )
+
+
 # --- A check that fails.
 
 
