@@ -6,12 +6,15 @@ import json
 from datetime import UTC, datetime
 
 import jsonschema_rs
+import pytest
 from msgspec.structs import replace
 
 from nats_insights.advisory import (
     advisory,
+    at,
     brief,
     counts,
+    finding_state,
     heartbeat_message,
 )
 from nats_insights.lifecycle import Told
@@ -19,7 +22,7 @@ from nats_insights.messages import Cost, Heartbeat, OpenCounts
 from nats_insights.schemas import schemas
 from nats_insights.snapshot import Coverage
 from published import AGENT, BY_CODE, COVERAGE, openings, tell, uneven
-from scenario import CHECKS, Server, Story, cluster, hung, system
+from scenario import CHECKS, START, Server, Story, cluster, hung, left, system
 
 # --- What is said.
 
@@ -76,16 +79,39 @@ def test_the_remediation_names_the_entity():
     assert "raise `max_connections` of n1 together" in made.remediation
 
 
-def test_an_end_is_valid_until_it_is_told():
+def full(connections: int = 99):
+    """A server that takes 100 connections."""
+    return system(cluster(n1=Server(connections, max_connections=100), n2=0))
+
+
+ENDS = {
+    "condition_cleared": [full(10), full(10)],
+    "entity_gone": [system(cluster(n1=left, n2=0)), system(cluster(n1=left, n2=0))],
+    "severity_changed": [full(80)],
+}
+
+
+@pytest.mark.parametrize(("reason", "after"), ENDS.items(), ids=ENDS)
+def test_an_end_is_true_when_it_is_told_and_no_longer(reason, after):
     story = Story(checks=[CHECKS["connection_count_high"]])
-    for connections in (100, 10, 10):
-        story.hears(system(cluster(n1=Server(connections, max_connections=100))))
+    for one in (full(), full(), *after):
+        story.hears(one)
     made, _ = tell(story.told[0])
-    assert (made.state, made.resolved_at, made.valid_until) == (
-        "resolved",
-        made.timestamp,
-        made.timestamp,
-    )
+    assert (made.state, made.reason) == ("resolved", reason)
+    assert {made.updated_at, made.resolved_at, made.valid_until} == {made.timestamp}
+
+
+def test_what_is_open_may_be_believed_from_when_it_was_last_found_or_told():
+    # Found and told, found, not found but told again.
+    story = Story("lifecycle.remind_every = '60s'", [CHECKS["connection_count_high"]])
+    said = []
+    for one in (full(), full(), system(cluster(n1=hung, n2=0))):
+        story.hears(one)
+        (life,) = story.lives.values()
+        members = finding_state(life, BY_CODE["SERVER_011"], valid_for=100.0)
+        times = (members["updated_at"], members["valid_until"])
+        said.append(tuple((time - at(START)).total_seconds() for time in times))
+    assert said == [(30, 130), (60, 160), (60, 190)]
 
 
 def test_a_change_of_severity_is_told_on_both_subjects():
