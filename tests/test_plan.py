@@ -118,6 +118,28 @@ def test_subscriptions_near_the_limit_are_counted():
     assert (told, story.swept) == ([[], [], ["opened OPT_BALANCE_003 C1 n1"]], 0)
 
 
+# Internal subscriptions before and after, on servers whose interest hides what their clients
+# dropped: it doubled, or it came from nothing.
+HIDDEN = {
+    "as many again": (
+        (Held(10, subscriptions=2000, internal=1000), Held(10, subscriptions=1000, internal=1999)),
+        Held(10, subscriptions=4000),
+    ),
+    "a hundred more": (
+        (Held(10, subscriptions=100), Held(10, internal=99)),
+        Held(10, subscriptions=110),
+    ),
+}
+
+
+@pytest.mark.parametrize(("peers", "hot"), HIDDEN.values(), ids=HIDDEN)
+def test_internal_subscriptions_may_become_more_without_hiding_a_hotspot(peers, hot):
+    before, after = peers
+    story = Story(checks=[CHECKS["subscription_hotspot"]])
+    epochs = [three(n1=before, n2=before, n3=before)] + 2 * [three(n1=hot, n2=after, n3=after)]
+    assert [story.hears(one) for one in epochs] == [[], [], ["opened OPT_BALANCE_003 C1 n1"]]
+
+
 def test_what_is_open_is_counted_though_it_is_far_from_the_limit_now():
     story = Story()
     hot = three(n1=replace(BUSY, subscriptions=12_000))
