@@ -64,3 +64,12 @@ def test_a_stretched_interval_is_what_epochs_are_late_for():
     pace = Pace(30.0, BUDGET)
     assert pace.ended(50.0, Cost(cpu_seconds=6.0)) == 60
     assert pace.late == 0
+
+
+def test_the_last_epoch_is_told_with_what_it_took():
+    pace = Pace(30.0, BUDGET)
+    told = [pace.took]
+    for took in (40.5, 0.25):
+        pace.ended(took, Cost())
+        told.append(pace.took)
+    assert told == [0.0, 40.5, 0.25]
