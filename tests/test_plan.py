@@ -184,6 +184,23 @@ def test_what_no_small_reply_tells_is_read_in_each_epoch():
     assert sweeps(three(), three(), checks=[talkative]) == [3, 3]
 
 
+@check("TEST_908", INFO, "health", needs=(by_user, messages))
+def talkative_users(server: Server, params: Params) -> Finding | None:
+    """A check of two folds, of which one lasts as long as the connections.
+
+    Finds: nothing.
+
+    Why: it is a test.
+
+    Do: nothing.
+    """
+    assert server.folded(messages)["messages"] == 0
+
+
+def test_a_server_is_read_again_unless_all_that_a_check_reads_of_it_stands():
+    assert sweeps(three(), three(), checks=[talkative_users]) == [3, 3]
+
+
 def test_a_server_that_left_holds_nothing():
     story = Story()
     story.hears(three())
