@@ -17,8 +17,9 @@ from nats.aio.msg import Msg
 from nats_insights import pages
 from nats_insights.asking import Asker
 from nats_insights.fleet import replies, request
-from nats_insights.fleet.misbehave import Malformation, spoil
+from nats_insights.fleet.misbehave import spoil
 from nats_insights.fleet.model import Fleet, User
+from nats_insights.fleet.replies import Reply
 from nats_insights.fold import Sweep, by_user
 from nats_insights.pages import Pages, Target
 from nats_insights.window import Window
@@ -31,7 +32,7 @@ class Connection:
 
     `asked` has the body of each request and its timeout. The first `lost` replies do not come,
     `moves` happens before each page but the first, `liar` is the name that all answer in, and
-    `spoilt` what is wrong with each reply.
+    `spells` makes bytes of each reply.
     """
 
     def __init__(self, fleet: Fleet) -> None:
@@ -42,7 +43,7 @@ class Connection:
         self.lost = self.at_once = self.most_at_once = 0
         self.moves = lambda: None
         self.liar = ""
-        self.spoilt: Malformation = ""
+        self.spells = Reply.plain
 
     def new_inbox(self) -> str:
         return "_INBOX.x"
@@ -68,8 +69,7 @@ class Connection:
         server = self.fleet.server(self.liar) if self.liar else self.fleet.ids[asked.target]
         reply = replies.reply(self.fleet, server, asked)
         assert reply is not None
-        _, data = spoil(reply, self.spoilt, "")
-        return Msg(self, subject="_INBOX.x", data=data)
+        return Msg(self, subject="_INBOX.x", data=self.spells(reply))
 
     @property
     def parts(self) -> list[tuple[int, int]]:
@@ -163,6 +163,13 @@ async def test_pages_end_where_there_is_nothing_more(small_pages):
     a.moves = lambda: a.fleet.close_some(server, len(server.cids))
     swept = await Swept(a).of("a")
     assert (swept.connection.parts, swept.users) == ([(0, 50), (50, 50)], {})
+
+
+async def test_a_server_that_never_lists_what_it_tells_is_given_up(small_pages):
+    connection = Connection(fleet(a=150))
+    connection.spells = lambda reply: reply.plain().replace(b'"total":150', b'"total":1000000')
+    swept = await Swept(connection).of("a")
+    assert (len(connection.parts), swept.users) == (4, {})
 
 
 async def test_a_server_without_connections_is_swept_too():
@@ -270,7 +277,7 @@ async def test_where_too_much_closed_between_pages_the_server_is_unknown(
 @pytest.mark.parametrize(("rows", "known"), [(100, True), (40, False)])
 async def test_a_row_that_cannot_be_read_is_told_and_lacks(rows, known):
     connection = Connection(fleet(a=rows))
-    connection.spoilt = "null_record"
+    connection.spells = lambda reply: spoil(reply, "null_record", "")[1]
     swept = await Swept(connection).of("a")
     assert (set(swept.users) == {"a"}, swept.asker.malformed) == (known, 1)
 
