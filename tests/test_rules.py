@@ -193,6 +193,10 @@ WRONG = {
         "[[override]]\nmatch = {}\nconnection_hotspot.ratio = 3.0",
         'override[0] lacks its match, such as match = { cluster = "EU" }',
     ),
+    "a name for what it matches": (
+        "[[override]]\nmatch = 'EU'\nconnection_hotspot.ratio = 3.0",
+        'override[0] lacks its match, such as match = { cluster = "EU" }',
+    ),
     "an unknown label": (
         "[[override]]\nmatch.clustr = 'EU'",
         "there is no key override[0].match.clustr; did you mean override[0].match.cluster?",
