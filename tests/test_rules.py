@@ -216,6 +216,11 @@ WRONG = {
         "override[0].excessive_user_connections is refused: it is judged by account and user, "
         "so match.server can never be true",
     ),
+    "a server for the agent": (
+        "[[override]]\nmatch.server = 'n1'\nagent_late.epochs = 5",
+        "override[0].agent_late is refused: it is judged by no label, "
+        "so match.server can never be true",
+    ),
     "an unknown check in an override": (
         "[[override]]\nmatch.cluster = 'EU'\nconnections_hotspot.ratio = 3.0",
         "there is no key override[0].connections_hotspot; "
