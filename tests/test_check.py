@@ -15,6 +15,7 @@ from nats_insights.errors import DeclarationError
 GOOD = '''
 """A module."""
 from typing import Annotated
+import msgspec
 from nats_insights.check import INFO, Params, check, limit
 from nats_insights.fold import fold
 from nats_insights.nouns import Server
@@ -37,6 +38,7 @@ BAD = {
     "a code in lower case": ('"TEST_001"', '"test_001"', "'test_001' is not a code"),
     "a code without a number": ('"TEST_001"', '"TEST"', "'TEST' is not a code"),
     "no noun": ("server: Server", "server: int", "must be annotated with a noun"),
+    "a noun or none": ("server: Server", "server: Server | None", "annotated with a noun"),
     "an unknown endpoint": ('"VARZ"', '"JSZ"', "TEST_001: 'JSZ' is not an endpoint"),
     "no Finds": ("Finds: a server.", "", "a_condition: its docstring lacks the paragraph 'Finds'"),
     "an empty Why": ("Why: it is one.", "Why:", "lacks the paragraph 'Why'"),
@@ -46,6 +48,11 @@ BAD = {
         ', description="that a server may have"',
         "",
         "lacks its description or its bounds",
+    ),
+    "a parameter with bounds that are no limit": (
+        'limit("connections", ge=1, description="that a server may have")',
+        'msgspec.Meta(ge=1, description="that a server may have")',
+        "parameter 'most' is not annotated with limit(...)",
     ),
     "a parameter without a limit": (
         'Annotated[int, limit("connections", ge=1, description="that a server may have")]',
