@@ -177,28 +177,6 @@ def broken(on: str):
 THREE = system(cluster(n1=1, n2=1, n3=1))
 
 
-def test_a_check_that_raises_on_one_noun_is_unknown_for_this_noun_and_for_no_other():
-    story = Story(checks=[CHECKS["connection_hotspot"], broken("n3")])
-    told = [story.hears(HOT) for _ in range(2)]
-    assert told == [
-        ["opened TEST_901 C1 n1", "opened TEST_901 C1 n2"],
-        ["opened OPT_BALANCE_002 C1 n1"],
-    ]
-    outcome = story.audit.outcomes["TEST_901"]
-    assert (outcome.judged, outcome.found, outcome.unknown) == (3, 2, 1)
-    assert re.fullmatch(r"the check raised ZeroDivisionError at test_audit.py:\d+", outcome.why)
-    assert not outcome.excused
-
-
-def test_a_finding_on_which_its_check_raises_stays():
-    story = Story(checks=[broken("nobody")])
-    opened = story.hears(THREE)
-    story.rules = Story(checks=[broken("n3")]).rules
-    told = [story.hears(THREE) for _ in range(5)]
-    assert (len(opened), told) == (3, [[]] * 5)
-    assert story.lives["TEST_901", ("C1", "n3")].stale.startswith("the check raised")
-
-
 def test_it_is_said_what_a_check_raised_and_where():
     story = Story(checks=[broken("n3")])
     story.hears(THREE)

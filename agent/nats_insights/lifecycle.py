@@ -226,6 +226,7 @@ def _still(
     if severity != life.severity:
         before = _tell(life, now)
         after = _tell(replace(before, severity=severity), now)
+        before = replace(before, clients={})  # They were those of the time before.
         reason = "severity_changed"
         return after, [
             Told(transition="resolved", life=before, reason=reason, at=now, severity_now=severity),
@@ -263,7 +264,7 @@ def _remind(life: Life, now: float, remind_every: float) -> tuple[Life | None, l
 def _resolve(life: Life, now: float, reason: str) -> list[Told]:
     if not life.is_open:
         return []
-    # Whoever made it up no longer does.
+    # The clients are those of the time before.
     life = _tell(replace(life, updated_at=now, clients={}), now)
     return [Told(transition="resolved", life=life, reason=reason, at=now)]
 
