@@ -122,7 +122,8 @@ def commands_page() -> str:
     (below,) = [a for a in top._actions if isinstance(a, argparse._SubParsersAction)]
     lines = ["# Commands", "", NOTE, ""]
     lines += [
-        "Every command ends with 0 when all is well. `check` has a verdict: 1 warning, 2 critical.",
+        "Every command ends with 0 when all is well. `check` and `status` end with their verdict:",
+        "0 for ok and info, 1 for warning, 2 for critical, 3 for unknown. Of any other command",
         "3 means that something could not be told, and one sentence on standard error says why.",
         "The flags of the connection, which all but `demo` and `schemas` take, are on the page",
         "[Connecting](connecting.md).",

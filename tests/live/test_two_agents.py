@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from live.watching import Watch, watching
+from nats_insights.client import Client
+from nats_insights.connect import connect
 from nats_insights.demo import local
+from nats_insights.demo.stage import login
+from nats_insights.messages import Heartbeat
 
 pytestmark = pytest.mark.live
 
@@ -115,3 +122,41 @@ async def test_a_frozen_leader_is_replaced_and_leads_again_alone(system, run):
         other.kill()
         await watch.until(lambda: role(watch, "own") == "leader")
         assert await answering(watch) == {"own"}
+
+
+async def test_an_agent_that_yielded_tells_nothing_of_its_last_reign(start_cluster, crowd):
+    system = start_cluster("n1", "n2", options={"n1": "max_connections: 20"})
+    user, password = system.user("app")
+    await crowd.join(system["n1"].url, 18, user=user, password=password)
+    async with watching(system) as watch:
+        await watch.until(lambda: ("SERVER_011", "n1") in watch.open)
+        senior = await connect(login(system, "root", "n1"), name="senior")
+        beats = asyncio.create_task(beat(senior, watch.heartbeats[-1]))
+        own = watch.agent.instance
+        await watch.until(lambda: watch.agent.role == "standby")
+        assert watch.agent.auditor.lives == {}
+        await crowd.leave(list(crowd))
+        told = len(watch.advisories)
+        beats.cancel()
+        await watch.until(lambda: watch.agent.role == "leader")
+        await watch.until(
+            lambda: [b for b in watch.heartbeats if b.agent.instance == own][-1].verdict == "ok"
+        )
+        await watch.epochs(3)
+        assert watch.story[told:] == []
+        await senior.close()
+
+
+async def beat(client: Client, like: Heartbeat) -> None:
+    """Publish heartbeats of an agent that has led for longer, until cancelled."""
+    for epoch in itertools.count(1):
+        now = datetime.now(UTC)
+        beat = msgspec.structs.replace(
+            like,
+            agent=msgspec.structs.replace(like.agent, id="senior", instance=32 * "0", epoch=epoch),
+            timestamp=now,
+            leading_since=now - timedelta(days=1),
+            silent_after_seconds=1.0,
+        )
+        await client.publish("$INSIGHTS.HEARTBEAT.senior", msgspec.json.encode(beat))
+        await asyncio.sleep(0.1)
