@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import AsyncIterator
 from functools import partial
 
+import msgspec
 import nats.errors
+from msgspec import Struct
+from nats.aio.msg import Msg
 from rich.text import Text
 
 from nats_insights import contexts, subjects, wire
 from nats_insights.access import PERMISSIONS, recognise
+from nats_insights.advisory import plain
 from nats_insights.client import Client
 from nats_insights.commands import show
 from nats_insights.connect import Subjects, connect, user_info
@@ -19,6 +25,7 @@ from nats_insights.contexts import Settings, without_login
 from nats_insights.errors import InsightsError
 from nats_insights.fold import Sweep
 from nats_insights.gather import Gatherer
+from nats_insights.messages import AgentInfo
 from nats_insights.pages import Target
 from nats_insights.peers import Peers
 from nats_insights.roster import Names, Roster
@@ -28,8 +35,18 @@ _MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "bad": ("✗", "re
 # Requests that change something: whoever reads only should not be able to send them.
 _DANGEROUS = ("KICK", "LDM", "RELOAD")
 _ADVISORY = f"{subjects.ADVISORY}.INFO.SERVER._.name.CODE.fingerprint"
-_HEARTBEAT = f"{subjects.HEARTBEAT}.agent"
+_PUBLISHED = (_ADVISORY, subjects.heartbeat("agent"))
+# Where replies are wanted: by clients of the same account, and of others.
+_INBOXES = ("_INBOX.any", "_R_.any")
+_LISTEN = 0.5
+_REFUSED = "not permitted"
+_STATUS = subjects.api("STATUS")
+_ABOUT_PERMISSIONS = ("permission", "privilege")
 Step = tuple[str, str, str]
+
+
+class _Answer(Struct):
+    agent: AgentInfo
 
 
 def options(parser: ArgumentParser) -> None:
@@ -39,11 +56,16 @@ def options(parser: ArgumentParser) -> None:
 
 async def run(args: Namespace) -> int:
     """Print each step; 0 if the agent can do all its work, else 3."""
-    out, healthy = show.console(), True
+    # What the gathering logs is found by a step of its own.
+    logging.getLogger("nats_insights").setLevel(logging.ERROR)
+    out, healthy, hint = show.console(), True, False
     async for mark, what, found in _steps(contexts.from_args(args)):
         sign, style = _MARKS[mark]
-        out.print(Text.assemble((sign, style), f" {what:<12} {found}"))
+        out.print(Text.assemble((sign, style), f" {what:<12} {plain(found)}"))
         healthy = healthy and mark != "bad"
+        hint = hint or (mark != "ok" and (what in _ABOUT_PERMISSIONS or found == _REFUSED))
+    if hint:
+        out.print(Text(f"\n{PERMISSIONS}", "dim"))
     return 0 if healthy else 3
 
 
@@ -60,43 +82,105 @@ async def _steps(settings: Settings) -> AsyncIterator[Step]:
             access = await recognise(client)
         except InsightsError as error:
             yield "bad", "account", str(error)
+            async for step in _as_a_reader(client):
+                yield step
             return
         yield "ok", "account", f"user {access.user} of the system account {access.account}"
-        async for step in _permissions(client):
-            yield step
-        async for step in _replies(client):
-            yield step
-        other = await Peers("doctor").ask(client)
-        yield "ok", "agents", f"agent {other} leads" if other else "none leads on this system"
-    except nats.errors.Error as error:
+        for found in (_permissions(client), _replies(client), _agents(client)):
+            async for step in found:
+                yield step
+    except (nats.errors.Error, InsightsError) as error:
         yield "bad", "connection", f"it broke meanwhile: {client.last_error or error}"
     finally:
         await client.close()
 
 
 async def _permissions(client: Client) -> AsyncIterator[Step]:
-    for subject in (*subjects.EVENTS, f"{subjects.HEARTBEAT}.*", subjects.api("STATUS")):
+    for subject in (*subjects.EVENTS, f"{subjects.HEARTBEAT}.*", _STATUS):
         subscription = await client.subscribe(subject)
         await subscription.unsubscribe()
     info = await user_info(client)  # A round trip: by now the server has refused what it refuses.
-    for denied in sorted(client.denied):
-        yield "bad", "permission", f"{denied} is refused; {PERMISSIONS}"
+    lacking = [f"{subject} is refused" for subject in sorted(client.lacks)]
     publish = info.permissions.publish if info.permissions else None
-    silenced = [one for one in (_ADVISORY, _HEARTBEAT) if publish and not may(publish, one)]
-    for subject in silenced:
-        yield "bad", "permission", f"may not publish {subject}; {PERMISSIONS}"
-    if publish and info.permissions and not info.permissions.responses:
-        silenced.append("replies")
-        yield "bad", "permission", f"may not answer: allow_responses is missing; {PERMISSIONS}"
-    if not client.denied and not silenced:
+    if publish and not all(may(publish, subject) for subject in _PUBLISHED):
+        lacking.append("may not publish $INSIGHTS.>")
+    answering = info.permissions is None or info.permissions.responses
+    if publish and not answering and not all(may(publish, inbox) for inbox in _INBOXES):
+        lacking.append("may not answer: allow_responses is missing")
+    for found in lacking:
+        yield "bad", "permission", found
+    if not lacking:
         yield "ok", "permission", "may publish advisories, hear servers and answer queries"
-    if info.permissions is None or info.permissions.publish is None:
-        dangers = ", ".join(_DANGEROUS)
-        yield "warning", "privilege", f"may also {dangers}: a user that only reads is safer"
+    dangers = [
+        danger
+        for danger in _DANGEROUS
+        if publish is None or may(publish, subjects.server_request(danger, client.server_id))
+    ]
+    if dangers:
+        yield (
+            "warning",
+            "privilege",
+            f"may also {', '.join(dangers)}: a user that only reads is safer",
+        )
+
+
+async def _as_a_reader(client: Client) -> AsyncIterator[Step]:
+    """What to say of a user of an ordinary account, if queries are answered there."""
+    answers = await _answers(client)
+    if not answers:
+        return
+    yield _one_of(answers)
+    info = await user_info(client)
+    publish = info.permissions.publish if info.permissions else None
+    subscribe = info.permissions.subscribe if info.permissions else None
+    if publish is None or may(publish, _ADVISORY):
+        yield "warning", "privilege", "may forge advisories: deny it to publish on $INSIGHTS.>"
+    if subscribe is None or may(subscribe, _STATUS):
+        danger = f"deny it to subscribe to {subjects.API}.>"
+        yield "warning", "privilege", f"may answer queries in the place of the agent: {danger}"
+
+
+async def _agents(client: Client) -> AsyncIterator[Step]:
+    leader = await Peers("doctor").ask(client)
+    answers = await _answers(client)
+    yield "ok", "agents", f"agent {leader} leads" if leader else "none leads on this system"
+    if answers and (len(answers) > 1 or answers == [leader]):
+        yield _one_of(answers)
+    elif answers:
+        yield "bad", "queries", f"{answers[0]} answers {_STATUS}, and does not lead"
+    elif leader and not client.forbidden(_STATUS):
+        yield "warning", "queries", f"agent {leader} does not answer {_STATUS}"
+
+
+def _one_of(answers: list[str]) -> Step:
+    if len(answers) == 1:
+        return "ok", "queries", f"agent {answers[0]} answers"
+    named = ", ".join(answers[:10])
+    return "bad", "queries", f"{len(answers)} answer {_STATUS}, and only one should: {named}"
+
+
+async def _answers(client: Client) -> list[str]:
+    """Who answers one request for STATUS within half a second, each as often as it does."""
+    answers: list[str] = []
+
+    async def hear(message: Msg) -> None:
+        if message.headers and message.headers.get("Status") == "503":
+            return  # The server's own: there is nobody.
+        try:
+            answers.append(msgspec.json.decode(message.data, type=_Answer).agent.id)
+        except msgspec.MsgspecError:
+            answers.append("something that is no agent")
+
+    inbox = client.new_inbox()
+    subscription = await client.subscribe(inbox, cb=hear)
+    await client.publish(_STATUS, b"", reply=inbox)
+    await asyncio.sleep(_LISTEN)
+    await subscription.unsubscribe()
+    return answers
 
 
 def may(rules: Subjects, subject: str) -> bool:
-    """Whether these rules let a user publish on a subject."""
+    """Whether these rules let a user publish on a subject, or subscribe to it."""
     allowed = rules.allow is None or any(_covers(one, subject) for one in rules.allow)
     return allowed and not any(_covers(one, subject) for one in rules.deny or ())
 
@@ -127,7 +211,7 @@ async def _replies(client: Client) -> AsyncIterator[Step]:
         else:
             heard = set(replies.data[endpoint])
         if endpoint in gatherer.denied:
-            yield "bad", endpoint, f"not permitted; {PERMISSIONS}"
+            yield "bad", endpoint, _REFUSED
         elif silent := sorted(everybody[one] for one in everybody.keys() - heard):
             yield "bad", endpoint, f"no usable reply from {', '.join(silent[:10])}"
         else:
