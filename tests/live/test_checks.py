@@ -90,9 +90,14 @@ async def test_a_hotspot_of_subscriptions_is_seen_where_totals_are_alike(
     system, crowd, sys_request
 ):
     await join(crowd, system, "worker", {"n2": 1}, subscriptions=900)
-    replies = [await sys_request(server, "VARZ") for server in system]
-    totals = [reply["data"]["subscriptions"] for reply in replies]
-    assert max(totals) < 1.1 * min(totals)
+
+    async def totals() -> list[int]:
+        replies = [await sys_request(server, "VARZ") for server in system]
+        return [reply["data"]["subscriptions"] for reply in replies]
+
+    # Routes spread the interest, and that takes a moment; so does each look.
+    while max(now := await totals()) >= 1.1 * min(now) or min(now) < 900:
+        pass
     async with watching(system, listen=login(system, "root", "n2")) as watch:
         await watch.until(lambda: watch.open)
         assert watch.named("OPT_BALANCE_003") == {"n2"}
