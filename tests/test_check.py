@@ -40,6 +40,7 @@ BAD = {
     "no noun": ("server: Server", "server: int", "must be annotated with a noun"),
     "a noun or none": ("server: Server", "server: Server | None", "annotated with a noun"),
     "an unknown endpoint": ('"VARZ"', '"JSZ"', "TEST_001: 'JSZ' is not an endpoint"),
+    "no docstring": ('"""A server is', '_ = """A server is', "lacks the paragraph 'Finds'"),
     "no Finds": ("Finds: a server.", "", "a_condition: its docstring lacks the paragraph 'Finds'"),
     "an empty Why": ("Why: it is one.", "Why:", "lacks the paragraph 'Why'"),
     "no Do": ("    Do: nothing about {server}.\n", "", "lacks the paragraph 'Do'"),
