@@ -110,3 +110,14 @@ def test_two_checks_are_refused_that_are(of, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(DeclarationError, match=f"{expected} is declared twice"):
         discover(importlib.import_module(of))
+
+
+def test_a_check_that_another_file_imports_is_one_check(tmp_path, monkeypatch):
+    package = tmp_path / "shared"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "a.py").write_text(GOOD, encoding="utf-8")
+    (package / "b.py").write_text("from shared.a import a_condition", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    found = discover(importlib.import_module("shared"))
+    assert [check.code for check in found] == ["TEST_001"]
