@@ -22,6 +22,13 @@ PORTS_PER_SERVER = 3
 LEAF_USERS = {"SYS": "root", "APP": "app"}
 
 
+class Host(msgspec.Struct, frozen=True):
+    """Where a server runs: the address that it listens on, and what a command there begins with."""
+
+    address: str = LOOPBACK
+    command: tuple[str, ...] = ()
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Which servers a system is to have, and who may log into it."""
 
@@ -30,6 +37,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     accounts: str  # As configuration text.
     passwords: Mapping[str, str]
     jetstream: bool
+    hosts: Mapping[str, Host]  # Where each server runs, this machine where nothing is said.
+    routing: str  # More of the configuration of routes.
+
+    def host(self, name: str) -> Host:
+        """Where a server runs."""
+        return self.hosts.get(name, Host())
 
     @property
     def clusters(self) -> dict[str, list[str]]:
@@ -48,7 +61,9 @@ def compose(plan: Plan, ports: Iterable[int], directory: Path) -> dict[str, str]
     servers store goes below `directory`.
     """
     free = iter(ports)
-    routes, gateways, hubs = ({name: next(free) for name in plan.places} for _ in range(3))
+    routes, gateways, hubs = (
+        {name: f"{plan.host(name).address}:{next(free)}" for name in plan.places} for _ in range(3)
+    )
     clusters = plan.clusters
     meeting = {home: [gateways[name] for name in names] for home, names in clusters.items()}
     texts = {}
@@ -56,7 +71,7 @@ def compose(plan: Plan, ports: Iterable[int], directory: Path) -> dict[str, str]
         lines = [plan.accounts]
         if home:
             peers = [routes[peer] for peer in clusters[home] if peer != name]
-            lines.append(cluster(home, routes[name], peers))
+            lines.append(cluster(home, routes[name], peers, plan.routing))
         if home and len(clusters) > 1:
             lines.append(gateway(home, gateways[name], meeting))
         if name in plan.leaves:
@@ -95,37 +110,35 @@ def accounts(
     return "\n".join([*lines, "}", "system_account: SYS"])
 
 
-def listen(port: int) -> str:
-    """An address on this machine, where -1 lets the server choose the port."""
-    return quote(f"{LOOPBACK}:{port}")
+def cluster(name: str, address: str, peers: Iterable[str], more: str = "") -> str:
+    """The routes of a server of cluster `name`: its own address, its peers', and `more` options."""
+    listen = f"listen: {quote(address)}"
+    return f"cluster {{ name: {quote(name)}, {listen}, routes: {_urls(peers)}, {more} }}"
 
 
-def cluster(name: str, port: int, peers: Iterable[int]) -> str:
-    """The routes of a server of cluster `name`: its own port, and its peers'."""
-    return f"cluster {{ name: {quote(name)}, listen: {listen(port)}, routes: {_urls(peers)} }}"
-
-
-def gateway(name: str, port: int, clusters: Mapping[str, Iterable[int]]) -> str:
-    """The gateway of a server of cluster `name`; `clusters` has the ports of every cluster."""
+def gateway(name: str, address: str, clusters: Mapping[str, Iterable[str]]) -> str:
+    """The gateway of a server of cluster `name`; `clusters` has the addresses of every cluster."""
     remotes = ", ".join(
-        f"{{ name: {quote(remote)}, urls: {_urls(ports)} }}" for remote, ports in clusters.items()
+        f"{{ name: {quote(remote)}, urls: {_urls(addresses)} }}"
+        for remote, addresses in clusters.items()
     )
-    return f"gateway {{ name: {quote(name)}, listen: {listen(port)}, gateways: [{remotes}] }}"
+    listen = f"listen: {quote(address)}"
+    return f"gateway {{ name: {quote(name)}, {listen}, gateways: [{remotes}] }}"
 
 
-def hub(port: int) -> str:
-    """The port of a server that leaves join."""
-    return f"leafnodes {{ listen: {listen(port)} }}"
+def hub(address: str) -> str:
+    """The address of a server that leaves join."""
+    return f"leafnodes {{ listen: {quote(address)} }}"
 
 
-def leaf(hub_port: int, users: Mapping[str, tuple[str, str]]) -> str:
+def leaf(hub_address: str, users: Mapping[str, tuple[str, str]]) -> str:
     """The connections of a leaf to its hub; `users` has a login for each account to join."""
     remotes = ", ".join(
-        f"{{ urls: {_urls([hub_port], ':'.join(login) + '@')}, account: {account} }}"
+        f"{{ urls: {_urls([hub_address], ':'.join(login) + '@')}, account: {account} }}"
         for account, login in users.items()
     )
     return f"leafnodes {{ remotes: [{remotes}] }}"
 
 
-def _urls(ports: Iterable[int], login: str = "") -> str:
-    return "[" + ", ".join(quote(f"nats://{login}{LOOPBACK}:{port}") for port in ports) + "]"
+def _urls(addresses: Iterable[str], login: str = "") -> str:
+    return "[" + ", ".join(quote(f"nats://{login}{address}") for address in addresses) + "]"

@@ -45,6 +45,7 @@ class System:
                 file=directory / f"server-{number}.conf",
                 options=_of(options, name) or "",
                 binary=_of(binary, name) or find_server(),
+                host=plan.host(name),
                 group=group,
                 users=plan.passwords,
                 settle=self.settle,
@@ -104,6 +105,8 @@ def system(
     options: Options = "",
     binary: Binary = None,
     jetstream: bool = False,
+    hosts: Mapping[str, conf.Host] | None = None,
+    routing: str = "",
 ) -> Iterator[System]:
     """Runs the servers of `clusters`, joined by gateways if there are several; ends them at last.
 
@@ -116,6 +119,8 @@ def system(
     binary: the nats-server to run, for all servers or by a server's name.
     jetstream: whether servers and OPS have it. There is a leader on return; its first stream may
         still be refused, until the leader has heard of enough peers.
+    hosts: where a server runs if not on this machine's loopback address: see `conf.Host`.
+    routing: more configuration of the routes, for all clusters.
 
     InsightsError, with the server's last words, if one does not start.
     """
@@ -132,6 +137,8 @@ def system(
         accounts=authorization,
         passwords=passwords,
         jetstream=jetstream,
+        hosts=hosts or {},
+        routing=routing,
     )
     with _process_group() as (directory, group):
         running = System(plan, options, binary, directory, group)

@@ -76,7 +76,7 @@ def _ask(server: Server, endpoint: str, replies: int) -> list[dict[str, Any]]:
     hello = {"verbose": False, "user": user, "pass": password}
     commands = f"SUB here 1\r\nPUB $SYS.REQ.SERVER.PING.{endpoint} here 0\r\n\r\n"
     said: list[dict[str, Any]] = []
-    address = (conf.LOOPBACK, server.port)
+    address = (server.host.address, server.port)
     with (
         suppress(OSError, msgspec.DecodeError),
         socket.create_connection(address, timeout=_REPLY_SECONDS) as sock,

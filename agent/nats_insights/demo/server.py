@@ -55,16 +55,18 @@ class Server:
         file: Path,
         options: str,
         binary: Path,
+        host: conf.Host,
         group: int,
         users: Mapping[str, str],
         settle: Callable[[], None],
     ) -> None:
         """`file` is its configuration's path, `options` the part of it that a test is about,
-        `group` the process group it runs in, `users` the passwords of its system; `settle` waits
-        until it has joined its peers."""
+        `host` where it runs, `group` the process group it runs in, `users` the passwords of its
+        system; `settle` waits until it has joined its peers."""
         self.name = name
         self.cluster = cluster
         self.binary = binary
+        self.host = host
         self.port = -1
         self.frozen = False
         self.log = file.with_suffix(".log")
@@ -81,7 +83,7 @@ class Server:
 
     @property
     def url(self) -> str:
-        return f"nats://{conf.LOOPBACK}:{self.port}"
+        return f"nats://{self.host.address}:{self.port}"
 
     @property
     def pid(self) -> int:
@@ -125,12 +127,16 @@ class Server:
         """Tells the server to send its clients away little by little, and to end (SIGUSR2)."""
         os.kill(self.pid, signal.SIGUSR2)
 
-    def restart(self) -> None:
-        """Starts the server again on the same ports; returns when it has joined its peers."""
+    def restart(self, *, settle: bool = True) -> None:
+        """Starts the server again on the same ports; returns when it has joined its peers.
+
+        Without `settle` it returns when the ports are open.
+        """
         if self.running:
             self.stop()
         self._start()
-        self._settle()
+        if settle:
+            self._settle()
 
     def reload(self, options: str) -> None:
         """Gives the running server other options (SIGHUP); returns when they are in force."""
@@ -159,7 +165,7 @@ class Server:
         with self.log.open("ab") as log:
             try:
                 self._process = subprocess.Popen(
-                    [self.binary, "-c", self._file],
+                    [*self.host.command, self.binary, "-c", self._file],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
@@ -177,7 +183,8 @@ class Server:
         """
         own = [
             f"server_name: {conf.quote(self.name)}",
-            f"listen: {conf.listen(self.port)}",
+            # Where the port is -1, the server chooses one.
+            f"listen: {conf.quote(f'{self.host.address}:{self.port}')}",
             f"ports_file_dir: {conf.quote(str(self._file.parent))}",
         ]
         self._file.touch(mode=0o600)
