@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from chaos.network import Network, network
+from tests.chaos.network import Network, network
+
 from nats_insights.demo import local
 
 # A route whose other end is silent is given up within one and a half seconds.

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.chaos.apart import Apart, apart
+from tests.chaos.network import Unavailable
 
-from chaos.apart import Apart, apart
-from chaos.network import Unavailable
 from nats_insights.demo import local
 from nats_insights.demo.crowd import Crowd
 

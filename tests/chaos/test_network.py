@@ -8,9 +8,8 @@ import socket
 import subprocess
 
 import pytest
-
-from chaos import network as module
-from chaos.network import HUB, Unavailable, network
+from tests.chaos import network as module
+from tests.chaos.network import HUB, Unavailable, network
 
 pytestmark = pytest.mark.live
 

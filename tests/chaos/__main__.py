@@ -1,0 +1,38 @@
+"""`python -m tests.chaos`: disturbs a real cluster at random, and judges what an agent tells."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser
+
+from tests import servers
+from tests.chaos.network import Unavailable
+from tests.chaos.sequence import run
+
+
+def main() -> int:
+    """Runs one sequence; 0 without a violation, 1 with one, 2 where it cannot be run."""
+    parser = ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--seed", type=int, default=1, help="another seed, another sequence")
+    parser.add_argument("--disturbances", type=int, default=60, help="how many")
+    parser.add_argument(
+        "--version", default=servers.CI_VERSIONS[-1], choices=servers.VERSIONS, help="of the server"
+    )
+    args = parser.parse_args()
+    try:
+        verdict = run(args.seed, args.disturbances, servers.binary(args.version), _say)
+    except Unavailable as why:
+        print(why, file=sys.stderr)
+        return 2
+    for violation in verdict.violations:
+        print(f"{violation.at:8.1f} {violation.kind}: {violation.what}")
+    print(f"nats-server {args.version}, seed {args.seed}: {verdict}")
+    return 1 if verdict.violations else 0
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

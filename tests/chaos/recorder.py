@@ -1,0 +1,125 @@
+"""Listens on every server to what the agent tells, and asks servers for what they hold."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+from nats.aio.msg import Msg
+from nats.errors import Error
+from tests.chaos.judge import Said
+from tests.chaos.model import Load, User
+
+from nats_insights import subjects
+from nats_insights.client import Client
+from nats_insights.connect import connect
+from nats_insights.demo.local import System
+from nats_insights.demo.stage import login
+from nats_insights.errors import ConnectError
+from nats_insights.messages import Advisory, Heartbeat
+
+_PAUSE_SECONDS = 0.2
+
+
+class Recorder:
+    """All that was heard, once each, whichever server delivered it first."""
+
+    def __init__(self, system: System) -> None:
+        self.story: dict[str, Said] = {}
+        self.beats: list[tuple[float, Heartbeat]] = []
+        self.changed = asyncio.Event()
+        self._system = system
+        self._clients: dict[str, Client] = {}
+        self._epochs: set[str] = set()
+
+    async def listen(self) -> None:
+        """Listens on all servers, whatever becomes of them, until it is cancelled."""
+        async with asyncio.TaskGroup() as listening:
+            for server in self._system:
+                listening.create_task(self._listen(server.name))
+
+    async def _listen(self, name: str) -> None:
+        while True:
+            with suppress(ConnectError, Error, OSError):
+                client = await connect(login(self._system, "root", name), name="recorder")
+                try:
+                    await client.subscribe("$INSIGHTS.>", cb=self._hear)
+                    self._clients[name] = client
+                    await client.closed.wait()
+                finally:
+                    self._clients.pop(name, None)
+                    await client.close()
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _hear(self, message: Msg) -> None:
+        now = time.time()
+        if message.subject.startswith(subjects.HEARTBEAT):
+            beat = msgspec.json.decode(message.data, type=Heartbeat)
+            if beat.id not in self._epochs:
+                self._epochs.add(beat.id)
+                self.beats.append((now, beat))
+                self.changed.set()
+            return
+        said = msgspec.json.decode(message.data, type=Advisory)
+        self.story.setdefault(said.id, _said(said, now))
+
+    async def until(self, condition: Any, seconds: float) -> bool:
+        """Whether a heartbeat made it true within so many seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not condition():
+                    self.changed.clear()
+                    await self.changed.wait()
+                return True
+        return False
+
+    async def ask(self, name: str, endpoint: str, body: object = None) -> Any:
+        """What a server says, asked on our connection to it; None if it does not."""
+        client = self._clients.get(name)
+        if client is None:
+            return None
+        subject = subjects.server_request(endpoint, client.server_id)
+        with suppress(Error, OSError):
+            reply = await client.request(subject, msgspec.json.encode(body or {}), timeout=1.0)
+            return msgspec.json.decode(reply.data)["data"]
+        return None
+
+    async def routes(self, name: str) -> Counter[str]:
+        """How many routes a server has to each of its peers."""
+        routez = await self.ask(name, "ROUTEZ") or {}
+        return Counter(route["remote_name"] for route in routez.get("routes") or ())
+
+    async def held(self, name: str) -> dict[User, Load] | None:
+        """What a server says that clients hold on it; None if it does not say it."""
+        connz = await self.ask(name, "CONNZ", {"auth": True, "limit": 2048})
+        if connz is None:
+            return None
+        found: dict[User, Load] = {}
+        for row in connz.get("connections") or ():
+            user = (row["account"], row["authorized_user"])
+            if user[0] != "SYS":
+                before = found.get(user, Load(0, 0))
+                subscriptions = before.subscriptions + row["subscriptions"]
+                found[user] = Load(before.connections + 1, subscriptions)
+        return found
+
+
+def _said(advisory: Advisory, heard: float) -> Said:
+    return Said(
+        at=advisory.timestamp.timestamp(),
+        heard=heard,
+        transition=advisory.transition,
+        code=advisory.code,
+        name=advisory.entity.name,
+        severity=advisory.severity,
+        revision=advisory.revision,
+        reason=advisory.reason,
+        value=advisory.value,
+        stale=advisory.stale and advisory.stale.timestamp(),
+        missing=tuple(advisory.coverage.missing),
+        summary=advisory.summary,
+    )
