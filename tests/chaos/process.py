@@ -10,19 +10,18 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import msgspec
-
-from nats_insights.config import Lifecycle
 from nats_insights.demo.local import System
 
 INTERVAL = 0.5
 SETTLE = 2.0
 GONE_AFTER = 10.0
-_LIFECYCLE = {
-    "settle": f"{SETTLE}s",
-    "remind_every": "4s",
-    "gone_after": f"{GONE_AFTER}s",
-}
+_CONFIGURATION = f"""
+id = "chaos"
+interval = "{INTERVAL * 1000:.0f}ms"
+lifecycle = {{ settle = "{SETTLE}s", gone_after = "{GONE_AFTER}s", remind_every = "4s" }}
+gather = {{ timeout = "300ms", max_cpu = 1.0 }}
+checks.agent_late.enabled = false
+"""
 _END_SECONDS = 10.0
 
 
@@ -53,7 +52,7 @@ async def agent(system: System, urls: Sequence[str]) -> AsyncIterator[Process]:
     """An agent that may connect to the servers at these URLs; it is told to end at last."""
     directory = next(iter(system)).log.parent
     config, log = directory / "agent.toml", directory / "agent.log"
-    config.write_text(_configuration(), "utf-8")
+    config.write_text(_CONFIGURATION, "utf-8")
     with _start(system, urls, config, log) as process:
         try:
             yield Process(process, log)
@@ -63,20 +62,6 @@ async def agent(system: System, urls: Sequence[str]) -> AsyncIterator[Process]:
                 await asyncio.to_thread(process.wait, _END_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
-
-
-def _configuration() -> str:
-    known = {field.name for field in msgspec.structs.fields(Lifecycle)}
-    lifecycle = [f'{name} = "{value}"' for name, value in _LIFECYCLE.items() if name in known]
-    lines = [
-        'id = "chaos"',
-        f'interval = "{INTERVAL * 1000:.0f}ms"',
-        'gather = { timeout = "300ms", max_cpu = 1.0 }',
-        "checks.agent_late.enabled = false",
-        "[lifecycle]",
-        *lifecycle,
-    ]
-    return "\n".join(lines)
 
 
 def _start(system: System, urls: Sequence[str], config: Path, log: Path) -> subprocess.Popen[bytes]:
