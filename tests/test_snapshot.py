@@ -153,6 +153,14 @@ def test_what_a_killed_server_held_stays_part_of_every_sum_for_a_grace():
     assert story.told[0].reason == "condition_cleared"
 
 
+def test_shares_of_an_account_are_unknown_while_a_killed_server_may_come_back():
+    story = Story("lifecycle.gone_after = '90s'", [CHECKS["account_connection_concentration"]])
+    story.hears(system(cluster(n1=30, n2=30, n3=1, n4=1)))
+    killed = system(cluster(n1=30, n2=dead, n3=1, n4=1))
+    told = [story.hears(killed) for _ in range(5)]
+    assert told == [[], [], [], [], ["opened OPT_BALANCE_006 APP C1"]]
+
+
 def test_the_findings_of_a_whole_cluster_that_died_stay_for_a_grace():
     story = Story("lifecycle.gone_after = '90s'", [CHECKS["account_connection_concentration"]])
     others = cluster("US", u1=1, u2=1, u3=1, u4=1)

@@ -150,6 +150,8 @@ def parse(text: str, source: str = "configuration") -> Config:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{source} is not TOML: {error}") from None
+    except (ValueError, RecursionError):  # A number of 5,000 digits, a hundred nested lists.
+        raise ConfigError(f"{source} holds a value that is too long or too deep") from None
     try:
         for name, table in _tables(raw.get("checks")):
             if not isinstance(table, dict):

@@ -208,7 +208,7 @@ def _context_file(path: Path) -> dict[str, str]:
         found = msgspec.json.decode(path.read_bytes(), type=dict[str, object])
     except OSError as error:
         raise ConfigError(f"context file {path} cannot be read: {error.strerror}") from error
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise ConfigError(f"context file {path} is not a JSON object: {error}") from error
     except UnicodeDecodeError as error:  # msgspec lets it pass.
         raise ConfigError(f"context file {path} is not UTF-8 text: {error.reason}") from error

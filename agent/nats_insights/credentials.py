@@ -121,7 +121,7 @@ def _claims(jwt: str, where: str) -> _Claims:
     try:
         body = jwt.split(".")[1]
         claims = msgspec.json.decode(base64.urlsafe_b64decode(body + "==="), type=_Claims)
-    except (IndexError, ValueError, msgspec.MsgspecError) as error:
+    except (IndexError, ValueError, RecursionError, msgspec.MsgspecError) as error:
         raise ConnectError(f"the user JWT in {where} is damaged") from error
     if claims.nats.type not in ("user", ""):
         raise ConnectError(f"{where} holds the JWT of an {claims.nats.type}, not of a user")

@@ -191,7 +191,7 @@ class Gatherer:
                 roster.unheard(server_id, "dead", now, "nobody takes requests for it")
 
     async def _links(self, replies: Replies, roster: Roster) -> dict[str, str]:
-        """Ids of servers, or names where no id is told, and a server that has a link to each.
+        """Ids of servers, names of leaf nodes, and a server that has a link to each.
 
         Links are asked for only here: while no server is silent, nobody needs to know them all.
         """

@@ -433,9 +433,12 @@ def largest(counts: Mapping[str, int], few: int = 10) -> dict[str, Any]:
 
 
 def _need_accounts(cluster: Cluster) -> None:
-    """Missing if a server of the cluster did not tell its accounts."""
+    """Missing if a server of the cluster, an absent one too, did not tell its accounts."""
     for server in cluster.servers:
         _ = server.accounts
+    for home, name in cluster.snapshot.absent:
+        if home == cluster.name:
+            raise Missing("STATZ", name)
 
 
 def seconds_between(start: datetime | None, now: datetime | None) -> float:

@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 MOST = 100
 _LISTEN = 0.5
+# Beside msgspec's own errors: bad UTF-8, and deep nesting in a field nobody wants.
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class _Pong(Struct):
@@ -76,7 +78,7 @@ class Peers:
         leaders: list[str] = []
 
         async def hear(message: Msg) -> None:
-            with suppress(msgspec.MsgspecError):
+            with suppress(*UNREADABLE):
                 metadata = msgspec.json.decode(message.data, type=_Pong).metadata or {}
                 if metadata.get("role") == "leader" and metadata.get("instance") != self.instance:
                     leaders.append(metadata.get("id", "unnamed"))
@@ -98,7 +100,7 @@ class Peers:
         """Take in a heartbeat; one that is older than the last of its instance is dropped."""
         try:
             heartbeat = msgspec.json.decode(message.data, type=Heartbeat)
-        except msgspec.MsgspecError:
+        except UNREADABLE:
             return
         instance = heartbeat.agent.instance
         if instance == self.instance:

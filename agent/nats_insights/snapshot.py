@@ -196,11 +196,10 @@ class Snapshot:
         return ""
 
     def _members(self, home: str) -> set[Names]:
-        """The servers of a cluster; if none of them is left, those that are absent."""
+        """The servers of a cluster, absent ones included."""
+        absent = {names for names in self.absent if names[0] == home}
         cluster = self.clusters.get(home)
-        if cluster is None:
-            return {names for names in self.absent if names[0] == home}
-        return {server.names for server in cluster.servers}
+        return absent if cluster is None else absent | {one.names for one in cluster.servers}
 
     def settling(self, subject: Noun, settle: float) -> bool:
         """Whether a server of its cluster started, left or went lame duck `settle` seconds ago."""

@@ -93,10 +93,7 @@ class Gatewayz(Struct, frozen=True, gc=False):
 
 
 class Leafz(Struct, frozen=True, gc=False):
-    """LEAFZ: ids of the servers at the other ends, and the interest that came over leaf nodes.
-
-    Before 2.11 they have names instead of ids.
-    """
+    """LEAFZ: names of the servers at the other ends, and the interest that came over leaf nodes."""
 
     peers: frozenset[str] = frozenset()
     subscriptions: Count = 0
@@ -179,7 +176,6 @@ class _Routes(Struct):
 
 
 class _Leaf(Struct, gc=False):
-    id: str = ""
     name: str = ""
     subscriptions: Count = 0
 
@@ -189,7 +185,7 @@ class _Leafs(Struct):
 
     def kept(self) -> Leafz:
         links = self.leafs or ()
-        peers = frozenset([_shared(link.id or link.name) for link in links])
+        peers = frozenset([_shared(link.name) for link in links])
         return Leafz(peers, sum([link.subscriptions for link in links]))
 
 

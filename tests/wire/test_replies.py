@@ -255,6 +255,22 @@ def test_of_the_links_to_other_servers_the_peers_and_the_interest_are_kept():
     assert leafz.subscriptions == 30
 
 
+def test_of_leaf_nodes_the_names_are_kept():
+    # The id of such a row, from 2.11 on, is the number of a connection.
+    rows = b'[{"id":13,"name":"l1","subscriptions":2},{"name":"l1"},{"name":"l2"}]'
+    _, leafz = decode("LEAFZ", reply(b'{"leafs":%s}' % rows))
+    assert leafz.peers == {"l1", "l2"}
+
+
+def test_of_gateways_the_ids_of_both_directions_are_kept():
+    gateway = b'{"configured":true,"connection":{"cid":19,"kind":"Gateway","name":"%s"}}'
+    directions = b'{"outbound_gateways":{"CB":%s,"CC":{}},"inbound_gateways":{"CB":[%s,%s]}}'
+    _, gatewayz = decode(
+        "GATEWAYZ", reply(directions % tuple(gateway % id for id in (b"B1", b"B1", b"B2")))
+    )
+    assert gatewayz.peers == {"B1", "B2"}
+
+
 def test_of_accounts_those_with_clients_are_kept():
     accounts = b'[{"acc":"A","conns":3},{"acc":"B","conns":0,"leafnodes":1}]'
     _, statz = decode("STATZ", reply(b'{"account_statz":%s}' % accounts))

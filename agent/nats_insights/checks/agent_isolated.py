@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nats_insights.check import CRITICAL, Finding, Params, check
+from nats_insights.check import WARNING, Finding, Params, check
 from nats_insights.nouns import Agent
 
 
@@ -10,7 +10,7 @@ class Nothing(Params, frozen=True):
     """It has no parameters."""
 
 
-@check("AGENT_007", CRITICAL, "health", needs=(), news=False)
+@check("AGENT_007", WARNING, "health", needs=(), news=False)
 def agent_isolated(agent: Agent, params: Nothing) -> Finding | None:
     """The agent is cut off from half of the servers or more.
 
