@@ -269,7 +269,7 @@ def finding(check: Check, system: System, config: str = "") -> Any:
     story = Story(config, [check])
     story.hears(system)
     (only,) = story.audit.found.values()
-    return only.finding
+    return replace(only.finding, evidence=json.loads(bytes(only.evidence)))
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -138,7 +139,7 @@ def test_the_evidence_of_a_part_holds_no_figures_of_servers_that_are_silent_now(
     story.hears(system(cluster(n1=120, n2=60)))
     story.hears(system(cluster(n1=120, n2=hung)))
     (found,) = story.audit.found.values()
-    assert (found.finding.value, found.finding.evidence, found.partial) == (
+    assert (found.finding.value, json.loads(bytes(found.evidence)), found.partial) == (
         120,
         {"by_server": {"top": [["n1", 120]], "left_out": 0}},
         "CONNZ of n2",

@@ -83,11 +83,12 @@ def test_nothing_is_read_for_what_rests_on_a_silent_server():
     assert set(wanted(story)) == {("SERVER_011", "n1")}
 
 
-def test_nothing_is_read_for_what_is_a_lower_bound():
+def test_of_a_lower_bound_the_servers_that_answer_are_read():
     story = heard(system(cluster(**SPREAD)), system(cluster(**{**SPREAD, "n1": hung})))
     (reminded,) = story.told
     assert (reminded.transition, reminded.life.partial) == ("reminded", "CONNZ of n1")
-    assert wanted(story) == {}
+    ((_, looks),) = wanted(story).items()
+    assert [look.server_id for look in looks] == ["id of C1 n5", "id of C1 n4", "id of C1 n3"]
 
 
 def test_nothing_is_read_for_what_resolved():

@@ -17,7 +17,7 @@ FLOW = """
     audit plan lifecycle messages pace advisory queries schemas
 
     contexts credentials client refusals connect unpack window asking stepwise pages gather access
-    evidence auditor publish answer peers agent demo fleet commands __main__
+    evidence auditor publish answer peers agent garbage demo fleet commands __main__
 """
 ORDER = FLOW.split()
 PURE = FLOW.split("\n\n")[0].split()

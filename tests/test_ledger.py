@@ -90,6 +90,20 @@ def test_names_that_come_and_go_leave_nothing_behind():
     assert len(ledger.numbers.keys_of) <= 20
 
 
+def test_a_large_part_that_is_searched_often_tells_the_same(monkeypatch):
+    monkeypatch.setattr("nats_insights.ledger._LARGE", 4)
+    monkeypatch.setattr("nats_insights.ledger._MANY", 3)
+    ledger, counts = Ledger(), {f"user{n}": n + 1 for n in range(9)}
+    for shift in (0, 100):  # What is put anew is found anew.
+        for server in (("C1", "n1"), ("C1", "n2")):
+            ledger.put(server, Tally({key: count + shift for key, count in counts.items()}))
+        for _ in range(3):
+            held = {key: set(ledger.held_by(key).values()) for key in counts}
+            assert held == {key: {count + shift} for key, count in counts.items()}
+    ledger.drop(("C1", "n1"))
+    assert ledger.held_by("user3") == {("C1", "n2"): 104}
+
+
 def test_names_that_were_made_to_be_long_take_no_room():
     ledger = Ledger(cap=500)
     tracemalloc.start()

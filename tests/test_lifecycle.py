@@ -17,7 +17,7 @@ import pytest
 from msgspec.structs import replace
 
 from nats_insights import checks
-from nats_insights.audit import Audit, Found, Key
+from nats_insights.audit import NOTHING, Audit, Found, Key
 from nats_insights.check import CRITICAL, INFO, WARNING, Finding, discover
 from nats_insights.config import parse
 from nats_insights.lifecycle import Told, advance
@@ -82,7 +82,7 @@ def seen(letter: str) -> Audit:
         finding = Finding(summary=f"{value:g} of it", value=value)
         result.found[KEY] = Found(CHECK, SERVER, finding, SEVERITIES.get(letter, INFO))
     if letter == "=":
-        result.last_word[KEY] = Finding(summary="1 of it", value=1.0)
+        result.last_word[KEY] = Finding(summary="1 of it", value=1.0), NOTHING
     if letter == "?":
         result.unknown[KEY] = "STATZ of n2"
     if letter == ".":
@@ -303,7 +303,7 @@ def test_an_end_says_how_things_are_now(script, expected):
     told = stories(script, resolve_after=3)[-1]
     assert told.transition == "resolved"
     assert (told.life.summary, told.life.value) == expected
-    assert (told.life.evidence, told.life.clients) == ({}, {})
+    assert (told.life.evidence, told.life.clients) == (NOTHING, {})
 
 
 @pytest.mark.parametrize("end", ["--", "==", "gg", "x", "w"])

@@ -59,7 +59,9 @@ def finding_state(life: Life, check: Check, valid_for: float) -> dict[str, Any]:
     """The members that an advisory and FINDINGS share, of an open finding."""
     entity = {key: value[:LONGEST_NAME] for key, value in life.entity.items()}
     labels = {key: value for key, value in entity.items() if key not in ("kind", "id", "name")}
-    evidence = life.evidence | ({"clients": life.clients} if life.clients else {})
+    evidence = msgspec.json.decode(life.evidence)
+    if life.clients:
+        evidence = evidence | {"clients": life.clients}
     if life.partial:
         evidence = evidence | {"lower_bound": f"without {life.partial}"}
     return {

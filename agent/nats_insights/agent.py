@@ -7,7 +7,7 @@ import hashlib
 import logging
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing, suppress
 
 import nats.errors
@@ -60,6 +60,9 @@ class Agent:
         self._refused: set[str] = set()
         self._lost: tuple[str, int] | None = None
         self._by_code = {check.code: check for check in checks}
+        # A program that runs nothing but the agent may collect garbage when nobody waits for it.
+        self.after_epoch: Callable[[], None] = lambda: None
+        self.after_connection: Callable[[], None] = lambda: None
 
     async def run(self, settings: Settings) -> None:
         """Watch the system; ConnectError if it cannot be seen at the start."""
@@ -77,6 +80,7 @@ class Agent:
                 finally:
                     self._lost = (client.server_id, client.cid)
                     await self._leave(client)
+                    self.after_connection()
 
     def info(self) -> AgentInfo:
         """Who this agent is now."""
@@ -153,17 +157,19 @@ class Agent:
         counts = started - self._counted_at >= self.config.interval / 2
         self.answers.begin()
         told = await self.auditor.epoch(gatherer, time.time(), counts=counts)
-        self._warn(client.denied)
+        self._warn(client.lacks)
         if counts:
             self._counted_at = started
             self._due = started + self._pace(time.monotonic() - started)
         # Before anybody hears of it, so that who asks at once after an advisory finds it.
         cost = self._cost()
         self.answers.view = self.auditor.view(self.info(), access, cost, client.max_payload)
+        await asyncio.sleep(0)
         self._tell_of_servers()
         await self._publish(told, client)
         await self._heartbeat(client)
         await self.answers.end()
+        self.after_epoch()
         if self.answers.wanted.is_set():
             closest = min(CLOSEST, self.config.interval) - (time.monotonic() - started)
             await self._wait(client, asyncio.Event(), closest)

@@ -22,7 +22,8 @@ from collections import defaultdict
 from collections.abc import Generator, Iterable, Mapping
 from typing import NamedTuple, Protocol
 
-from msgspec import Struct
+import msgspec
+from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from .check import Check, Finding, Params, Severity
@@ -33,6 +34,8 @@ from .roster import Names
 from .rules import Rule
 from .snapshot import Snapshot
 
+# Evidence that says nothing.
+NOTHING = Raw(b"{}")
 # Findings that are sorted by their check between two yields.
 _AT_A_STEP = 1024
 
@@ -57,14 +60,19 @@ class Held(Protocol):
     def is_open(self) -> bool: ...
 
 
-class Found(Struct, frozen=True, eq=False):
-    """A finding, and what it is about. `partial` names a reply that lacks: at least this."""
+class Found(Struct, frozen=True, eq=False, gc=False):
+    """A finding, and what it is about. `partial` names a reply that lacks: at least this.
+
+    The evidence of the finding is here, as JSON: there may be a hundred thousand findings, and the
+    garbage collector stops everything to look at each list and dict that is left lying.
+    """
 
     check: Check
     subject: Noun
     finding: Finding
     severity: Severity
     partial: str = ""
+    evidence: Raw = NOTHING
 
 
 class Outcome(Struct, frozen=True):
@@ -105,7 +113,7 @@ class Audit:
         self.unknown: dict[Key, str] = {}
         self.not_due: set[str] = set()
         self.gone: dict[Key, str] = {}
-        self.last_word: dict[Key, Finding] = {}
+        self.last_word: dict[Key, tuple[Finding, Raw]] = {}
         self.raised: dict[str, str] = {}
         self.outcomes: dict[str, Outcome] = {}
 
@@ -217,7 +225,8 @@ def _found_or_clear(
     lacking = snapshot.lacks(subject, check.needs)
     if finding is not None:
         severity = rule.severity_of(finding.severity)
-        result.found[key] = Found(check, subject, finding, severity, lacking)
+        finding, evidence = _packed(finding)
+        result.found[key] = Found(check, subject, finding, severity, lacking, evidence)
         return None
     if lacking and not _clear_at_most(rule, subject, params):
         return Doubt(lacking)
@@ -261,7 +270,13 @@ def _last_word(check: Check, subject: Noun, params: Params, key: Key, result: Au
     except Missing:
         return
     if finding is not None:
-        result.last_word[key] = finding
+        result.last_word[key] = _packed(finding)
+
+
+def _packed(finding: Finding) -> tuple[Finding, Raw]:
+    if not finding.evidence:
+        return finding, NOTHING
+    return replace(finding, evidence={}), Raw(msgspec.json.encode(finding.evidence))
 
 
 def _vanished(snapshot: Snapshot, check: Check, key: Key, held: Held, result: Audit) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 from collections import deque
@@ -13,7 +14,7 @@ import nats.errors
 from msgspec.structs import replace
 
 from .advisory import at, finding_state
-from .audit import Audit, Key, audit
+from .audit import Key, Outcome, audit
 from .build import build
 from .check import Check
 from .config import Config
@@ -31,7 +32,7 @@ from .queries import View
 from .roster import Roster
 from .rules import rules
 from .snapshot import Coverage, Snapshot
-from .stepwise import stepwise
+from .stepwise import emptied, stepwise
 from .sweeps import Sweeps
 from .window import Window
 
@@ -59,7 +60,7 @@ class Auditor:
         self.number = 0
         self.started_at = 0.0
         self.snapshot = Snapshot(0, 0.0)
-        self.audit = Audit()
+        self.outcomes: dict[str, Outcome] = {}
         self.cost = Cost()
         self.failed = 0
         self.failures: deque[tuple[int, str]] = deque(maxlen=Agent.MEMORY)
@@ -126,7 +127,7 @@ class Auditor:
             rules=self.rules,
             lives=list(self.lives.values()),
             resolved=list(self.resolved),
-            outcomes=self.audit.outcomes,
+            outcomes=self.outcomes,
             servers=list(self.roster),
             swept_at={names: swept.at for names, swept in self.sweeps.last.items()},
             cost=cost,
@@ -146,10 +147,12 @@ class Auditor:
         lives, told = await stepwise(
             advance(self.lives, audited, self.rules, now, remind_every=remind_every, counts=counts)
         )
+        await stepwise(emptied(audited.found))
         told = await self._explain(told, lives, gatherer)
+        await asyncio.sleep(0)
         if gatherer.client.closed.is_set():
             raise ConnectError("the connection broke during the epoch")
-        self.snapshot, self.audit, self.lives = snapshot, audited, lives
+        self.snapshot, self.outcomes, self.lives = snapshot, audited.outcomes, lives
         dropped = self.roster.overflow + self.sweeps.dropped + snapshot.dropped_accounts
         self.cost = gatherer.cost(dropped, self.sweeps.oldest(now))
         self.window.grow()

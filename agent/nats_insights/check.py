@@ -55,11 +55,12 @@ def limit(unit: str, *, clear: float | None = None, **bounds: Any) -> Meta:
     return Meta(**bounds, extra={"unit": unit, "clear": clear})
 
 
-class Finding(Struct, frozen=True, kw_only=True):
+class Finding(Struct, frozen=True, kw_only=True, gc=False):
     """What a check says of one noun: one sentence with the numbers, and the figures behind it.
 
     `value` decided against `threshold`, both in `unit`; `severity` only where it is not the
-    check's own; `servers` are those whose clients make it up, the fullest first.
+    check's own; `servers` are those whose clients make it up, the fullest first. `cleared` is the
+    sentence for its end, where the check has no figures to tell then.
     """
 
     summary: str
@@ -69,6 +70,7 @@ class Finding(Struct, frozen=True, kw_only=True):
     severity: Severity | None = None
     evidence: dict[str, Any] = {}
     servers: tuple[str, ...] = ()
+    cleared: str = ""
 
 
 Judge = Callable[[Any, Any], Finding | None]

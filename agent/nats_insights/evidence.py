@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 import logging
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
@@ -78,22 +79,22 @@ def looks(
 ) -> dict[Key, list[Look]]:
     """Which rows to read for each finding, of servers that answered all requests of this epoch.
 
-    None for what resolved, nor for what rests on replies that did not come: a server that owes
-    one may leave this request unanswered too. Findings that name no clients yet come first.
+    None for what resolved, nor for what is stale. Findings that name no clients yet come first.
     """
-    lives = {item.life.key: item.life for item in told if item.transition != "resolved"}
-    deserving = [
-        life
-        for life in lives.values()
-        if checks[life.key.code].explain and not life.stale and not life.partial
-    ]
-    deserving.sort(key=lambda life: bool(life.clients))
+    deserving = (
+        item.life
+        for item in told
+        if item.transition != "resolved"
+        and not item.life.stale
+        and checks[item.life.key.code].explain
+    )
+    chosen = heapq.nsmallest(MOST_FINDINGS, deserving, key=lambda life: bool(life.clients))
     answering: dict[str, list[Entry]] = {}
     for entry in roster:
         if entry.state == "answering" and not entry.last_error:
             answering.setdefault(entry.name, []).append(entry)
     wanted = {}
-    for life in deserving[:MOST_FINDINGS]:
+    for life in chosen:
         account, user = life.entity.get("account", ""), life.entity.get("user", "")
         sort = "subs" if checks[life.key.code].explain == "subscriptions" else ""
         servers = [

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from array import array
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +18,9 @@ from .fold import CAP, Tally, rarest
 from .roster import Names
 
 _SIZE = array("I").itemsize
+# A part with more keys than this is searched for at most so many of them: then it gets an index.
+_LARGE = 4096
+_MANY = 64
 
 
 class Numbers(dict[Any, int]):
@@ -104,6 +108,8 @@ class Ledger:
         self.cap = cap
         self.numbers = Numbers()
         self._parts: dict[Names, Part] = {}
+        self._searched: Counter[Names] = Counter()
+        self._indexes: dict[Names, dict[int, int]] = {}
         self._error = self._dropped = 0
 
     @property
@@ -144,7 +150,11 @@ class Ledger:
         number = self.numbers.get(key)
         if number is None:
             return {}
-        return {names: n for names, part in self._parts.items() if (n := part.count(number))}
+        return {
+            names: n
+            for names, part in self._parts.items()
+            if (n := self._count(names, part, number))
+        }
 
     def put(self, server: Names, tally: Tally) -> None:
         """What this server holds from now on."""
@@ -156,6 +166,7 @@ class Ledger:
         for number, count in new.numbered():
             sums[number] += count
         old, self._parts[server] = self._parts.get(server), new
+        self._forget_index(server)
         if old is not None:
             self._subtract(old)
         self._bound()
@@ -163,7 +174,23 @@ class Ledger:
     def drop(self, server: Names) -> None:
         """This server holds nothing any more."""
         if (part := self._parts.pop(server, None)) is not None:
+            self._forget_index(server)
             self._subtract(part)
+
+    def _count(self, server: Names, part: Part, number: int) -> int:
+        index = self._indexes.get(server)
+        if index is None:
+            if len(part) <= _LARGE:
+                return part.count(number)
+            self._searched[server] += 1
+            if self._searched[server] <= _MANY:
+                return part.count(number)
+            index = self._indexes[server] = dict(part.numbered())
+        return index.get(number, 0)
+
+    def _forget_index(self, server: Names) -> None:
+        self._indexes.pop(server, None)
+        self._searched.pop(server, None)
 
     def _subtract(self, part: Part) -> None:
         sums, keys_of = self.numbers.sums, self.numbers.keys_of

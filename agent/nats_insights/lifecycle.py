@@ -14,10 +14,10 @@ import itertools
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import Any, Literal
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 from msgspec.structs import replace
 
-from .audit import Audit, Found, Key
+from .audit import NOTHING, Audit, Found, Key
 from .check import Severity
 from .roster import Names
 from .rules import Rule
@@ -29,12 +29,12 @@ NEWS = 0.1
 _AT_A_STEP = 4096
 
 
-class Life(Struct, frozen=True, kw_only=True):
+class Life(Struct, frozen=True, kw_only=True, gc=False):
     """One finding, pending or open. Times are Unix seconds; `told_*` is what was last published.
 
-    `evidence` is the check's, `clients` those behind it. `stale_since` says since when the replies
-    it rests on did not come, and `stale` which. `home` is the cluster that its noun lives in,
-    `rests_on` the (cluster, name) of the server that it is part of.
+    `evidence` is the check's, as JSON, `clients` those behind it. `stale_since` says since when the
+    replies it rests on did not come, and `stale` which. `home` is the cluster that its noun lives
+    in, `rests_on` the (cluster, name) of the server that it is part of.
     """
 
     key: Key
@@ -55,15 +55,16 @@ class Life(Struct, frozen=True, kw_only=True):
     value: float | None = None
     threshold: float | None = None
     unit: str = ""
-    evidence: dict[str, Any] = {}
+    evidence: Raw = NOTHING
     clients: dict[str, Any] = {}
     servers: tuple[str, ...] = ()
+    when_cleared: str = ""
     partial: str = ""
     stale: str = ""
     stale_since: float | None = None
 
 
-class Told(Struct, frozen=True, kw_only=True):
+class Told(Struct, frozen=True, kw_only=True, gc=False):
     """One transition to publish, with the finding as it stands after it."""
 
     transition: Transition
@@ -166,20 +167,21 @@ def _not_found(
         return None, []
     life = replace(life, cleared=life.cleared + 1)
     if key in result.last_word:
-        word = result.last_word[key]
-        life = replace(life, summary=word.summary, value=word.value, evidence=word.evidence)
+        word, evidence = result.last_word[key]
+        life = replace(life, summary=word.summary, value=word.value, evidence=evidence)
     if life.cleared < rule.resolve_after:
         return life, []
     if key in result.gone:
         life = replace(_nothing(life), summary=_gone(life.entity))
     elif key not in result.last_word:
-        life = replace(_nothing(life), summary=f"no longer true: {life.summary}")
+        over = life.when_cleared or f"no longer true: {life.summary}"
+        life = replace(_nothing(life), summary=over)
     return None, _resolve(life, now, result.gone.get(key, "condition_cleared"))
 
 
 def _nothing(life: Life) -> Life:
     """Without the figures, which were those of the time before."""
-    return replace(life, value=None, evidence={}, partial="")
+    return replace(life, value=None, evidence=NOTHING, partial="")
 
 
 def _gone(entity: Mapping[str, str]) -> str:
@@ -211,8 +213,9 @@ def _figures(life: Life, found: Found, now: float) -> Life:
         value=finding.value,
         threshold=finding.threshold,
         unit=finding.unit,
-        evidence=finding.evidence,
+        evidence=found.evidence,
         servers=finding.servers,
+        when_cleared=finding.cleared,
         partial=found.partial,
         stale="",
         stale_since=None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import msgspec
@@ -48,13 +48,15 @@ from .roster import Entry, Names, Roster
 from .rules import Rule
 from .snapshot import Coverage
 
+# By which FINDINGS can be filtered, beside the check, the severity and the scope.
+_LABELS = ("account", "cluster", "server")
 # A reply ends before this many bytes, and before the server's max_payload; the rest is paged.
 LONGEST = 256 * 1024
 # What a page has beside its head and its rows: type, total, offset, more.
 _FRAME = 160
 
 
-class View(Struct, kw_only=True):
+class View(Struct, kw_only=True, dict=True):
     """All that queries are answered from: what the agent knows after its last epoch.
 
     `lives` come in the order of their keys.
@@ -78,6 +80,12 @@ class View(Struct, kw_only=True):
     valid_for: float
     max_payload: int = 1024 * 1024
 
+    @cached_property
+    def open(self) -> list[Life]:
+        """What is open, the worst first: in the order of their keys within each severity."""
+        open_now = [life for life in self.lives if life.is_open]
+        return sorted(open_now, key=lambda life: -life.severity)
+
     def rule(self, code: str) -> Rule | None:
         """The rule of a check, None where the check is disabled."""
         return next((rule for rule in self.rules if rule.check.code == code), None)
@@ -99,7 +107,7 @@ def verdict(view: View) -> Verdict:
 
     All is looked at when each known server answered, and each enabled check could be judged.
     """
-    worst = max((life.severity for life in view.lives if life.is_open), default=None)
+    worst = view.open[0].severity if view.open else None
     if worst is CRITICAL:
         return "critical"
     if not view.coverage.complete or not_evaluated(view):
@@ -144,7 +152,7 @@ def status(view: View, body: bytes = b"") -> StatusReply:
     return StatusReply(
         **_head(view),
         verdict=verdict(view),
-        open=counts(view.lives),
+        open=counts(view.open),
         epoch=EpochInfo(
             number=view.agent.epoch,
             started_at=at(view.started_at),
@@ -163,31 +171,32 @@ def findings(view: View, body: bytes = b"") -> FindingsReply:
     request = _request(body, FindingsRequest)
     if request.code:
         request = replace(request, code=named(view.checks, request.code).code)
+    labels = [(label, value) for label in _LABELS if (value := getattr(request, label))]
     scope = {check.code: check.about.scope for check in view.checks}
+
+    def asked(code: str, severity: object, entity: Mapping[str, str]) -> bool:
+        return (
+            request.code in ("", code)
+            and (not request.severity or request.severity == str(severity))
+            and request.scope in ("", scope[code])
+            and all(entity.get(label) == value for label, value in labels)
+        )
+
     found: list[Life | FindingState] = []
     if request.state != "resolved":
-        found += [
-            life
-            for life in _worst_first(view)
-            if _asked(request, life.key.code, life.severity, scope[life.key.code], life.entity)
-        ]
+        found += [life for life in view.open if asked(life.key.code, life.severity, life.entity)]
     if request.state != "open":
         found += [
             state
             for state in view.resolved
-            if _asked(request, state.code, state.severity, scope[state.code], asdict(state.entity))
+            if asked(state.code, state.severity, asdict(state.entity))
         ]
     return FindingsReply(**_page(view, request, found, "findings", _stater(view)))
 
 
 def open_findings(view: View) -> list[FindingState]:
     """Every open finding, the worst first."""
-    return [_stater(view)(life) for life in _worst_first(view)]
-
-
-def _worst_first(view: View) -> list[Life]:
-    # They come in the order of their keys, which stays within each severity.
-    return sorted((life for life in view.lives if life.is_open), key=lambda life: -life.severity)
+    return [_stater(view)(life) for life in view.open]
 
 
 def _stater(view: View) -> Callable[[Life | FindingState], FindingState]:
@@ -307,20 +316,6 @@ def _request(body: bytes, into: Any) -> Any:
         raise Refused(400, f"the request is refused: {sentence}; fields are {known}") from None
     except Exception:
         raise Refused(400, "the request is not a JSON object") from None
-
-
-def _asked(
-    request: FindingsRequest, code: str, severity: object, scope: str, entity: Mapping[str, str]
-) -> bool:
-    return (
-        request.code in ("", code)
-        and request.severity in ("", str(severity))
-        and request.scope in ("", scope)
-        and all(
-            getattr(request, label) in ("", entity.get(label, ""))
-            for label in ("account", "cluster", "server")
-        )
-    )
 
 
 def _page(

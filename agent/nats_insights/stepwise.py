@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Generator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -20,6 +20,13 @@ def at_once(work: Generator[None, None, T]) -> T:
             next(work)
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
+
+
+def emptied(things: dict[Any, Any]) -> Generator[None, None, None]:
+    """Free what a dict holds, one thing at a step: a hundred thousand at once take their time."""
+    while things:
+        things.popitem()
+        yield
 
 
 async def stepwise(work: Generator[None, None, T]) -> T:

@@ -13,6 +13,7 @@ from tests.bench.crowded import crowded
 from tests.bench.disturbance import disturbance
 from tests.bench.first_advisory import first_advisory
 from tests.bench.fleets import SMALL_PENDING, fleet
+from tests.bench.full_house import full_house
 from tests.bench.idle import idle
 from tests.bench.picture import picture
 from tests.bench.rounds import Costs
@@ -23,6 +24,7 @@ from nats_insights.fleet.size import size
 
 # A process may often open 20,000 files and no more; a server needs some of them for itself.
 MOST_CONNECTIONS = 19_900
+FULL_HOUSE = 50_000
 
 
 async def tell_first_advisory(troubles: list[str]) -> None:
@@ -61,6 +63,14 @@ async def tell_disturbance(troubles: list[str]) -> None:
     print(*aligned(rows), sep="\n")
 
 
+async def tell_full_house(troubles: list[str]) -> None:
+    measured = await full_house(FULL_HOUSE, troubles)
+    memory = measured["peak_rss_mib"]
+    print(f"{measured['open']:,} open findings, {memory:.0f} MiB: longest pause of the event loop")
+    for name, seconds in measured["longest"].items():
+        print(f"  {name}: {1000 * seconds:.0f} ms")
+
+
 async def tell_fleet(name: str, troubles: list[str]) -> Costs:
     costs = await fleet(*size(name), troubles)
     print(f"a fleet of {name}")
@@ -74,9 +84,10 @@ OTHERS: dict[str, Callable[[list[str]], Awaitable[None]]] = {
     "crowd": tell_crowd,
     "small-pending": tell_small_pending,
     "disturbance": tell_disturbance,
+    "full-house": tell_full_house,
 }
 USUAL = ("first-advisory", "idle", "crowd", "100x100", "100x1000", "1000x1000")
-REST = ("20x50000", "10000x100", "small-pending", "disturbance")
+REST = ("20x50000", "10000x100", "small-pending", "disturbance", "full-house")
 
 
 async def measure(wanted: list[str], fleets: dict[str, Costs]) -> list[str]:

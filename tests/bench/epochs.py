@@ -64,7 +64,7 @@ async def _epoch(auditor: Auditor, gatherer: Gatherer, watched: bool) -> dict[st
         "longest_pause": seen.longest if seen else None,
         "peak_rss_mib": peak_rss_mib(),
         "answered": auditor.snapshot.coverage.servers_answered,
-        "open": [[*life.key, life.evidence] for life in lives],
+        "open": [[*life.key, msgspec.json.decode(life.evidence)] for life in lives],
     }
 
 

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from nats_insights.checks.expected_servers_missing import expected_servers_missing as check
-from scenario import Story, System, cluster, dead, found, hung, left, system
+from scenario import Story, System, cluster, dead, finding, found, hung, left, system
 
 TWO = system(cluster(n1=1, n2=1))
 
@@ -56,10 +56,7 @@ SAID = {
 
 @pytest.mark.parametrize(("expect", "said", "value", "evidence"), SAID.values(), ids=SAID)
 def test_the_finding_has_the_numbers(expect, said, value, evidence):
-    story = Story(checks=[check])
-    story.hears(expecting(expect))
-    (only,) = story.audit.found.values()
-    told = only.finding
+    told = finding(check, expecting(expect))
     assert (told.summary, told.value, told.evidence) == (said, value, evidence)
 
 

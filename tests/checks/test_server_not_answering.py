@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from nats_insights.checks.server_not_answering import server_not_answering as check
@@ -38,7 +40,7 @@ def test_the_finding_tells_hung_and_dead_apart(silent, became):
     (found,) = story.audit.found.values()
     assert found.finding.summary.startswith(f"n3 has not answered for 60 s: it {became}")
     assert found.finding.value == 60.0
-    assert found.finding.evidence["last_seen_seconds"] == 90.0
+    assert json.loads(bytes(found.evidence))["last_seen_seconds"] == 90.0
 
 
 def test_the_limit_can_be_set():
@@ -53,6 +55,7 @@ def test_it_opens_after_two_epochs_and_resolves_when_the_server_answers(silent):
     told = [story.hears(one) for one in (WHOLE, silent, silent, silent, WHOLE)]
     assert told == [[], [], ["opened SERVER_901 C1 n3"], [], ["resolved SERVER_901 C1 n3"]]
     assert story.told[0].reason == "condition_cleared"
+    assert story.told[0].life.summary == "n3 answers again"
 
 
 def test_a_server_that_is_back_in_the_next_epoch_is_no_finding():

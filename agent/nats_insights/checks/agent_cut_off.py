@@ -39,5 +39,6 @@ def agent_cut_off(agent: Agent, params: CutOffs) -> Finding | None:
         unit="times",
         summary=f"the agent was cut off {times} times in its last {agent.MEMORY} epochs, "
         f"at last by {agent.cut_offs[-1]}",
+        cleared=f"the agent was not cut off in its last {agent.MEMORY} epochs",
         evidence={"by_server": largest(Counter(agent.cut_offs)), "window_bytes": agent.window},
     )

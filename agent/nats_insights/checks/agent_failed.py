@@ -36,5 +36,6 @@ def agent_failed(agent: Agent, params: Failures) -> Finding | None:
         unit="epochs",
         summary=f"{len(agent.failures)} of the last {agent.MEMORY} epochs failed, "
         f"at last by {agent.failures[-1]}",
+        cleared=f"none of the last {agent.MEMORY} epochs failed",
         evidence={"places": largest(Counter(agent.failures))},
     )

@@ -34,5 +34,6 @@ def agent_isolated(agent: Agent, params: Nothing) -> Finding | None:
         unit="servers",
         summary=f"{silent} of {agent.known} servers fell silent at once: "
         "the agent takes itself to be cut off",
+        cleared="the agent reaches more than half of the servers again",
         evidence={"servers": agent.unreachable[:10], "left_out": max(0, silent - 10)},
     )

@@ -35,5 +35,6 @@ def agent_late(agent: Agent, params: Lateness) -> Finding | None:
         unit="epochs",
         summary=f"{agent.late} {epochs} in a row took longer than the interval of "
         f"{agent.interval:g} s, the last one {agent.took:.1f} s",
+        cleared=f"epochs end within the interval of {agent.interval:g} s again",
         evidence={"interval_seconds": agent.interval, "took_seconds": round(agent.took, 3)},
     )

@@ -34,5 +34,6 @@ def expected_servers_missing(system: System, params: Nothing) -> Finding | None:
         unit="servers",
         summary=f"{system.never_seen} of {system.expected} expected servers are not known"
         + (f": {names}{more}" if names else ""),
+        cleared="all expected servers are known",
         evidence={"names": system.names_never_seen[:10]} if names else {},
     )

@@ -44,6 +44,7 @@ def server_not_answering(server: Member, params: Silence) -> Finding | None:
         threshold=params.seconds,
         unit="s",
         summary=f"{entry.name} has not answered for {server.silent_for:.0f} s: it {became}",
+        cleared=f"{entry.name} answers again",
         evidence={
             "state": entry.state,
             "last_seen_seconds": round(server.snapshot.now - entry.last_seen, 1),

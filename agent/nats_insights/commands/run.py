@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import signal
 from argparse import ArgumentParser, Namespace
 
-from nats_insights import contexts
+from nats_insights import contexts, garbage
 from nats_insights.agent import Agent
 from nats_insights.commands.options import checks_option, config_options, known_checks, load_config
 
@@ -32,7 +31,8 @@ async def run(args: Namespace) -> int:
         format="%(asctime)s %(levelname)-7s %(message)s",
     )
     agent = Agent(known_checks(args), load_config(args))
-    gc.freeze()  # All this stays: collections, which are pauses, need not look at it again.
+    garbage.keep_out_of_epochs()
+    agent.after_epoch, agent.after_connection = garbage.after_epoch, garbage.after_connection
     watching = asyncio.create_task(agent.run(contexts.from_args(args)))
     told_to_stop = asyncio.Event()
     loop = asyncio.get_running_loop()

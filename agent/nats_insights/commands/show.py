@@ -176,7 +176,7 @@ def transition(advisory: Advisory, out: Console) -> None:
         Text(_clock(advisory.timestamp), "dim"),
         Text(f"{advisory.transition:<8}", STYLES.get(advisory.transition, "")),
         Text(f"{advisory.severity.upper():<8}", STYLES[advisory.severity]),
-        f"{advisory.code:<15}",
+        f"{plain(advisory.code):<15}",
         plain(advisory.summary),
     )
 
@@ -197,7 +197,7 @@ def _rows(out: Console, found: Iterable[FindingState]) -> None:
     rows = [
         (
             word(finding.severity),
-            finding.code,
+            plain(finding.code),
             whose(finding.entity),
             plain(finding.summary),
             _state(finding),
