@@ -233,6 +233,8 @@ class Auditor:
         snapshot.lacking["CONNZ"] = snapshot.absent | wanted
         targets = []
         for server in (snapshot.servers[names] for names in wanted):
+            if server.id in gatherer.silent:
+                continue
             with suppress(Missing):
                 rows = server.varz.connections + server.varz.leafnodes
                 targets.append(Target(server.names, server.id, rows))

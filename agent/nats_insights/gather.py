@@ -35,7 +35,11 @@ ROLL_CALL = "VARZ"
 
 
 class Gatherer:
-    """Gathers over one connection: `timeout` in seconds per reply, within a window."""
+    """Gathers over one connection: `timeout` in seconds per reply, within a window.
+
+    `silent` are the ids of servers that answered VARZ in this epoch and left another request, and
+    its retry, without a reply: nothing more is asked of them.
+    """
 
     def __init__(self, client: Client, timeout: float, window: Window) -> None:
         self.client = client
@@ -52,6 +56,7 @@ class Gatherer:
     def begin(self) -> None:
         """A new epoch: all costs at zero."""
         self.asker.reset()
+        self.silent: set[str] = set()
         self.servers_asked = self.pages.swept = self.window.peak = 0
         self._wall, self._cpu = time.monotonic(), time.process_time()
 
@@ -243,13 +248,20 @@ class Gatherer:
                 entry = roster.by_id(server_id)
                 if entry is not None:
                     entry.last_error = f"{endpoint}: {words(problem)}"
+                if isinstance(problem, nats.errors.TimeoutError):
+                    self.silent.add(server_id)
                 self.asker.complain(endpoint, server_id, problem)
 
-        # Account statistics have no subject per server, so everybody answers a second time.
-        late = {server_id for endpoint, server_id in owed if endpoint == "STATZ"}
-        if late:
-            await self._small("STATZ", late, replies)
-        for server_id in late - replies.data["STATZ"].keys():
-            if (entry := roster.by_id(server_id)) is not None:
-                entry.last_error = f"STATZ: {words(nats.errors.TimeoutError())}"
-        await each(one, [item for item in owed if item[0] != "STATZ"])
+        async def statistics(late: set[str]) -> None:
+            # They have no subject per server, so everybody answers a second time.
+            if late:
+                await self._small("STATZ", late, replies)
+            for server_id in late - replies.data["STATZ"].keys():
+                self.silent.add(server_id)
+                if (entry := roster.by_id(server_id)) is not None:
+                    entry.last_error = f"STATZ: {words(nats.errors.TimeoutError())}"
+
+        await asyncio.gather(
+            statistics({server_id for endpoint, server_id in owed if endpoint == "STATZ"}),
+            each(one, [item for item in owed if item[0] != "STATZ"]),
+        )
