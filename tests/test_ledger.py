@@ -71,6 +71,15 @@ def test_the_rarest_go_first_and_are_counted():
     assert (ledger.error, ledger.dropped, ledger.overflowed) == (1, 3, True)
 
 
+def test_what_has_gone_is_of_no_server_any_more():
+    ledger = Ledger(cap=1)
+    ledger.put(A, Tally({"often": 9, "once": 1}))
+    ledger.put(B, Tally({"also once": 1}))
+    assert [dict(ledger.part(server).items()) for server in (A, B)] == [{"often": 9}, {}]
+    assert ledger.held_by("once") == {}
+    assert (ledger.part(A)["once"], ledger["once"]) == (0, 0)
+
+
 def test_what_a_sweep_dropped_is_dropped_for_as_long_as_it_counts():
     cut = Tally({"a": 9, "b": 1, "c": 1, "d": 1})
     cut.bound(1)
