@@ -28,6 +28,7 @@ HOSTILE = {
     "quotes": '"}\\',
     "braces": "{server}{0}",
     "nothing but an underscore": "_",
+    "60 control characters": 60 * "\x01",
     "5,000 letters": 5000 * "a",
     "5,000 bytes of rabbits": 1250 * "🐇",
     "5,000 control characters": 5000 * "\x01",

@@ -11,12 +11,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from nats_insights.advisory import advisory, bounded, brief, message, plain, subject
+from nats_insights.advisory import (
+    advisory,
+    bounded,
+    brief,
+    message,
+    plain,
+    shortened,
+    subject,
+)
 from nats_insights.lifecycle import Told
 from nats_insights.messages import Advisory
 from nats_insights.schemas import schemas
 from nats_insights.snapshot import Coverage
 from published import AGENT, BY_CODE, COVERAGE, HOSTILE, MIB, openings, size, tell
+from scenario import CHECKS, Story, cluster, system
 
 VALID = jsonschema_rs.validator_for(
     schemas()["insights.advisory.v1.finding"], validate_formats=True
@@ -46,6 +55,16 @@ def test_whatever_the_names_the_summary_keeps_its_numbers(name):
         assert "500" in made.summary or "120" in made.summary
 
 
+def test_of_two_long_names_in_a_summary_each_is_shortened_though_one_begins_with_the_other():
+    name = 70 * "a"
+    story = Story(checks=[CHECKS["connection_hotspot"]])
+    for _ in range(2):
+        story.hears(system(cluster(name, **{f"{name}-b": 120, "n2": 0, "n3": 0})))
+    made, _ = tell(story.told[0])
+    short = 63 * "a" + "…"
+    assert made.summary == f"{short} holds 120 connections, 3.0 times the mean of {short}"
+
+
 def with_clients(names: int, name: str) -> Told:
     """An opening whose evidence names so many clients."""
     opened = next(openings())
@@ -66,6 +85,13 @@ def test_evidence_stays_as_long_as_it_fits():
         if "truncated" not in made.evidence
     ]
     assert 16 * 1024 - 520 < max(sizes) <= 16 * 1024
+
+
+def test_a_message_may_be_exactly_as_long_as_the_server_takes():
+    told = with_clients(10, "orders")
+    _, sent = tell(told)
+    kept = ["truncated" not in tell(told, size(sent) - less)[0].evidence for less in (0, 1)]
+    assert kept == [True, False]
 
 
 def test_the_lists_of_the_evidence_go_first():
@@ -103,8 +129,14 @@ PLAIN = {
     "plain words": ("n1 in Zürich", "n1 in Zürich"),
     "an escape sequence": ("\x1b[31mred", "\\x1b[31mred"),
     "line ends": ("a\r\nb", "a\\r\\nb"),
+    "an escape sequence beside other letters": ("Zürich\x1b", "Zürich\\x1b"),
     "a direction of writing": ("\u202etxt", "\\u202etxt"),
 }
+
+
+@pytest.mark.parametrize("letters", [63, 64, 65])
+def test_a_text_is_cut_where_it_is_longer_than_it_may_be(letters):
+    assert shortened(letters * "a") == (letters * "a" if letters <= 64 else 63 * "a" + "…")
 
 
 @pytest.mark.parametrize(("text", "expected"), PLAIN.values(), ids=PLAIN)
