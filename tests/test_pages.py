@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import jsonschema_rs
+import msgspec
 import pytest
 
 from asked import AGENT, MIB, after, pages, view
@@ -31,6 +32,21 @@ def test_all_findings_are_told_once_in_pages_that_fit(servers, max_payload):
     told = [one["entity"]["name"] for reply in replies for one in json.loads(reply)["findings"]]
     assert told == [f"n{i:03}" for i in range(servers)]
     assert max(map(len, replies)) < min(256 * 1024, max_payload)
+
+
+def test_only_a_finding_that_has_a_page_for_itself_is_shortened():
+    (whole,) = pages(view(full(1)), "FINDINGS", "findings")
+    row = len(msgspec.json.encode(json.loads(whole)["findings"][0]))
+    # Two fit into this, if the second gave up its advice.
+    of = view(full(3), max_payload=len(whole) + row - 50)
+    found = [json.loads(page)["findings"] for page in pages(of, "FINDINGS", "findings")]
+    assert [len(of_page) for of_page in found] == [1, 1, 1]
+    assert ["truncated" in one["evidence"] for (one,) in found] == [False, False, False]
+
+
+def test_a_page_holds_a_row_though_there_is_room_for_none():
+    page = json.loads(answer(view(full(2), max_payload=1), "SERVERS", b"{}"))
+    assert (len(page["servers"]), page["more"]) == (1, True)
 
 
 @pytest.mark.parametrize(("servers", "max_payload"), [(1000, MIB), (10, 4096)])
@@ -87,6 +103,10 @@ REFUSED = {
     "too deep": ("FINDINGS", 50_000 * b"[", 400, "the request is"),
     "a list": ("FINDINGS", b"[]", 400, "the request is refused: Expected object, got array"),
     "an unknown field": ("STATUS", b'{"verbose":1}', 400, "unknown field verbose; fields are none"),
+    "an unknown field beside known ones": (
+        *("CHECKS", b'{"verbose":1}', 400),
+        "unknown field verbose; fields are offset, limit",
+    ),
     "a wrong type": ("FINDINGS", b'{"limit":"9"}', 400, "Expected int, got str"),
     "a negative offset": ("FINDINGS", b'{"offset":-1}', 400, "Expected int >= 0"),
     "no limit at all": ("FINDINGS", b'{"limit":0}', 400, "Expected int >= 1"),

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from asked import after, ask, view
 from nats_insights.advisory import finding_state
+from nats_insights.check import parameters_of
 from nats_insights.messages import FindingState
 from nats_insights.queries import QUERIES, View, answer
 from nats_insights.schemas import schemas
@@ -140,6 +141,13 @@ def test_servers_that_were_never_seen_make_the_verdict_unknown():
     assert (status["verdict"], status["coverage"]["servers_known"]) == ("unknown", 5)
 
 
+def test_the_verdict_is_that_of_the_worst_of_several():
+    of = after(*2 * [system(cluster(n1=FULL, n2=Server(80, max_connections=100), n3=0, n4=0))])
+    told = {one["severity"] for one in ask(of, "FINDINGS")["findings"]}
+    assert told >= {"critical", "warning"}
+    assert ask(of, "STATUS")["verdict"] == "critical"
+
+
 def test_what_is_pending_does_not_count():
     status = ask(after(HOT), "STATUS")
     assert (status["verdict"], status["open"]) == (
@@ -243,6 +251,45 @@ def test_checks_tell_what_can_be_set_and_who_set_it():
         "exclusive_maximum": None,
     }
     assert one["parameters"][1]["origin"] == "default"
+
+
+def test_checks_tell_of_each_parameter_what_was_declared():
+    told = {one["code"]: one["parameters"] for one in ask(after(), "CHECKS")["checks"]}
+    for code, parameters in told.items():
+        declared = parameters_of(BY_CODE[code].params)
+        assert [(one["name"], one["default"], one["unit"]) for one in parameters] == [
+            (one.name, one.default, one.unit) for one in declared
+        ]
+
+
+def test_checks_tell_how_they_are_set_to_judge():
+    config = """
+        [checks.connection_hotspot]
+        severity = "critical"
+        open_after = 5
+        resolve_after = 7
+        [[override]]
+        match.cluster = "EU"
+        connection_hotspot.ratio = 3.0
+        [[override]]
+        match.cluster = "US"
+        connection_hotspot.ratio = 4.0
+    """
+    told = {one["name"]: one for one in ask(after(config=config), "CHECKS")["checks"]}
+    names = ("severity", "open_after", "resolve_after", "overrides")
+    judged = {name: tuple(one[of] for of in names) for name, one in told.items()}
+    assert judged["connection_hotspot"] == ("critical", 5, 7, 2)
+    assert judged["subscription_hotspot"] == ("info", 2, 2, 0)
+
+
+def test_a_disabled_check_is_told_as_it_was_declared():
+    config = "[checks.connection_hotspot]\nenabled = false\nopen_after = 5"
+    told = {one["name"]: one for one in ask(after(config=config), "CHECKS")["checks"]}
+    one = told["connection_hotspot"]
+    assert (one["severity"], one["open_after"], one["resolve_after"], one["overrides"]) == (
+        *("info", 2, 2),
+        0,
+    )
 
 
 def test_checks_tell_the_last_outcome():
