@@ -43,7 +43,14 @@ def test_without_a_file_everything_has_its_default():
     config = Config()
     assert (config.id, config.interval, config.checks, config.override) == ("", 30.0, {}, [])
     assert config.lifecycle == Lifecycle(settle=120.0, remind_every=900.0, forget_after=86_400.0)
-    assert config.gather == Gather(timeout=2.0, connections_every=1, window=24 * 1024 * 1024)
+    assert config.gather == Gather(
+        timeout=2.0,
+        connections_every=1,
+        sweep="moved",
+        window=24 * 2**20,
+        max_bytes_per_epoch=2**30,
+        max_cpu=0.5,
+    )
 
 
 WRONG = {
@@ -97,6 +104,10 @@ WRONG = {
     "a duration without a unit": (
         "interval = '30'",
         "a.toml: interval is refused: '30' is not a duration such as 30s or 1h30m",
+    ),
+    "an empty duration": (
+        "lifecycle.settle = ' '",
+        "a.toml: lifecycle.settle is refused: ' ' is not a duration such as 30s or 1h30m",
     ),
     "a duration with words": (
         "lifecycle.settle = '2 minutes'",
