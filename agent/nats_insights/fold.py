@@ -186,5 +186,18 @@ def _shorten(rows: Iterable[Connection]) -> None:
         for field in row.__struct_fields__:
             value = getattr(row, field)
             if isinstance(value, str) and len(value) > _LONG_NAME:
-                digest = hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
-                setattr(row, field, f"{value[: _LONG_NAME - 17]}~{digest[:16]}")
+                setattr(row, field, _short(value))
+
+
+def short_key(key: Any) -> Any:
+    """A key with its long names shortened, the same on whatever page they stood."""
+    if isinstance(key, tuple):
+        return tuple([_short(name) if isinstance(name, str) else name for name in key])
+    return _short(key) if isinstance(key, str) else key
+
+
+def _short(name: str) -> str:
+    if len(name) <= _LONG_NAME:
+        return name
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{name[: _LONG_NAME - 17]}~{digest[:16]}"

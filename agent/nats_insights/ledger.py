@@ -14,7 +14,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from .fold import CAP, Tally, rarest
+from .fold import CAP, Tally, rarest, short_key
 from .roster import Names
 
 _SIZE = array("I").itemsize
@@ -26,15 +26,22 @@ _MANY = 64
 class Numbers(dict[Any, int]):
     """A number for each key, given when it is first asked for: `keys_of[number]` is the key.
 
-    Keys are the same on many servers, so each is held once. `sums[number]` is for the ledger.
+    Keys are the same on many servers, so each is held once. `sums[number]` is for the ledger. A key
+    with a long name in it has the number of its short form, as other pages may have it already;
+    `shortened` counts how often that was so.
     """
 
     def __init__(self) -> None:
         self.keys_of: list[Any] = []
         self.sums: list[int] = []
+        self.shortened = 0
         self._free: list[int] = []
 
     def __missing__(self, key: Any) -> int:
+        short = short_key(key)
+        if short != key:
+            self.shortened += 1
+            return self[short]
         if self._free:
             number = self._free.pop()
             self.keys_of[number] = key
@@ -161,7 +168,13 @@ class Ledger:
         for key in [key for key, count in tally.items() if not count]:
             del tally[key]  # Whose sum is nothing has no number.
         sums, numbers = self.numbers.sums, self.numbers
+        before = numbers.shortened
         held, counts = array("I", map(numbers.__getitem__, tally)), array("q", tally.values())
+        if numbers.shortened != before:  # Several of its keys may be one.
+            once: Counter[int] = Counter()
+            for number, count in zip(held, counts, strict=True):
+                once[number] += count
+            held, counts = array("I", once), array("q", once.values())
         new = Part(numbers, bytes(held), bytes(counts), tally.error, tally.dropped)
         for number, count in new.numbered():
             sums[number] += count
