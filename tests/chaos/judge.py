@@ -21,7 +21,6 @@ from tests.chaos.model import NOTHING, Key, Moment, Reading, Severity, readings
 
 GRACE = 0.5
 EPOCH = 6.0
-LAST_ANSWER = 2.0
 # What is open holds on until its figure falls below this.
 LEAST = {
     ("SERVER_011", "warning"): 80 * 0.94,
@@ -111,7 +110,7 @@ def in_order(story: Iterable[Said]) -> list[Said]:
 def lies(story: Iterable[Said], truth: Truth) -> Iterator[Violation]:
     """Advisories that were not true at any moment that they can be about."""
     for said in in_order(story):
-        begin = said.at if said.stale is None else min(said.at, said.stale - LAST_ANSWER)
+        begin = said.at if said.stale is None else min(said.at, said.stale - EPOCH)
         begin, end = begin - GRACE, min(said.heard, said.at + EPOCH) + GRACE
         seen = truth.during(begin, end, said.key)
         whole = said.stale is None and not said.missing and truth.honest(begin, end)

@@ -204,11 +204,9 @@ class _Sequence:
         for violation in judge.lies(new.values(), self._truth):
             self._accuse(violation.kind, violation.what, violation.at)
         for said in new.values():
-            self._tell(
-                f"    told {said.transition} {said.severity} {said.code} ({said.reason}): "
-                f"{said.summary}",
-                said.at,
-            )
+            stale = f" (stale since {said.stale - self._begin:.1f})" if said.stale else ""
+            what = f"{said.transition} {said.severity} {said.code} ({said.reason})"
+            self._tell(f"    told {what}: {said.summary}{stale}", said.at)
         self._say_all()
 
     def _judge_all(self) -> None:

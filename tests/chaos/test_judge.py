@@ -99,7 +99,7 @@ QUIET, LEAKS = cluster(0), leaking(100)
         said("resolved", 200.3, reason="condition_cleared"),
         said("resolved", 199.9, reason="condition_cleared"),
         said("resolved", 150, reason="severity_changed"),
-        said("reminded", 220, value=105, stale=199),
+        said("reminded", 220, value=105, stale=199 + EPOCH),
         said("opened", 150, value=101, missing=("n1",)),
     ],
 )
@@ -115,7 +115,7 @@ def test_what_was_true_at_some_moment_of_its_epoch_is_no_lie(told):
         said("opened", 99 - GRACE, value=105, heard=99.5 - GRACE),
         said("updated", 50, value=105),
         said("reminded", 201 + GRACE, value=105),
-        said("reminded", 220, value=105, stale=210),
+        said("reminded", 220, value=105, stale=201 + EPOCH),
         said("resolved", 150, reason="condition_cleared"),
         said("resolved", 150, reason="entity_gone"),
         said("opened", 150, value=140),
