@@ -47,6 +47,7 @@ def live(
     resolve_after: int = 2,
     remind_every: float = 900.0,
     clients: dict[str, Any] | None = None,
+    torn: bool = False,
 ) -> Iterator[list[Told]]:
     """What each epoch of a script tells; epochs are 30 seconds apart, the first is at 30.
 
@@ -63,7 +64,7 @@ def live(
         lives, told = at_once(
             advance(
                 lives,
-                seen(letter.lower()),
+                seen(letter.lower(), torn),
                 [] if letter in "xX" else [rule],
                 30.0 * number,
                 remind_every=remind_every,
@@ -74,13 +75,13 @@ def live(
         yield told
 
 
-def seen(letter: str) -> Audit:
+def seen(letter: str, torn: bool = False) -> Audit:
     """The audit of one epoch, whose letter this is."""
     result = Audit()
     if letter in SEVERITIES or letter.isdigit():
         value = float(letter) if letter.isdigit() else 5.0
         finding = Finding(summary=f"{value:g} of it", value=value)
-        result.found[KEY] = Found(CHECK, SERVER, finding, SEVERITIES.get(letter, INFO))
+        result.found[KEY] = Found(CHECK, SERVER, finding, SEVERITIES.get(letter, INFO), torn=torn)
     if letter == "=":
         result.last_word[KEY] = Finding(summary="1 of it", value=1.0), NOTHING
     if letter == "?":
@@ -188,6 +189,25 @@ AFTER = {
 def test_it_opens_and_resolves_after_so_many_evaluations(case, expected):
     script, open_after, resolve_after = case
     assert tells(script, open_after=open_after, resolve_after=resolve_after) == expected
+
+
+TORN = {"f": ".", "ff": ".o", "f-f": "...", "f?f": "..o", "fff": ".o."}
+
+
+@pytest.mark.parametrize(("script", "expected"), TORN.items(), ids=TORN)
+def test_a_sum_that_may_count_twice_what_moved_opens_when_it_is_found_again(script, expected):
+    assert tells(script, open_after=1, torn=True) == expected
+
+
+def test_a_sum_that_was_torn_opens_at_once_when_it_is_found_whole():
+    (rule,) = rules([CHECK], parse("[checks.connection_hotspot]\nopen_after=1"))
+    lives, told = {}, []
+    for torn in (True, False):
+        result = seen("f")
+        result.found[KEY] = replace(result.found[KEY], torn=torn)
+        lives, news = at_once(advance(lives, result, [rule], 30.0, remind_every=900.0))
+        told.append([one.transition for one in news])
+    assert told == [[], ["opened"]]
 
 
 # A reminder each 60 seconds, that is every second epoch.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nats_insights import build as build_module
+from nats_insights.audit import audit
 from nats_insights.errors import Missing
 from nats_insights.fold import by_user
 from nats_insights.nouns import (
@@ -17,6 +18,7 @@ from nats_insights.nouns import (
     User,
 )
 from nats_insights.snapshot import Coverage, Snapshot
+from nats_insights.stepwise import at_once
 from scenario import CHECKS, Story, cluster, dead, hung, left, lone, recorded, system
 from scenario import Server as Held
 
@@ -316,3 +318,13 @@ def test_accounts_beyond_the_bound_are_counted_and_nothing_of_them_resolves(monk
     outcome = story.audit.outcomes["OPT_BALANCE_006"]
     assert (outcome.found, outcome.unknown) == (2, 3)
     assert outcome.why == "STATZ in full: there are more accounts than the agent counts"
+
+
+def test_only_sums_over_all_servers_are_torn():
+    story = Story()
+    busy = Held(150, max_connections=160)
+    story.hears(system(cluster(n1=busy, n2=1, n3=1)))
+    story.snapshot.torn = True
+    again = at_once(audit(story.snapshot, story.rules, {}, 0.0))
+    assert {key.code for key, found in again.found.items() if found.torn} == {"USER_002"}
+    assert {key.code for key in again.found} > {"USER_002", "SERVER_011"}

@@ -29,7 +29,7 @@ from msgspec.structs import replace
 from .check import Check, Finding, Params, Severity
 from .errors import Missing, NotTold, place
 from .fold import Fold
-from .nouns import NOBODY, Noun
+from .nouns import ALL_SERVERS, NOBODY, Noun
 from .roster import Names
 from .rules import Rule
 from .snapshot import Snapshot
@@ -63,6 +63,8 @@ class Held(Protocol):
 class Found(Struct, frozen=True, eq=False, gc=False):
     """A finding, and what it is about. `partial` names a reply that lacks: at least this.
 
+    It is `torn` where it rests on a sum that may count twice what moved meanwhile.
+
     The evidence of the finding is here, as JSON: there may be a hundred thousand findings, and the
     garbage collector stops everything to look at each list and dict that is left lying.
     """
@@ -73,6 +75,7 @@ class Found(Struct, frozen=True, eq=False, gc=False):
     severity: Severity
     partial: str = ""
     evidence: Raw = NOTHING
+    torn: bool = False
 
 
 class Outcome(Struct, frozen=True):
@@ -226,7 +229,8 @@ def _found_or_clear(
     if finding is not None:
         severity = rule.severity_of(finding.severity)
         finding, evidence = _packed(finding)
-        result.found[key] = Found(check, subject, finding, severity, lacking, evidence)
+        torn = snapshot.torn and subject.depends_on == ALL_SERVERS
+        result.found[key] = Found(check, subject, finding, severity, lacking, evidence, torn)
         return None
     if lacking and not _clear_at_most(rule, subject, params):
         return Doubt(lacking)

@@ -39,6 +39,9 @@ from .window import Window
 log = logging.getLogger(__name__)
 
 RESOLVED_KEPT = 100
+# Seconds from the first request of an epoch to its last connection row, within which clients that
+# move are not counted on two servers.
+TORN_AFTER = 1.0
 
 
 class Auditor:
@@ -242,6 +245,7 @@ class Auditor:
         folds = self.plan.folds
         start = partial(Sweep, folds, self.system_accounts)
         await gatherer.pages.sweep(targets, folds, start, snapshot.take)
+        snapshot.torn = bool(targets) and gatherer.elapsed > TORN_AFTER
 
     async def _explain(
         self, told: list[Told], lives: dict[Key, Life], gatherer: Gatherer

@@ -60,6 +60,11 @@ class Gatherer:
         self.servers_asked = self.pages.swept = self.window.peak = 0
         self._wall, self._cpu = time.monotonic(), time.process_time()
 
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the epoch began."""
+        return time.monotonic() - self._wall
+
     def cost(self, dropped_keys: int = 0, oldest_sweep: float = 0.0) -> Cost:
         """What the epoch cost so far."""
         return Cost(
@@ -70,7 +75,7 @@ class Gatherer:
             servers_asked=self.servers_asked,
             servers_swept=self.pages.swept,
             oldest_sweep_seconds=round(oldest_sweep, 3),
-            wall_seconds=round(time.monotonic() - self._wall, 4),
+            wall_seconds=round(self.elapsed, 4),
             cpu_seconds=round(time.process_time() - self._cpu, 4),
             peak_window_bytes=self.window.peak,
             window_bytes=self.window.size,

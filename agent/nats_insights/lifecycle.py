@@ -143,7 +143,8 @@ def _found(
     if counts:
         life = replace(life, found=life.found + 1)
     life = replace(_figures(life, found, now), severity=found.severity)
-    if not counts or life.found < rule.open_after:
+    needed = max(rule.open_after, rule.open_after_torn) if found.torn else rule.open_after
+    if not counts or life.found < needed:
         return life, []
     life = replace(life, is_open=True, opened_at=now)
     life = _tell(life, now)

@@ -39,6 +39,8 @@ class Rule(Struct, frozen=True, kw_only=True, eq=False):
     severity: Severity | None
     open_after: int
     resolve_after: int
+    # A sum that may count twice what moved meanwhile has to be found as often as this.
+    open_after_torn: int = 2
     configured: frozenset[str]
     overrides: tuple[tuple[dict[str, str], dict[str, Any]], ...]
 

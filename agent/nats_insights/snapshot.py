@@ -55,8 +55,9 @@ class Snapshot:
     and are no members of their clusters any more. `ruled_out` maps the code of a check to the
     clusters in which the small replies alone show that it can find nothing, "" being the system.
     `denied` are endpoints that the agent may not ask, `accepted` those where that is on purpose.
-    `blind` says why nothing can be known of the system in this epoch, "" where something can;
-    `forgotten` are servers that somebody took out of the roster.
+    `torn` says that so much time went by while it was gathered that what moved from one server to
+    another may be counted on both. `blind` says why nothing can be known of the system in this
+    epoch, "" where something can; `forgotten` are servers that somebody took out of the roster.
     """
 
     def __init__(self, epoch: int, now: float, sweeps: Sweeps | None = None) -> None:
@@ -74,6 +75,7 @@ class Snapshot:
         self.not_due: set[str] = set()
         self.denied: set[str] = set()
         self.accepted: frozenset[str] = frozenset()
+        self.torn = False
         self.blind = ""
         self.absent: set[Names] = set()
         self.forgotten: Collection[Names] = ()

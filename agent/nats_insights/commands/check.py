@@ -66,7 +66,9 @@ async def run(args: Namespace) -> int:
 async def _epochs(args: Namespace) -> View:
     auditor = Auditor(known_checks(args), load_config(args))
     # One look has no past: what is found is open, and nothing waits for a cluster to settle.
-    auditor.rules = [replace(rule, open_after=1, resolve_after=1) for rule in auditor.rules]
+    auditor.rules = [
+        replace(rule, open_after=1, open_after_torn=1, resolve_after=1) for rule in auditor.rules
+    ]
     connections = clients(contexts.from_args(args), name="nats-insights-check")
     async with aclosing(connections):
         client = await anext(connections)
