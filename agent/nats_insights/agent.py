@@ -60,9 +60,8 @@ class Agent:
         self._refused: set[str] = set()
         self._lost: tuple[str, int] | None = None
         self._by_code = {check.code: check for check in checks}
-        # A program that runs nothing but the agent may collect garbage when nobody waits for it.
+        # A program that runs nothing but the agent collects garbage then, when nobody waits for it.
         self.after_epoch: Callable[[], None] = lambda: None
-        self.after_connection: Callable[[], None] = lambda: None
 
     async def run(self, settings: Settings) -> None:
         """Watch the system; ConnectError if it cannot be seen at the start."""
@@ -80,7 +79,6 @@ class Agent:
                 finally:
                     self._lost = (client.server_id, client.cid)
                     await self._leave(client)
-                    self.after_connection()
 
     def info(self) -> AgentInfo:
         """Who this agent is now."""
@@ -169,7 +167,9 @@ class Agent:
         await self._publish(told, client)
         await self._heartbeat(client)
         await self.answers.end()
+        await asyncio.sleep(0)
         self.after_epoch()
+        await asyncio.sleep(0)
         if self.answers.wanted.is_set():
             closest = min(CLOSEST, self.config.interval) - (time.monotonic() - started)
             await self._wait(client, asyncio.Event(), closest)

@@ -171,25 +171,28 @@ def findings(view: View, body: bytes = b"") -> FindingsReply:
     request = _request(body, FindingsRequest)
     if request.code:
         request = replace(request, code=named(view.checks, request.code).code)
+    codes = {
+        check.code
+        for check in view.checks
+        if request.code in ("", check.code) and request.scope in ("", check.about.scope)
+    }
     labels = [(label, value) for label in _LABELS if (value := getattr(request, label))]
-    scope = {check.code: check.about.scope for check in view.checks}
 
-    def asked(code: str, severity: object, entity: Mapping[str, str]) -> bool:
-        return (
-            request.code in ("", code)
-            and (not request.severity or request.severity == str(severity))
-            and request.scope in ("", scope[code])
-            and all(entity.get(label) == value for label, value in labels)
+    def asked(severity: object, entity: Mapping[str, str]) -> bool:
+        return request.severity in ("", str(severity)) and all(
+            entity.get(label) == value for label, value in labels
         )
 
     found: list[Life | FindingState] = []
     if request.state != "resolved":
-        found += [life for life in view.open if asked(life.key.code, life.severity, life.entity)]
+        lives = [life for life in view.open if life.key.code in codes]
+        filtered = bool(labels or request.severity)  # There may be a hundred thousand of them.
+        found += [one for one in lives if not filtered or asked(one.severity, one.entity)]
     if request.state != "open":
         found += [
             state
             for state in view.resolved
-            if asked(state.code, state.severity, asdict(state.entity))
+            if state.code in codes and asked(state.severity, asdict(state.entity))
         ]
     return FindingsReply(**_page(view, request, found, "findings", _stater(view)))
 

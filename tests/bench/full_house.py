@@ -60,7 +60,7 @@ async def measure(args: Namespace, password: str) -> dict[str, Any]:
     """The longest pauses of the loop, as all opens, as it is told again, and as it is asked for."""
     settings = Settings(servers=(args.url,), user=args.user, password=password)
     agent = Agent(discover(checks), parse(CONFIG))
-    agent.after_epoch, agent.after_connection = garbage.after_epoch, garbage.after_connection
+    agent.after_epoch = garbage.collect
     client = await connect(settings, name="bench")
     longest = {}
     watching = asyncio.create_task(agent.run(settings))

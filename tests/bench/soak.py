@@ -103,7 +103,7 @@ async def _churn(system: local.System, crowd: Crowd) -> None:
 async def watch(urls: str, user: str, password: str) -> None:
     """The agent, and what its process holds."""
     agent = Agent(discover(checks), parse(CONFIG))
-    agent.after_epoch, agent.after_connection = garbage.after_epoch, garbage.after_connection
+    agent.after_epoch = garbage.collect
     garbage.keep_out_of_epochs()
     settings = Settings(servers=tuple(urls.split(",")), user=user, password=password)
     running = asyncio.create_task(agent.run(settings))

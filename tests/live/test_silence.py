@@ -188,7 +188,7 @@ async def test_a_server_that_is_gone_for_good_can_be_forgotten(start_cluster, cl
 
 async def test_a_cut_off_agent_is_told_as_such_and_knows_nothing(start_cluster, crowd):
     system = start_cluster("n1", "n2", "n3", "n4", options={"n4": "max_connections: 20"})
-    await join(crowd, system, "app", n4=19)
+    await join(crowd, system, "app", n4=17)
     status = (login(system, "ops", "n1"), "STATUS", StatusReply)
     async with watching(system, listen="n1", more=PATIENT_FOR_A_MOMENT) as watch:
         await watch.until(lambda: ("SERVER_011", "n4") in watch.open)

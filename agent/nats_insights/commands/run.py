@@ -32,7 +32,7 @@ async def run(args: Namespace) -> int:
     )
     agent = Agent(known_checks(args), load_config(args))
     garbage.keep_out_of_epochs()
-    agent.after_epoch, agent.after_connection = garbage.after_epoch, garbage.after_connection
+    agent.after_epoch = garbage.collect
     watching = asyncio.create_task(agent.run(contexts.from_args(args)))
     told_to_stop = asyncio.Event()
     loop = asyncio.get_running_loop()
