@@ -260,7 +260,9 @@ def test_without_a_last_word_only_who_reads_that_it_resolved_reads_that_it_is_go
         story.hears(system(cluster(n1=connections)))
     assert [life.summary for life in story.lives.values()] == [said]
     story.hears(system(cluster(n1=0)))
-    assert [told.life.summary for told in story.told] == ["user app is gone"]
+    assert [told.life.summary for told in story.told] == [
+        "user app of account APP has no connections any more"
+    ]
 
 
 def test_the_last_word_has_the_figure_that_is_no_longer_wrong():

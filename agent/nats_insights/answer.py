@@ -14,7 +14,6 @@ from nats.micro.request import ERROR_CODE_HEADER, ERROR_HEADER, Request
 from nats.micro.service import EndpointConfig, Service, ServiceConfig
 
 from . import __version__, queries, subjects
-from .advisory import plain
 from .client import Client
 from .messages import AgentInfo
 from .queries import Refused, View
@@ -122,7 +121,6 @@ class Answers:
             request, "FORGET", lambda view: queries.forget(view, self.roster, request.data)
         )
         if reply is not None:
-            log.info("taken out of the roster by a request: %s", plain(request.data.decode()[:200]))
             self._for_next.append((request, reply))
             self.wanted.set()
 

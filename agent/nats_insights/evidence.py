@@ -133,7 +133,7 @@ async def why_closed(gatherer: Gatherer, server_id: str, connection: int) -> str
 
 def _may_hold(entry: Entry, life: Life) -> bool:
     """Servers of two clusters may share a name; what has no home may be on any of them."""
-    return entry.cluster == life.home or (life.home == "" and life.kind != "server")
+    return entry.cluster == life.home or (life.home == "" and life.entity["kind"] != "server")
 
 
 async def _read(wanted: Collection[Look], gatherer: Gatherer) -> dict[Look, list[Connection]]:

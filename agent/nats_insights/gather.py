@@ -184,7 +184,7 @@ class Gatherer:
             for server_id, problem in unheard.items()
             if isinstance(problem, nats.errors.NoRespondersError)
         }
-        named = await self._links(replies, roster) if untaken else {}
+        named = await self._links(replies, roster, unheard) if untaken else {}
         if self.client.closed.is_set():
             return  # It is we that hear nothing.
         for server_id, problem in unheard.items():
@@ -200,12 +200,18 @@ class Gatherer:
             else:
                 roster.unheard(server_id, "dead", now, "nobody takes requests for it")
 
-    async def _links(self, replies: Replies, roster: Roster) -> dict[str, str]:
+    async def _links(
+        self, replies: Replies, roster: Roster, unheard: Collection[str]
+    ) -> dict[str, str]:
         """Ids of servers, names of leaf nodes, and a server that has a link to each.
 
         Links are asked for only here: while no server is silent, nobody needs to know them all.
         """
-        answering = {entry.id: entry.name for entry in roster if entry.state == "answering"}
+        answering = {
+            entry.id: entry.name
+            for entry in roster
+            if entry.state == "answering" and entry.id not in unheard
+        }
         named: dict[str, str] = {}
         for endpoint in ("ROUTEZ", "GATEWAYZ", "LEAFZ"):
             links = replies.data[endpoint] if endpoint in replies.asked else {}

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import re
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import Any, Literal
 
@@ -41,7 +42,7 @@ class Life(Struct, frozen=True, kw_only=True, gc=False):
     severity: Severity
     home: str
     rests_on: Names
-    kind: str
+    when_gone: str
     entity: dict[str, str]
     is_open: bool = False
     found: int = 0
@@ -173,7 +174,7 @@ def _not_found(
     if life.cleared < rule.resolve_after:
         return life, []
     if key in result.gone:
-        life = replace(_nothing(life), summary=_gone(life.entity))
+        life = replace(_nothing(life), summary=_filled(life.when_gone, life.entity))
     elif key not in result.last_word:
         over = life.when_cleared or f"no longer true: {life.summary}"
         life = replace(_nothing(life), summary=over)
@@ -185,10 +186,8 @@ def _nothing(life: Life) -> Life:
     return replace(life, value=None, evidence=NOTHING, partial="")
 
 
-def _gone(entity: Mapping[str, str]) -> str:
-    kind, _, within = entity["kind"].partition("_in_")
-    where = f" from {within} {entity[within]}" if within else ""
-    return f"{kind.replace('_', ' ')} {entity['name']} is gone{where}"
+def _filled(sentence: str, entity: Mapping[str, str]) -> str:
+    return re.sub(r"\{(\w+)\}", lambda hit: entity.get(hit[1], ""), sentence)
 
 
 def _new(key: Key, found: Found) -> Life:
@@ -198,7 +197,7 @@ def _new(key: Key, found: Found) -> Life:
         severity=found.severity,
         home=subject.home,
         rests_on=subject.rests_on,
-        kind=subject.kind,
+        when_gone=subject.when_gone,
         entity=subject.entity(),
     )
 

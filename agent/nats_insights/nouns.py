@@ -39,6 +39,8 @@ class Noun:
     labelled: ClassVar[tuple[str, ...]] = ()
     scope: ClassVar[str]
     depends_on: ClassVar[str]
+    # What is said of a finding whose entity is no more, with the members of the entity.
+    when_gone: ClassVar[str] = "{kind} {name} is gone"
     # The folds whose missing parts `at_most` fills in.
     filled: ClassVar[tuple[Fold, ...]] = ()
     names: tuple[str, ...]
@@ -284,6 +286,7 @@ class Account(Noun):
     __slots__ = ("name",)
     kind, scope, depends_on = "account", "ACCOUNT", ALL_SERVERS
     labelled = ("account",)
+    when_gone = "account {name} has no connections any more"
 
     def __init__(self, name: str, snapshot: Snapshot) -> None:
         self.name, self.names, self.snapshot = name, (name,), snapshot
@@ -306,6 +309,7 @@ class AccountInCluster(Noun):
     __slots__ = ("account", "cluster")
     kind, scope, depends_on = "account_in_cluster", "ACCOUNT", ITS_CLUSTER
     labelled = ("account", "cluster")
+    when_gone = "account {name} has no connections in {cluster} any more"
 
     def __init__(self, account: str, cluster: Cluster, snapshot: Snapshot) -> None:
         self.account, self.cluster, self.snapshot = account, cluster, snapshot
@@ -341,6 +345,7 @@ class User(Noun):
     __slots__ = ("account", "name", "seen")
     kind, scope, depends_on = "user", "ACCOUNT", ALL_SERVERS
     labelled = ("account", "user")
+    when_gone = "user {name} of account {account} has no connections any more"
     filled = (by_user,)
 
     def __init__(self, account: str, name: str, seen: int, snapshot: Snapshot) -> None:
