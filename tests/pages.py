@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 from nats_insights import checks, messages
 from nats_insights.__main__ import parser
 from nats_insights.check import Check, Parameter, discover, parameters_of
+from nats_insights.commands import show
 from nats_insights.config import Config
 from nats_insights.rules import Judging
 
@@ -56,7 +57,7 @@ def _check(check: Check) -> Iterator[str]:
     waits = ", and waits while its cluster settles" if check.settle else ""
     yield ""
     yield (
-        f"Reads {', '.join(check.needs)}. Opens after {check.open_after} and resolves after "
+        f"{show.reads(check.needs)} Opens after {check.open_after} and resolves after "
         f"{check.resolve_after} evaluations in a row{waits}."
     )
 

@@ -12,11 +12,14 @@ import msgspec
 import pytest
 from nats.aio.msg import Msg
 
+from asked import view
 from nats_insights import __main__ as program
+from nats_insights import queries
 from nats_insights.commands import show, watch
 from nats_insights.errors import RequestError
 from nats_insights.messages import Advisory
 from published import HOSTILE, openings, tell
+from scenario import Story, cluster, system
 
 EXPLAIN = [sys.executable, "-m", "nats_insights", "explain", "USER_002", "--own"]
 
@@ -126,3 +129,34 @@ def test_an_option_that_is_none_is_shown_without_what_changes_a_terminal(capsys)
     said = capsys.readouterr().err
     assert is_safe(said)
     assert "\\x1b[31m" in said
+
+
+def test_status_says_what_was_lost_and_what_failed(capsys):
+    story = Story()
+    story.hears(system(cluster(n1=1, n2=1)), [("n2", "ROUTEZ")])
+    told = view(story)
+    told.cost = msgspec.structs.replace(told.cost, dropped_messages=3, dropped_advisories=2)
+    told.failed_epochs, told.last_failure = 4, "KeyError at a.py:7"
+    show.status(queries.status(told))
+    said = capsys.readouterr().out
+    assert "● unknown  2 of 2 servers answered; 1 check could not be evaluated" in said
+    assert "3 messages, 2 advisories" in said
+    assert "4 epochs, the last by KeyError at a.py:7" in said
+
+
+def test_status_is_silent_on_what_did_not_happen(capsys):
+    story = Story()
+    story.hears(system(cluster(n1=1, n2=1)))
+    show.status(queries.status(view(story)))
+    said = capsys.readouterr().out
+    assert said.startswith("● ok  2 of 2 servers answered\n")
+    assert not {"lost", "failed"} & set(said.split())
+
+
+def test_what_is_accepted_is_shown_as_such(capsys):
+    story = Story("access.without = ['ROUTEZ']")
+    story.hears(system(cluster(n1=1, n2=1)), denied={"ROUTEZ"})
+    show.status(queries.status(view(story)))
+    said = capsys.readouterr().out
+    assert said.startswith("● ok")
+    assert "not permitted: ROUTEZ, which is accepted" in said

@@ -124,6 +124,12 @@ def status(reply: StatusReply) -> None:
         ("epoch", f"{epoch.number}, {every}"),
         ("cost", f"{cost.requests} requests, {cost.bytes / 1024:,.0f} KiB, {spent}"),
     ]
+    if cost.dropped_messages or cost.dropped_advisories:
+        what = f"{cost.dropped_messages} messages, {cost.dropped_advisories} advisories"
+        rows.append(("lost", Text(what, STYLES["warning"])))
+    if epoch.failed:
+        what = f"{epoch.failed} epochs, the last by {plain(epoch.last_failure)}"
+        rows.append(("failed", Text(what, STYLES["warning"])))
     for line in aligned(rows, 2):
         out.print(line)
     _not_evaluated(out, reply.not_evaluated)
@@ -167,7 +173,12 @@ def explain(reply: ExplainReply) -> None:
         for line in aligned(map(_parameter, found.parameters), 2):
             out.print(line)
     opens, resolves = _evaluations(found.open_after), _evaluations(found.resolve_after)
-    out.print(f"\nReads {', '.join(found.needs)}. Opens after {opens}, resolves after {resolves}.")
+    out.print(f"\n{reads(found.needs)} Opens after {opens}, resolves after {resolves}.")
+
+
+def reads(needs: Sequence[str]) -> str:
+    """Which replies a check needs, as a sentence."""
+    return f"Reads {', '.join(needs)}." if needs else "It needs no request of its own."
 
 
 def transition(advisory: Advisory, out: Console) -> None:
