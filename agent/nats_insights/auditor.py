@@ -172,6 +172,8 @@ class Auditor:
             servers_known=len(names), servers_answered=0, missing=sorted(names)
         )
         snapshot.blind = f"the epoch failed: {why}"
+        last = self.snapshot.agent
+        snapshot.agent.unreachable, snapshot.agent.known = last.unreachable, last.known
         self._look_at_itself(snapshot.agent)
         return snapshot
 

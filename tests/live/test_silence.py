@@ -17,6 +17,7 @@ from nats_insights.contexts import Settings
 from nats_insights.demo import local
 from nats_insights.demo.crowd import Crowd
 from nats_insights.demo.stage import login
+from nats_insights.gather import Gatherer
 from nats_insights.messages import StatusReply
 
 pytestmark = pytest.mark.live
@@ -186,7 +187,7 @@ async def test_a_server_that_is_gone_for_good_can_be_forgotten(start_cluster, cl
         assert await forget() == (3, "there is no server 'n3'")
 
 
-async def test_a_cut_off_agent_is_told_as_such_and_knows_nothing(start_cluster, crowd):
+async def test_a_cut_off_agent_is_told_as_such_and_knows_nothing(start_cluster, crowd, monkeypatch):
     system = start_cluster("n1", "n2", "n3", "n4", options={"n4": "max_connections: 20"})
     await join(crowd, system, "app", n4=17)
     status = (login(system, "ops", "n1"), "STATUS", StatusReply)
@@ -205,6 +206,12 @@ async def test_a_cut_off_agent_is_told_as_such_and_knows_nothing(start_cluster, 
         assert [code for _, code, _ in watch.story[len(told) :]] == ["AGENT_007"]
         whys = {one.why for one in (await ask(*status)).not_evaluated}
         assert whys == {"the agent is cut off from half of the servers or more"}
+        with monkeypatch.context() as patch:
+            # What an epoch that fails cannot know stays as it was.
+            patch.setattr(Gatherer, "small", None)
+            await watch.until(lambda: watch.named("AGENT_008"))
+            await watch.epochs(3)
+            assert watch.named("AGENT_007")
         system["n3"].restart()
         await watch.until(lambda: not watch.named("AGENT_007"))
         await watch.until(lambda: ("SERVER_901", "n4") in watch.open)
