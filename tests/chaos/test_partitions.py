@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 
 import msgspec
@@ -155,6 +156,33 @@ async def test_a_cluster_that_all_of_another_has_lost_changes_no_finding(
         assert (await status(watch)).verdict == "unknown"
         assert of_the_system(watch) == told
         network.heal_all()
+        await all_answer(watch)
+        assert of_the_system(watch) == told
+
+
+@pytest.mark.parametrize("lost", ["a2", "b1", "b2"])
+async def test_a_server_of_a_super_cluster_that_the_agents_server_has_lost_changes_no_finding(
+    start_apart, sys_request, join, lost
+):
+    clusters, leaves = {"A": ["a1", "a2"], "B": ["b1", "b2"]}, {"l1": "b1"}
+    system, network = start_apart(clusters, leaves=leaves, options=SOON + ROOM)
+    findings = await crowd_of_two_clusters(system, join)
+
+    async def linked() -> bool:
+        replies = [await sys_request(system["a1"], name) for name in ("ROUTEZ", "GATEWAYZ")]
+        lost_id = (await sys_request(system[lost], "IDZ"))["id"]
+        return lost_id in json.dumps([reply["data"] for reply in replies])
+
+    async with watching(system, "a1", listen="a1", more=PATIENT_FOR_A_MOMENT) as watch:
+        told = await all_are_told(watch, findings)
+        assert await linked()
+        network.cut("a1", lost)
+        async with asyncio.timeout(20):
+            while await linked():
+                await watch.epochs(1)
+        await watch.epochs(8)
+        assert of_the_system(watch) == told
+        network.heal("a1", lost)
         await all_answer(watch)
         assert of_the_system(watch) == told
 
