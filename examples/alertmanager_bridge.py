@@ -30,6 +30,7 @@ class Findings:
         self.known = {}
         self.heard = {}  # The last heartbeat of each agent.
         self.silent_at = datetime.now(UTC) + AHEAD
+        self.silence = None  # When the last one began and ended.
 
     def hear(self, state):
         """Take in an advisory, or a finding from FINDINGS: they have the same fields."""
@@ -39,21 +40,25 @@ class Findings:
 
     def alive(self, heartbeat):
         """A server that was frozen delivers, when it wakes, heartbeats of the time before."""
+        now = datetime.now(UTC)
         agent = heartbeat["agent"]
         beat = agent["epoch"], datetime.fromisoformat(heartbeat["timestamp"])
         if agent["instance"] in self.heard and beat <= self.heard[agent["instance"]]:
             return
         self.heard[agent["instance"]] = beat
+        if now > self.silent_at:
+            self.silence = self.silent_at, now
         silence = timedelta(seconds=heartbeat["silent_after_seconds"])
-        self.silent_at = datetime.now(UTC) + max(silence, REFRESH)
+        self.silent_at = now + max(silence, REFRESH)
 
     def alerts(self, now):
         """What Alertmanager should know: what is open, what ended lately, and silence."""
         self.known = {key: one for key, one in self.known.items() if end(one) > now - KEEP}
         alerts = [alert(state, now) for state in self.known.values()]
         if now > self.silent_at:
-            labels = {"alertname": "NatsInsightsSilent", "severity": "critical"}
-            alerts.append({"labels": labels, "endsAt": (now + AHEAD).isoformat()})
+            alerts.append(silent(self.silent_at, now + AHEAD))
+        elif self.silence and self.silence[1] > now - KEEP:
+            alerts.append(silent(*self.silence))
         return alerts
 
 
@@ -79,6 +84,17 @@ def alert(state, now):
         "annotations": {field: str(state[field]) for field in told},
         "startsAt": state["opened_at"],
         "endsAt": min(end(state), now + AHEAD).isoformat(),
+    }
+
+
+def silent(began, ends):
+    """The agent itself fell silent: nobody knows how the system is."""
+    summary = f"no heartbeat of a NATS Insights agent in time, at {began:%H:%M:%S} UTC"
+    return {
+        "labels": {"alertname": "NatsInsightsSilent", "severity": "critical"},
+        "annotations": {"summary": summary, "remediation": "Look for the agent and its server."},
+        "startsAt": began.isoformat(),
+        "endsAt": ends.isoformat(),
     }
 
 

@@ -122,6 +122,21 @@ def test_silence_of_the_agent_is_told_until_it_is_heard_again():
         assert alert["labels"] == {"alertname": "NatsInsightsSilent", "severity": "critical"}
 
 
+def test_the_alert_of_a_silence_says_since_when_and_ends_when_the_agent_is_back():
+    findings, now = bridge.Findings(), datetime.now(UTC)
+    findings.silent_at = began = now - timedelta(minutes=2)
+    (alert,) = findings.alerts(now)
+    assert alert["startsAt"] == began.isoformat()
+    assert datetime.fromisoformat(alert["endsAt"]) > now
+    assert "no heartbeat" in alert["annotations"]["summary"]
+    findings.alive(beat(1, seconds=100))
+    (over,) = findings.alerts(datetime.now(UTC))
+    assert (over["labels"], over["startsAt"]) == (alert["labels"], alert["startsAt"])
+    assert now <= datetime.fromisoformat(over["endsAt"]) <= datetime.now(UTC)
+    findings.silent_at += timedelta(hours=1)
+    assert findings.alerts(now + timedelta(minutes=6)) == []
+
+
 NEXT = {
     "of an earlier epoch": (beat(8, seconds=30), False),
     "of the same epoch": (beat(18, seconds=59), False),
@@ -136,9 +151,9 @@ NEXT = {
 def test_a_heartbeat_counts_unless_a_server_had_held_it_back(next_one, counts):
     findings = bridge.Findings()
     findings.alive(beat(18, seconds=60))
-    findings.silent_at = None
+    findings.silent_at = before = datetime.now(UTC) + timedelta(days=1)
     findings.alive(next_one)
-    assert (findings.silent_at is not None) is counts
+    assert (findings.silent_at != before) is counts
 
 
 @pytest.fixture
