@@ -160,3 +160,25 @@ def test_what_is_accepted_is_shown_as_such(capsys):
     said = capsys.readouterr().out
     assert said.startswith("● ok")
     assert "not permitted: ROUTEZ, which is accepted" in said
+
+
+WORDS = {
+    "fnidings": "there is no 'fnidings', did you mean findings?",
+    "findings --format jsno": "there is no 'jsno', did you mean json?",
+    "findings --state zzz": "there is no 'zzz', known are open, resolved, all",
+}
+
+
+@pytest.mark.parametrize(("given", "expected"), WORDS.items(), ids=WORDS)
+def test_a_word_that_is_not_known_is_answered_with_the_nearest(given, expected, capsys):
+    with pytest.raises(SystemExit) as ended:
+        program.main(given.split())
+    assert ended.value.code == 3
+    assert expected in capsys.readouterr().err
+
+
+def test_without_a_command_the_help_is_shown(capsys):
+    assert program.main([]) == 3
+    said = capsys.readouterr().out
+    assert said.startswith("usage: nats-insights")
+    assert "findings" in said

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import difflib
 import os
 import signal
 import sys
@@ -41,6 +42,14 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.exit(COULD_NOT_TELL, f"{self.prog}: {plain(message)}; see {self.prog} --help\n")
 
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """A word that is not known is answered with the nearest that is."""
+        known = [str(choice) for choice in action.choices or (value,)]
+        if str(value) not in known:
+            near = difflib.get_close_matches(str(value), known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+            raise argparse.ArgumentError(action, f"there is no {str(value)!r}, {hint}")
+
 
 def parser() -> Parser:
     """All commands and their options."""
@@ -61,7 +70,11 @@ def parser() -> Parser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
-    args = parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    if not given:
+        parser().print_help()
+        return COULD_NOT_TELL
+    args = parser().parse_args(given)
     try:
         code = _loop(args.run(args))
         sys.stdout.flush()
