@@ -21,17 +21,22 @@ from nats_insights.commands import (
     checks,
     demo,
     doctor,
+    evaluate,
     explain,
     findings,
     forget,
     run,
     schemas,
+    servers,
     status,
     watch,
 )
 from nats_insights.errors import InsightsError
 
-COMMANDS = (run, check, demo, watch, findings, status, checks, explain, forget, doctor, schemas)
+COMMANDS = (
+    *(run, check, demo, watch, findings, status, servers, evaluate, forget),
+    *(checks, explain, doctor, schemas),
+)
 COULD_NOT_TELL = 3
 STOPPED_BY = 128
 

@@ -177,6 +177,23 @@ async def test_a_server_that_is_gone_for_good_can_be_forgotten(start_cluster, cl
         system["n3"].kill()
         await watch.until(lambda: ("SERVER_901", "n3") in watch.open)
         assert watch.heartbeats[-1].verdict == "unknown"
+        ops = login(system, "ops", "n2")
+        code, listed = await cli_of(ops, "servers")()
+        states = [line.split()[:3] for line in listed.splitlines()]
+        assert (code, states) == (
+            0,
+            [
+                ["state", "server", "cluster"],
+                ["dead", "n3", "C1"],
+                ["answering", "n1", "C1"],
+                ["answering", "n2", "C1"],
+            ],
+        )
+        code, said = await cli_of(ops, "evaluate")()
+        assert (code, said.splitlines()[0]) == (
+            3,
+            "● unknown  2 of 3 servers answered, not n3; 5 checks could not be evaluated",
+        )
         code, said = await forget()
         assert (code, said.partition(";")[0]) == (0, "n3 is forgotten")
         await watch.until(lambda: not watch.open)

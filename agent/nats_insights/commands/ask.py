@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any, TypeVar
 
 import msgspec
@@ -14,9 +13,10 @@ from nats_insights.client import Client
 from nats_insights.connect import connect
 from nats_insights.contexts import Settings
 from nats_insights.errors import RequestError
-from nats_insights.messages import FindingsReply, FindingState
+from nats_insights.messages import Paged
 
 R = TypeVar("R", bound=Struct)
+P = TypeVar("P", bound=Paged)
 
 
 async def ask(
@@ -53,25 +53,21 @@ async def query(
     return _decode(subject, reply.data, into)
 
 
-async def findings(settings: Settings, **filters: Any) -> FindingsReply:
-    """All findings that pass the filters, page after page, as one reply."""
+async def all_pages(settings: Settings, name: str, into: type[P], field: str, **filters: Any) -> P:
+    """All rows of a list that pass the filters, page after page, as one reply.
+
+    `field` is the one that holds the rows.
+    """
     client = await connect(settings, name="nats-insights")
+    rows: list[Any] = []
     try:
-        pages = [page async for page in _pages(client, filters)]
+        while True:
+            page = await query(client, name, into, offset=len(rows), limit=1000, **filters)
+            rows += (some := getattr(page, field))
+            if not page.more or not some:
+                return msgspec.structs.replace(page, **{field: rows}, offset=0, more=False)
     finally:
         await client.close()
-    found: list[FindingState] = [finding for page in pages for finding in page.findings]
-    return msgspec.structs.replace(pages[-1], findings=found, offset=0, more=False)
-
-
-async def _pages(client: Client, filters: dict[str, Any]) -> AsyncIterator[FindingsReply]:
-    offset = 0
-    while True:
-        page = await query(client, "FINDINGS", FindingsReply, offset=offset, limit=1000, **filters)
-        yield page
-        offset += len(page.findings)
-        if not page.more or not page.findings:
-            return
 
 
 class _StreamAck(Struct):

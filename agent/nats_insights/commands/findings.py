@@ -5,8 +5,10 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from nats_insights import contexts
-from nats_insights.commands import ask, show
+from nats_insights.commands import show
+from nats_insights.commands.ask import all_pages
 from nats_insights.commands.options import format_option
+from nats_insights.messages import FindingsReply
 
 _FILTERS = ("code", "severity", "scope", "account", "cluster", "server", "state")
 
@@ -33,7 +35,9 @@ async def run(args: Namespace) -> int:
     given = {**vars(args), "server": args.of_server}
     filters = {name: given[name] for name in _FILTERS if given[name]}
     with show.progress("asking the agent"):
-        reply = await ask.findings(contexts.from_args(args), **filters)
+        reply = await all_pages(
+            contexts.from_args(args), "FINDINGS", FindingsReply, "findings", **filters
+        )
     if args.format == "json":
         show.json(reply)
     else:

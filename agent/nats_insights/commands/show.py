@@ -26,6 +26,7 @@ from nats_insights.messages import (
     FindingState,
     NotEvaluated,
     ParameterInfo,
+    ServersReply,
     StatusReply,
 )
 
@@ -141,6 +142,26 @@ def findings(reply: FindingsReply) -> None:
     if not reply.findings:
         out.print("no findings")
     _rows(out, reply.findings)
+
+
+def servers(reply: ServersReply) -> None:
+    """SERVERS, those that do not answer first."""
+    out = console()
+    rows = [
+        (
+            Text(row.state, "" if row.state == "answering" else STYLES["unknown"]),
+            plain(row.name),
+            plain(row.cluster),
+            plain(row.version),
+            f"{row.last_seen.astimezone():%Y-%m-%d %H:%M:%S}",
+            plain(row.last_error),
+        )
+        for row in sorted(reply.servers, key=lambda row: row.state == "answering")
+    ]
+    heading = tuple(Text(word, "dim") for word in ("state", "server", "cluster", "version"))
+    heading += (Text("last answered", "dim"), Text(""))
+    for line in aligned([heading, *rows]):
+        out.print(line)
 
 
 def checks(reply: ChecksReply) -> None:
