@@ -222,6 +222,27 @@ def test_what_changed_is_told_once():
     )
 
 
+def test_it_is_told_who_was_forgotten():
+    roster = four(["n2"])
+    roster.news()
+    roster.remove(roster.by_id("n2"))
+    assert (roster.news(), roster.news()) == (["server n2 (C1) is forgotten"], [])
+
+
+def test_nothing_is_told_of_a_server_that_left_before_anybody_heard_it():
+    roster = Roster()
+    roster.meet(info("n1"), 0.0)
+    roster.goodbye("n1", 0.0, gone=True)
+    roster.unheard("n1", "dead", 0.0)
+    assert roster.news() == []
+
+
+def test_a_server_without_a_cluster_is_told_by_its_name():
+    roster = Roster()
+    roster.heard(info(cluster=""), 0.0)
+    assert roster.news() == ["server n1 joined"]
+
+
 def test_who_was_taken_out_by_hand_is_gone_until_it_comes_back():
     roster = four(["n2"])
     roster.remove(roster.by_id("n2"))
@@ -259,6 +280,47 @@ CHANGED = {
 @pytest.mark.parametrize(("script", "expected"), CHANGED.items(), ids=CHANGED)
 def test_a_server_that_goes_comes_back_or_restarts_changed_its_cluster(script, expected):
     assert n1(told(script)).changed_at == expected
+
+
+# Since when it does not answer, and since when it is dead.
+SILENT = {
+    "a": (None, None),
+    "ah": (1, None),
+    "ahhh": (1, None),
+    "addd": (1, 1),
+    "aahd": (2, 3),
+    "ahdd": (1, 2),
+    "adhd": (1, 3),
+    "addh": (1, None),
+    # An answer ends a silence: the next one begins anew.
+    "aha": (None, None),
+    "adda": (None, None),
+    "ahah": (3, None),
+    "adad": (3, 3),
+}
+
+
+@pytest.mark.parametrize(("script", "expected"), SILENT.items(), ids=SILENT)
+def test_a_silence_is_counted_from_its_first_epoch(script, expected):
+    entry = n1(told(script))
+    assert (entry.silent_since, entry.dead_since) == expected
+
+
+def test_a_server_that_left_has_left_whatever_id_a_peer_remembers():
+    roster = told("aSd")
+    roster.meet(info(id="from before"), 3.0)
+    roster.unheard("from before", "dead", 3.0)
+    assert n1(roster).state == "left"
+
+
+def test_the_servers_of_a_name_are_told_apart_by_their_cluster():
+    roster = Roster()
+    for cluster in ("HUB", "LEAF"):
+        roster.heard(info(id=cluster, cluster=cluster), 0.0)
+    assert [
+        [entry.id for entry in roster.by_name(*names)]
+        for names in (("n1",), ("n1", "LEAF"), ("n1", "C1"), ("n2", "LEAF"))
+    ] == [["HUB", "LEAF"], ["LEAF"], [], []]
 
 
 def test_who_does_not_answer_is_missing_and_known():
@@ -368,6 +430,34 @@ def test_who_has_been_gone_for_a_day_is_forgotten(script, expected):
     roster.forget(now)
     assert bool(roster.by_name("n1")) is stays
     assert (roster.by_id("n1") is not None) is stays
+
+
+@pytest.mark.parametrize("start", [0.0, 1_800_000_000.0])
+def test_the_time_to_forget_runs_from_when_it_was_last_heard(start):
+    roster = Roster(forget_after=100.0)
+    for name in ("n1", "n2", "n3"):
+        roster.heard(info(name), start)
+    roster.goodbye("n1", start, gone=True)
+    roster.unheard("n1", "dead", start + 1)
+    stays = []
+    for now in (start + 99, start + 100):
+        roster.forget(now)
+        stays.append(roster.by_id("n1") is not None)
+    assert stays == [True, False]
+
+
+@pytest.mark.parametrize("start", [0.0, 1_800_000_000.0])
+def test_a_cut_lasts_from_when_its_servers_were_last_heard(start):
+    roster = Roster(forget_after=100.0)
+    for name in ("n1", "n2"):
+        roster.heard(info(name), start)
+    cut_off = []
+    for now in (start + 99, start + 100):
+        roster.heard(info("n1"), now)
+        roster.unheard("n2", "dead", now)
+        roster.close(now)
+        cut_off.append(roster.cut_off)
+    assert cut_off == [["n2"], []]
 
 
 def test_who_was_forgotten_may_come_back():
