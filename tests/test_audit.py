@@ -13,7 +13,7 @@ from nats_insights.errors import NotTold
 from nats_insights.fold import by_user, fold
 from nats_insights.nouns import Server, User
 from nats_insights.stepwise import at_once
-from scenario import CHECKS, Story, cluster, hung, recorded, system
+from scenario import CHECKS, Story, cluster, dead, hung, recorded, system
 from scenario import Server as Held
 
 ENDPOINTS = ("VARZ", "STATZ", "ROUTEZ", "LEAFZ", "CONNZ")
@@ -54,6 +54,31 @@ def test_a_silent_server_keeps_its_own_cluster_unknown_and_no_other():
     )
 
 
+def eu_and_us(on_first: int, n4: int | Held = 15):
+    """Two clusters; in both the account has so many connections on the first server."""
+    return system(
+        cluster("EU", n1=on_first, n2=15, n3=15, n4=n4), cluster("US", u1=on_first, u2=15, u3=15)
+    )
+
+
+def test_a_dead_server_keeps_its_cluster_and_no_other_unknown_until_it_is_given_up():
+    story = Story("lifecycle.gone_after = '2m'", [CHECKS["account_connection_concentration"]])
+    told = [story.hears(eu_and_us(200)) for _ in range(2)]
+    opened = [f"opened OPT_BALANCE_006 APP {cluster}" for cluster in ("EU", "US")]
+    assert [one for epoch in told for one in epoch] == opened
+    # It leaves the means in the second epoch, and is given up in the fifth.
+    told = [story.hears(eu_and_us(15, n4=dead)) for _ in range(7)]
+    assert told == [
+        [],
+        ["resolved OPT_BALANCE_006 APP US"],
+        [],
+        [],
+        [],
+        ["resolved OPT_BALANCE_006 APP EU"],
+        [],
+    ]
+
+
 def test_a_server_is_judged_though_another_is_silent():
     story = Story(checks=[CHECKS["connection_count_high"]])
     full = Held(90, max_connections=100)
@@ -88,6 +113,47 @@ def test_what_is_not_permitted_is_unknown():
         {("OPT_BALANCE_002", ("C1", "n1")): "not permitted: STATZ"},
         "not permitted: STATZ",
     )
+
+
+ACCEPTED = {
+    "nothing": ([], False),
+    "it": (["STATZ"], True),
+    "it and more": (["STATZ", "CONNZ"], True),
+    "something else": (["CONNZ"], False),
+}
+
+
+@pytest.mark.parametrize(("without", "excused"), ACCEPTED.values(), ids=ACCEPTED)
+def test_what_is_not_permitted_is_excused_where_that_is_accepted(without, excused):
+    story = Story(f"access.without = {without}", [CHECKS["connection_hotspot"]])
+    story.hears(HOT, denied={"STATZ", "CONNZ"})
+    outcome = story.audit.outcomes["OPT_BALANCE_002"]
+    # What it does not need is none of its affair.
+    assert (outcome.why, outcome.excused) == ("not permitted: STATZ", excused)
+
+
+def test_a_blind_epoch_tells_only_of_the_agent():
+    names = ("agent_isolated", "connection_hotspot")
+    story = Story(checks=[CHECKS[name] for name in names])
+    for _ in range(2):
+        story.hears(HOT)
+    told = [story.hears(system(cluster(n1=60, n2=dead, n3=dead))) for _ in range(5)]
+    why = "the agent is cut off from half of the servers or more"
+    assert told == [["opened AGENT_007 me"], [], [], [], []]
+    assert story.audit.unknown == {("OPT_BALANCE_002", ("C1", "n1")): why}
+    assert [(o.judged, o.unknown, o.why) for o in story.audit.outcomes.values()] == [
+        (1, 0, ""),
+        (0, 1, why),
+    ]
+
+
+def test_only_what_is_open_is_judged_by_the_eased_limit():
+    # 95 is below the limit of 100 and above the eased one.
+    story = Story(
+        "checks.excessive_user_connections.open_after = 2", [CHECKS["excessive_user_connections"]]
+    )
+    told = [story.hears(system(cluster(n1=count))) for count in (120, 95, 120, 95, 120, 120, 95)]
+    assert told == [[], [], [], [], [], ["opened USER_002 APP app"], ["updated USER_002 APP app"]]
 
 
 def test_what_is_not_due_is_neither_unknown_nor_judged():

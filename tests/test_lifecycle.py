@@ -210,6 +210,18 @@ def test_a_sum_that_was_torn_opens_at_once_when_it_is_found_whole():
     assert told == [[], ["opened"]]
 
 
+def test_an_epoch_that_came_too_soon_opens_nothing_that_was_torn_before():
+    (rule,) = rules([CHECK], parse("[checks.connection_hotspot]\nopen_after=1"))
+    lives, told = {}, []
+    for torn, counts in ((True, True), (False, False), (False, True)):
+        audited = seen("f", torn)
+        lives, news = at_once(
+            advance(lives, audited, [rule], 30.0, remind_every=900.0, counts=counts)
+        )
+        told.append([one.transition for one in news])
+    assert told == [[], [], ["opened"]]
+
+
 # A reminder each 60 seconds, that is every second epoch.
 REMINDERS = {
     "while it is found": ("fffffff", ".o.m.m."),

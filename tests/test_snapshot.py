@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from nats_insights import build as build_module
 from nats_insights.audit import audit
@@ -110,6 +111,18 @@ def test_coverage_names_who_is_missing(given, expected, complete):
     known, answered, missing = expected
     assert coverage == Coverage(servers_known=known, servers_answered=answered, missing=missing)
     assert coverage.complete is complete
+
+
+def test_who_is_expected_and_was_never_seen_is_part_of_the_coverage():
+    given = replace(system(cluster(n1=1, n2=hung)), expect=["n1", "n2", "n0", "n9"])
+    coverage = snapshot(given).coverage
+    assert coverage == Coverage(servers_known=4, servers_answered=1, missing=["n0", "n2", "n9"])
+
+
+def test_a_number_of_servers_that_were_never_seen_makes_the_coverage_incomplete():
+    coverage = snapshot(replace(system(cluster(n1=1, n2=1)), expect=3)).coverage
+    assert coverage == Coverage(servers_known=3, servers_answered=2, missing=[])
+    assert not coverage.complete
 
 
 def test_a_hung_server_keeps_its_cluster_unknown_for_ever():

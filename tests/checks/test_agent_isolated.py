@@ -36,6 +36,11 @@ def test_the_finding_has_the_numbers_and_names():
     )
 
 
+def test_who_said_goodbye_is_none_of_those_that_are_known():
+    told = finding(check, system(cluster(n1=1, n2=1, n3=dead, n4=dead, n5=left)))
+    assert (told.value, told.threshold) == (2, 2.0)
+
+
 def test_it_opens_at_once_stays_and_resolves_after_the_cut():
     story = Story(checks=[check])
     told = [story.hears(one) for one in (WHOLE, CUT, *[CUT] * 20, WHOLE, WHOLE)]

@@ -76,6 +76,16 @@ def test_it_says_so_until_the_server_is_forgotten():
     )
 
 
+def test_a_server_that_leaves_after_it_hung_does_not_answer_again():
+    story = Story(checks=[check])
+    told = [story.hears(one) for one in (WHOLE, HUNG, HUNG, LEFT)]
+    assert told[-1] == ["resolved SERVER_901 C1 n3"]
+    assert (story.told[0].reason, story.told[0].life.summary) == (
+        "entity_gone",
+        "server n3 is gone",
+    )
+
+
 def test_a_server_that_is_forgotten_by_hand_is_over_at_once():
     story = Story(checks=[check])
     for one in (WHOLE, DEAD, DEAD):
