@@ -12,7 +12,7 @@ from asked import after, ask, view
 from nats_insights.advisory import finding_state
 from nats_insights.check import parameters_of
 from nats_insights.messages import FindingState
-from nats_insights.queries import QUERIES, View, answer
+from nats_insights.queries import QUERIES, Refused, View, answer, forget, not_evaluated
 from nats_insights.schemas import schemas
 from scenario import CHECKS, START, Server, Story, cluster, dead, hung, lone, system
 
@@ -125,6 +125,12 @@ def test_unless_the_configuration_accepts_that_it_may_not(without, expected):
     assert len(status["not_evaluated"]) == 1
 
 
+def test_the_verdict_waits_for_each_check_that_is_told_as_not_evaluated():
+    of = after(system(cluster(n1=5, n2=hung)))
+    doubtful = ask(of, "STATUS")["not_evaluated"]
+    assert not_evaluated(of) == len([one for one in doubtful if not one["excused"]]) > 1
+
+
 def test_the_verdict_does_not_wait_for_a_cluster_that_settles():
     story = Story(settle=120.0)
     story.hears(HOT)
@@ -202,6 +208,12 @@ FILTERS = {
     "a cluster": ({"cluster": "US"}, ["OPT_BALANCE_002 n1", "OPT_BALANCE_006 B"]),
     "a server of a cluster": ({"cluster": "US", "server": "n1"}, ["OPT_BALANCE_002 n1"]),
     "the resolved": ({"state": "resolved"}, ["SERVER_011 n9"]),
+    "the resolved of a check": ({"state": "resolved", "code": "SERVER_011"}, ["SERVER_011 n9"]),
+    "the resolved of another check": ({"state": "resolved", "code": "USER_002"}, []),
+    "the resolved of another severity": ({"state": "resolved", "severity": "critical"}, []),
+    "the resolved of a cluster": ({"state": "resolved", "cluster": "EU"}, ["SERVER_011 n9"]),
+    "the resolved of another cluster": ({"state": "resolved", "cluster": "US"}, []),
+    "the resolved of another scope": ({"state": "resolved", "scope": "ACCOUNT"}, []),
     "nobody": ({"account": "nobody"}, []),
 }
 
@@ -358,3 +370,72 @@ def test_a_server_is_told_with_its_id_version_and_times():
         "last_error": "",
     }
     assert START == 1_800_000_000.0
+
+
+# --- FORGET.
+
+
+def forgets(story: Story, **body: str) -> dict:
+    """The reply to a request to forget."""
+    return json.loads(forget(view(story), story.roster, json.dumps(body).encode()))
+
+
+def some_silent() -> Story:
+    """Servers n3 and n5 are dead, of n3 there are two, n4 hangs, and the rest answers."""
+    story = Story()
+    story.hears(
+        system(
+            cluster("EU", n1=5, n2=5, n3=dead, n4=hung),
+            cluster("US", n1=5, n2=5, n3=dead),
+            lone(n5=dead),
+        )
+    )
+    return story
+
+
+FORGETTABLE = {
+    "that hangs": ({"server": "n4"}, ("EU", "n4")),
+    "that is dead": ({"server": "n5"}, ("", "n5")),
+    "of a cluster": ({"server": "n3", "cluster": "US"}, ("US", "n3")),
+}
+
+
+@pytest.mark.parametrize(("body", "names"), FORGETTABLE.values(), ids=FORGETTABLE)
+def test_a_server_is_forgotten(body, names):
+    story = some_silent()
+    before, state = len(story.roster), story.roster.at(names).state
+    reply = forgets(story, **body)
+    assert [(one["cluster"], one["name"], one["state"]) for one in reply["servers"]] == [
+        (*names, state)
+    ]
+    assert (len(story.roster), story.roster.at(names)) == (before - 1, None)
+
+
+REFUSED = {
+    "that nobody knows": ({"server": "x"}, 404, "there is no server 'x'"),
+    "that is written otherwise": (
+        {"server": "n44"},
+        404,
+        "there is no server 'n44'; did you mean n4?",
+    ),
+    "that is one of several": (
+        {"server": "n3"},
+        409,
+        "n3 is in several clusters, name one of EU, US",
+    ),
+    "that answers": (
+        {"server": "n2", "cluster": "EU"},
+        409,
+        "n2 answers: only a server that is gone can be forgotten",
+    ),
+}
+
+
+@pytest.mark.parametrize(("body", "code", "why"), REFUSED.values(), ids=REFUSED)
+def test_no_server_is_forgotten(body, code, why):
+    story = some_silent()
+    before = len(story.roster)
+    with pytest.raises(Refused) as refused:
+        forgets(story, **body)
+    assert (refused.value.code, str(refused.value)) == (code, why)
+    assert len(story.roster) == before
