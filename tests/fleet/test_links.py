@@ -9,6 +9,7 @@ import pytest
 
 from fleet.auditing import Watch, auditing
 from nats_insights.demo import local
+from nats_insights.errors import ConnectError
 from nats_insights.fleet import links
 from nats_insights.fleet.misbehave import Misbehaviour
 from nats_insights.fleet.model import Fleet, User
@@ -177,6 +178,24 @@ async def test_links_that_the_agent_may_not_ask_are_not_asked(host, monkeypatch)
         await watch.epochs()
         assert [endpoint for endpoint, _ in linked(asked)] == ["ROUTEZ", "LEAFZ"]
         assert state(watch, "e")[0] == "dead"
+
+
+async def test_nobody_is_silent_because_the_agent_lost_its_connection(host, monkeypatch):
+    fleet = three_clusters("f")
+    async with watching(fleet, host) as watch:
+        asker = watch.gatherer.asker
+        one = asker.one
+
+        async def lost(endpoint, server_id):
+            if server_id == fleet.server("f").id:
+                await watch.client.close()
+            return await one(endpoint, server_id)
+
+        monkeypatch.setattr(asker, "one", lost)
+        watch.service.misbehave([fleet.server("f")], HUNG)
+        with pytest.raises(ConnectError):
+            await watch.epochs()
+        assert state(watch, "f")[0] == "answering"
 
 
 async def test_who_restarted_and_hangs_is_found_under_its_new_id(host):
