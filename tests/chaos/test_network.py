@@ -11,7 +11,7 @@ import pytest
 from tests.chaos import network as module
 from tests.chaos.network import HUB, Unavailable, network
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.chaos]
 
 THREE = {"C1": ["n1", "n2", "n3"]}
 

@@ -14,7 +14,7 @@ from nats_insights.demo import local
 from nats_insights.demo.crowd import Crowd
 from nats_insights.messages import StatusReply
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.chaos]
 
 PATIENT_FOR_A_MOMENT = 'gather.timeout = "200ms"\n'
 # In a super-cluster, where links between clusters have no other ping than that of clients.

@@ -9,7 +9,7 @@ import pytest
 from tests.chaos.network import Unavailable
 from tests.chaos.sequence import run
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.chaos]
 
 SEED = 1
 DISTURBANCES = 30
