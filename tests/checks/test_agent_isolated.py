@@ -36,6 +36,12 @@ def test_the_finding_has_the_numbers_and_names():
     )
 
 
+def test_of_many_servers_ten_are_named():
+    silent = {f"n{number:02}": dead for number in range(12)}
+    told = finding(check, system(cluster(a=1, b=1, **silent)))
+    assert told.evidence == {"servers": sorted(silent)[:10], "left_out": 2}
+
+
 def test_who_said_goodbye_is_none_of_those_that_are_known():
     told = finding(check, system(cluster(n1=1, n2=1, n3=dead, n4=dead, n5=left)))
     assert (told.value, told.threshold) == (2, 2.0)

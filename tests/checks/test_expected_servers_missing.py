@@ -45,6 +45,12 @@ SAID = {
         1,
         {"names": ["x", "y"]},
     ),
+    "by as many names as fit": (
+        ["a", "b", "c"],
+        "3 of 3 expected servers are not known: a, b, c",
+        0,
+        {"names": ["a", "b", "c"]},
+    ),
     "by many names": (
         ["a", "b", "c", "d"],
         "4 of 4 expected servers are not known: a, b, c, and others",

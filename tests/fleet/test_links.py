@@ -160,6 +160,38 @@ async def test_links_are_not_waited_for_from_who_was_just_found_silent(host, mon
         assert (state(watch, "e")[0], state(watch, "f")[0]) == ("dead", "hung")
 
 
+async def test_links_are_not_waited_for_from_who_left(host, monkeypatch):
+    fleet = three_clusters("f", "g")
+    async with watching(fleet, host, config=NO_ROUTES) as watch:
+        fleet.kill(fleet.server("f"))
+        watch.auditor.roster.goodbye(fleet.server("f").id, 0.0, gone=True)
+        await watch.epochs()
+        assert state(watch, "f")[0] == "left"
+        asked = asking(watch, monkeypatch)
+        fleet.kill(fleet.server("e"))
+        await watch.epochs()
+        assert linked(asked) == [(one, {"a", "b", "c", "d", "g"}) for one in LINKS]
+
+
+async def test_who_stays_silent_is_asked_once_in_each_epoch_though_a_peer_names_it(
+    host, monkeypatch
+):
+    fleet = three_clusters("f")
+    async with watching(fleet, host) as watch:
+        watch.service.misbehave([fleet.server("e")], HUNG)
+        await watch.epochs()
+        asker, asked = watch.gatherer.asker, []
+        one = asker.one
+
+        async def noted(endpoint, server_id):
+            asked.append((endpoint, server_id))
+            return await one(endpoint, server_id)
+
+        monkeypatch.setattr(asker, "one", noted)
+        await watch.epochs()
+        assert asked.count(("VARZ", fleet.server("e").id)) == 1
+
+
 async def test_links_that_a_check_needs_are_asked_once(host, monkeypatch):
     fleet = three_clusters("f")
     async with watching(fleet, host) as watch:
