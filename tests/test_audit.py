@@ -115,6 +115,17 @@ def test_what_is_not_permitted_is_unknown():
     )
 
 
+@pytest.mark.parametrize("torn", [True, False])
+def test_only_a_sum_over_all_servers_is_torn(torn):
+    names = ("connection_count_high", "excessive_user_connections")
+    story = Story(checks=[CHECKS[name] for name in names])
+    story.hears(system(cluster(n1=Held(120, max_connections=120))))
+    story.snapshot.torn = torn
+    result = at_once(audit(story.snapshot, story.rules, {}, 0.0))
+    found = {key.code: found.torn for key, found in result.found.items()}
+    assert found == {"SERVER_011": False, "USER_002": torn}
+
+
 ACCEPTED = {
     "nothing": ([], False),
     "it": (["STATZ"], True),
