@@ -381,13 +381,14 @@ def forgets(story: Story, **body: str) -> dict:
 
 
 def some_silent() -> Story:
-    """Servers n3 and n5 are dead, of n3 there are two, n4 hangs, and the rest answers."""
+    """Servers n3, n5 and n6 are dead, of n3 there are two, and of n6 one without a cluster; n4
+    hangs, and the rest answers."""
     story = Story()
     story.hears(
         system(
             cluster("EU", n1=5, n2=5, n3=dead, n4=hung),
-            cluster("US", n1=5, n2=5, n3=dead),
-            lone(n5=dead),
+            cluster("US", n1=5, n2=5, n3=dead, n6=dead),
+            lone(n5=dead, n6=dead),
         )
     )
     return story
@@ -397,6 +398,7 @@ FORGETTABLE = {
     "that hangs": ({"server": "n4"}, ("EU", "n4")),
     "that is dead": ({"server": "n5"}, ("", "n5")),
     "of a cluster": ({"server": "n3", "cluster": "US"}, ("US", "n3")),
+    "without a cluster": ({"server": "n6", "cluster": ""}, ("", "n6")),
 }
 
 
@@ -421,7 +423,17 @@ REFUSED = {
     "that is one of several": (
         {"server": "n3"},
         409,
-        "n3 is in several clusters, name one of EU, US",
+        'several servers are called n3: name one of "EU", "US"',
+    ),
+    "that is in another cluster": (
+        {"server": "n4", "cluster": "US"},
+        404,
+        'n4 is not in that cluster, but in "EU"',
+    ),
+    "that is one of two, of which one has no cluster": (
+        {"server": "n6"},
+        409,
+        'several servers are called n6: name one of "", "US"',
     ),
     "that answers": (
         {"server": "n2", "cluster": "EU"},

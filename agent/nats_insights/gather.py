@@ -257,7 +257,7 @@ class Gatherer:
                 replies.add(endpoint, server_id, (await self.asker.one(endpoint, server_id))[1])
             except (wire.Malformed, nats.errors.Error) as problem:
                 entry = roster.by_id(server_id)
-                if entry is not None:
+                if entry is not None and not self.client.closed.is_set():
                     entry.last_error = f"{endpoint}: {words(problem)}"
                 if isinstance(problem, nats.errors.TimeoutError):
                     self.silent.add(server_id)

@@ -337,10 +337,13 @@ class ExplainRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class ForgetRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body of FORGET: a server, and its cluster where several servers have that name."""
+    """The body of FORGET: a server, and its cluster where several servers have that name.
+
+    A server without a cluster is in cluster "".
+    """
 
     server: str
-    cluster: str = ""
+    cluster: str | None = None
 
 
 class NoRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

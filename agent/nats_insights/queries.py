@@ -249,14 +249,15 @@ def forget(view: View, roster: Roster, body: bytes) -> bytes:
     """
     request = _request(body, ForgetRequest)
     found = roster.by_name(request.server, request.cluster)
+    homes = ", ".join(sorted(f'"{one.cluster}"' for one in roster.by_name(request.server)))
+    if not found and homes:
+        raise Refused(404, f"{request.server} is not in that cluster, but in {homes}")
     if not found:
-        names = [entry.name for entry in roster]
-        near = difflib.get_close_matches(request.server, names, n=1)
+        near = difflib.get_close_matches(request.server, [one.name for one in roster], n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise Refused(404, f"there is no server {request.server[:80]!r}{hint}")
     if len(found) > 1:
-        homes = ", ".join(sorted(entry.cluster or "none" for entry in found))
-        raise Refused(409, f"{request.server} is in several clusters, name one of {homes}")
+        raise Refused(409, f"several servers are called {request.server}: name one of {homes}")
     if found[0].state == "answering":
         raise Refused(409, f"{request.server} answers: only a server that is gone can be forgotten")
     roster.remove(found[0])

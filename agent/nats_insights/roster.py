@@ -103,9 +103,9 @@ class Roster:
         """The server of this cluster and name."""
         return self._entries.get(key)
 
-    def by_name(self, name: str, cluster: str = "") -> list[Entry]:
-        """The servers of this name, in this cluster where one is given."""
-        return [e for e in self if e.name == name and cluster in ("", e.cluster)]
+    def by_name(self, name: str, cluster: str | None = None) -> list[Entry]:
+        """The servers of this name; where a cluster is given, "" for none, only those in it."""
+        return [e for e in self if e.name == name and cluster in (None, e.cluster)]
 
     def expected(self) -> set[str]:
         """Ids of the servers that should answer, or that might again."""

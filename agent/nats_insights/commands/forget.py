@@ -19,7 +19,9 @@ def options(parser: ArgumentParser) -> None:
     """Flags of `forget`."""
     parser.add_argument("name", metavar="SERVER", help="name of the server")
     parser.add_argument(
-        "--in-cluster", metavar="NAME", default="", help="where several servers have this name"
+        "--in-cluster",
+        metavar="NAME",
+        help="where several servers have this name; '' for one without a cluster",
     )
     format_option(parser)
     contexts.add_options(parser)
