@@ -191,9 +191,13 @@ def _shorten(rows: Iterable[Connection]) -> None:
 
 def short_key(key: Any) -> Any:
     """A key with its long names shortened, the same on whatever page they stood."""
+    if isinstance(key, str):
+        return _short(key)
     if isinstance(key, tuple):
-        return tuple([_short(name) if isinstance(name, str) else name for name in key])
-    return _short(key) if isinstance(key, str) else key
+        for name in key:
+            if isinstance(name, str) and len(name) > _LONG_NAME:
+                return tuple([_short(one) if isinstance(one, str) else one for one in key])
+    return key  # As nearly always, so no copy is made.
 
 
 def _short(name: str) -> str:

@@ -39,7 +39,7 @@ class Numbers(dict[Any, int]):
 
     def __missing__(self, key: Any) -> int:
         short = short_key(key)
-        if short != key:
+        if short is not key:
             self.shortened += 1
             return self[short]
         if self._free:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import difflib
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, partial
 from typing import Any
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 
 from .advisory import at, brief, counts, finding_state, fitting, plain, shortened
 from .audit import Outcome
-from .check import CRITICAL, Check, parameters_of
+from .check import CRITICAL, Check, Severity, parameters_of
 from .config import refuse_unknown
 from .errors import ConfigError
 from .lifecycle import Life
@@ -50,6 +50,7 @@ from .snapshot import Coverage
 
 # By which FINDINGS can be filtered, beside the check, the severity and the scope.
 _LABELS = ("account", "cluster", "server")
+_SEVERITIES = {str(severity): severity for severity in Severity}
 # A reply ends before this many bytes, and before the server's max_payload; the rest is paged.
 LONGEST = 256 * 1024
 # What a page has beside its head and its rows: type, total, offset, more.
@@ -177,22 +178,23 @@ def findings(view: View, body: bytes = b"") -> FindingsReply:
         if request.code in ("", check.code) and request.scope in ("", check.about.scope)
     }
     labels = [(label, value) for label in _LABELS if (value := getattr(request, label))]
-
-    def asked(severity: object, entity: Mapping[str, str]) -> bool:
-        return request.severity in ("", str(severity)) and all(
-            entity.get(label) == value for label, value in labels
-        )
-
     found: list[Life | FindingState] = []
     if request.state != "resolved":
+        # One filter after another: there may be a hundred thousand of them.
         lives = [life for life in view.open if life.key.code in codes]
-        filtered = bool(labels or request.severity)  # There may be a hundred thousand of them.
-        found += [one for one in lives if not filtered or asked(one.severity, one.entity)]
+        if request.severity:
+            wanted = _SEVERITIES[request.severity]
+            lives = [life for life in lives if life.severity == wanted]
+        for label, value in labels:
+            lives = [life for life in lives if life.entity.get(label) == value]
+        found += lives
     if request.state != "open":
         found += [
             state
             for state in view.resolved
-            if state.code in codes and asked(state.severity, asdict(state.entity))
+            if state.code in codes
+            and request.severity in ("", state.severity)
+            and all(getattr(state.entity, label) == value for label, value in labels)
         ]
     return FindingsReply(**_page(view, request, found, "findings", _stater(view)))
 
