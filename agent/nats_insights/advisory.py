@@ -51,8 +51,8 @@ def at(seconds: float) -> datetime:
 
 def counts(lives: Iterable[Life]) -> OpenCounts:
     """How many findings are open, by severity."""
-    severities = Counter(str(life.severity) for life in lives if life.is_open)
-    return OpenCounts(**severities)
+    severities = Counter([life.severity for life in lives if life.is_open])
+    return OpenCounts(**{str(severity): count for severity, count in severities.items()})
 
 
 def finding_state(life: Life, check: Check, valid_for: float) -> dict[str, Any]:

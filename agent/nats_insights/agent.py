@@ -161,10 +161,14 @@ class Agent:
             self._due = started + self._pace(time.monotonic() - started)
         # Before anybody hears of it, so that who asks at once after an advisory finds it.
         cost = self._cost()
-        self.answers.view = self.auditor.view(self.info(), access, cost, client.max_payload)
+        view = self.auditor.view(self.info(), access, cost, client.max_payload)
+        await asyncio.sleep(0)
+        self.answers.view = view
         await asyncio.sleep(0)
         self._tell_of_servers()
         await self._publish(told, client)
+        del told  # There may be tens of thousands, and all else that is to be done takes its time.
+        await asyncio.sleep(0)
         await self._heartbeat(client)
         await self.answers.end()
         await asyncio.sleep(0)

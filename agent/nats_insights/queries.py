@@ -84,8 +84,13 @@ class View(Struct, kw_only=True, dict=True):
     @cached_property
     def open(self) -> list[Life]:
         """What is open, the worst first: in the order of their keys within each severity."""
-        open_now = [life for life in self.lives if life.is_open]
-        return sorted(open_now, key=lambda life: -life.severity)
+        by_severity: dict[Severity, list[Life]] = {severity: [] for severity in Severity}
+        for life in self.lives:
+            if life.is_open:
+                by_severity[life.severity].append(life)
+        return [
+            life for severity in sorted(by_severity, reverse=True) for life in by_severity[severity]
+        ]
 
     def rule(self, code: str) -> Rule | None:
         """The rule of a check, None where the check is disabled."""
