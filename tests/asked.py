@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from nats_insights.messages import Access, AgentInfo, Cost, FindingState
-from nats_insights.queries import View, answer
+from nats_insights.facts import Access, Cost
+from nats_insights.tell.messages import AgentInfo, FindingState
+from nats_insights.tell.queries import View, answer
 from scenario import CHECKS, Story, System
 
 AGENT = AgentInfo(id="agent", instance=32 * "f", version="1.0", epoch=7, role="leader")

@@ -15,7 +15,7 @@ import nats
 import pytest
 
 import servers
-from nats_insights.demo import local
+from nats_insights.lab.servers import local
 
 Start = Callable[..., local.System]
 SysRequest = Callable[..., Awaitable[dict[str, Any]]]

@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator
 import msgspec
 from msgspec import Meta, Struct
 
-from nats_insights import checks, messages
+from nats_insights import checks
 from nats_insights.__main__ import parser
-from nats_insights.check import Check, Parameter, discover, parameters_of
 from nats_insights.commands import show
 from nats_insights.config import Config
-from nats_insights.rules import Judging
+from nats_insights.judge.declare import Check, Parameter, discover, parameters_of
+from nats_insights.judge.rules import Judging
+from nats_insights.tell import messages
 
 NOTE = "<!-- Generated: `INSIGHTS_REGENERATE=1 pytest tests/test_docs.py` writes it anew. -->"
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import msgspec
 
-from nats_insights.advisory import Message, advisory, message, subject
-from nats_insights.lifecycle import Told
-from nats_insights.messages import Advisory, AgentInfo
-from nats_insights.snapshot import Coverage
+from nats_insights.facts import Coverage
+from nats_insights.judge.lifecycle import Told
+from nats_insights.tell.advisory import Message, advisory, message, subject
+from nats_insights.tell.messages import Advisory, AgentInfo
 from scenario import CHECKS, Server, Story, System, cluster, system
 
 AGENT = AgentInfo(id="agent", instance=32 * "f", version="1.0", epoch=7, role="leader")

@@ -20,19 +20,20 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from nats_insights import checks, wire
-from nats_insights.audit import Audit, Key, audit
-from nats_insights.build import Replies, build
-from nats_insights.check import Check, discover
+from nats_insights import checks
 from nats_insights.config import parse
-from nats_insights.fold import Sweep
-from nats_insights.lifecycle import Life, Told, advance
-from nats_insights.plan import Plan, due, plan
-from nats_insights.roster import Roster, State
-from nats_insights.rules import Rule, rules
-from nats_insights.snapshot import Snapshot
-from nats_insights.stepwise import at_once
-from nats_insights.sweeps import Sweeps
+from nats_insights.gather.stepwise import at_once
+from nats_insights.judge.audit import Audit, Key, audit
+from nats_insights.judge.declare import Check, discover
+from nats_insights.judge.lifecycle import Life, Told, advance
+from nats_insights.judge.plan import Plan, due, plan
+from nats_insights.judge.rules import Rule, rules
+from nats_insights.model.build import Replies, build
+from nats_insights.model.fold import Sweep
+from nats_insights.model.roster import Roster, State
+from nats_insights.model.snapshot import Snapshot
+from nats_insights.model.sweeps import Sweeps
+from nats_insights.replies import wire
 
 CHECKS = {check.name: check for check in discover(checks)}
 VERSIONS = ("2.10.26", "2.11.11", "2.12.8", "2.14.6", "2.15.1")

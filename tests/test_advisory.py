@@ -9,7 +9,9 @@ import jsonschema_rs
 import pytest
 from msgspec.structs import replace
 
-from nats_insights.advisory import (
+from nats_insights.facts import Cost, Coverage
+from nats_insights.judge.lifecycle import Told
+from nats_insights.tell.advisory import (
     advisory,
     at,
     brief,
@@ -17,10 +19,8 @@ from nats_insights.advisory import (
     finding_state,
     heartbeat_message,
 )
-from nats_insights.lifecycle import Told
-from nats_insights.messages import Cost, Heartbeat, OpenCounts
-from nats_insights.schemas import schemas
-from nats_insights.snapshot import Coverage
+from nats_insights.tell.messages import Heartbeat, OpenCounts
+from nats_insights.tell.schemas import schemas
 from published import AGENT, BY_CODE, COVERAGE, openings, tell, uneven
 from scenario import CHECKS, START, Server, Story, cluster, hung, left, system
 

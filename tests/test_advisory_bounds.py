@@ -11,19 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from nats_insights.advisory import (
-    advisory,
-    bounded,
-    brief,
-    message,
-    plain,
-    shortened,
-    subject,
-)
-from nats_insights.lifecycle import Told
-from nats_insights.messages import Advisory
-from nats_insights.schemas import schemas
-from nats_insights.snapshot import Coverage
+from nats_insights.facts import Coverage
+from nats_insights.judge.lifecycle import Told
+from nats_insights.tell.advisory import advisory, bounded, brief, message, plain, shortened, subject
+from nats_insights.tell.messages import Advisory
+from nats_insights.tell.schemas import schemas
 from published import AGENT, BY_CODE, COVERAGE, HOSTILE, MIB, openings, size, tell
 from scenario import CHECKS, Story, cluster, system
 

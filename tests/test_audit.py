@@ -7,12 +7,12 @@ import re
 
 import pytest
 
-from nats_insights.audit import audit
-from nats_insights.check import INFO, Finding, Params, check
 from nats_insights.errors import NotTold
-from nats_insights.fold import by_user, fold
-from nats_insights.nouns import Server, User
-from nats_insights.stepwise import at_once
+from nats_insights.gather.stepwise import at_once
+from nats_insights.judge.audit import audit
+from nats_insights.judge.declare import INFO, Finding, Params, check
+from nats_insights.model.fold import by_user, fold
+from nats_insights.model.nouns import Server, User
 from scenario import CHECKS, Story, cluster, dead, hung, recorded, system
 from scenario import Server as Held
 

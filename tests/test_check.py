@@ -9,16 +9,14 @@ from typing import Any
 
 import pytest
 
-from nats_insights.check import discover
 from nats_insights.errors import DeclarationError
+from nats_insights.judge.declare import discover
 
 GOOD = '''
 """A module."""
 from typing import Annotated
 import msgspec
-from nats_insights.check import INFO, Params, check, limit
-from nats_insights.fold import fold
-from nats_insights.nouns import Server
+from nats_insights.check import INFO, Params, Server, check, fold, limit
 
 class Some(Params, frozen=True):
     most: Annotated[int, limit("connections", ge=1, description="that a server may have")] = 5

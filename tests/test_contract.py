@@ -17,11 +17,11 @@ import pytest
 from msgspec.structs import replace
 
 from nats_insights import checks
-from nats_insights.advisory import advisory, message, subject
-from nats_insights.check import Check, discover, parameters_of
 from nats_insights.errors import Missing
-from nats_insights.messages import Advisory, AgentInfo
-from nats_insights.schemas import schemas
+from nats_insights.judge.declare import Check, discover, parameters_of
+from nats_insights.tell.advisory import advisory, message, subject
+from nats_insights.tell.messages import Advisory, AgentInfo
+from nats_insights.tell.schemas import schemas
 from scenario import CHECKS, Server, Story, System, cluster, found, lone, recorded, system
 
 # Codes that once meant something stay with their meaning: nobody takes them up again.
@@ -32,10 +32,15 @@ AGENT = AgentInfo(id="agent", instance="i", version="1", epoch=1, role="leader")
 EVERY = pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
 
 
+def family(check: Check) -> str:
+    """The folder of a check: its code without the number, in lower case."""
+    return check.code.rpartition("_")[0].lower()
+
+
 @cache
 def cases(check: Check) -> dict[str, tuple[System, set[str]]]:
     """The table of cases in the check's own test file."""
-    path = HERE / "checks" / f"test_{check.name}.py"
+    path = HERE / "checks" / family(check) / f"test_{check.name}.py"
     spec = importlib.util.spec_from_file_location(f"cases_of_{check.name}", path)
     assert spec is not None
     assert spec.loader is not None
@@ -65,7 +70,7 @@ def test_its_code_is_a_family_and_a_number(check):
 
 @EVERY
 def test_its_file_is_called_like_it(check):
-    assert check.judge.__module__ == f"nats_insights.checks.{check.name}"
+    assert check.judge.__module__ == f"nats_insights.checks.{family(check)}.{check.name}"
 
 
 @EVERY

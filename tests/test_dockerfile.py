@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from nats_insights.__main__ import parser
-from nats_insights.demo import local
+from nats_insights.lab.servers import local
 
 ROOT = Path(__file__).parent.parent
 # The directories that the steps name, each of which stands below the test's own.

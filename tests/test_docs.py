@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 import pages
-from nats_insights import queries, subjects
+from nats_insights import subjects
 from nats_insights.__main__ import parser
+from nats_insights.tell import queries
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from nats_insights.evidence import MOST_FINDINGS, Look, looks, ranked
-from nats_insights.wire import Connection
+from nats_insights.agent.clients import MOST_FINDINGS, Look, looks, ranked
+from nats_insights.replies.wire import Connection
 from scenario import CHECKS, Server, Story, cluster, hung, lone, system
 
 BY_CODE = {check.code: check for check in CHECKS.values()}

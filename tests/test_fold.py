@@ -10,9 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nats_insights.errors import DeclarationError
-from nats_insights.fold import CAP, Sweep, Tally, by_user, fold, local_subscriptions, row_fields
-from nats_insights.ledger import Ledger
-from nats_insights.wire import Connection, Page, ServerInfo
+from nats_insights.model.fold import (
+    CAP,
+    Sweep,
+    Tally,
+    by_user,
+    fold,
+    local_subscriptions,
+    row_fields,
+)
+from nats_insights.model.ledger import Ledger
+from nats_insights.replies.wire import Connection, Page, ServerInfo
 
 WHO = ServerInfo(name="n1", id="N1")
 

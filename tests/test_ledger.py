@@ -8,9 +8,9 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nats_insights.fold import Sweep, Tally, by_user
-from nats_insights.ledger import Ledger
-from nats_insights.wire import Connection, Page, ServerInfo
+from nats_insights.model.fold import Sweep, Tally, by_user
+from nats_insights.model.ledger import Ledger
+from nats_insights.replies.wire import Connection, Page, ServerInfo
 
 A, B, C = (("C1", name) for name in "abc")
 counts = st.dictionaries(st.text("xyz", min_size=1, max_size=2), st.integers(0, 9), max_size=9)
@@ -100,8 +100,8 @@ def test_names_that_come_and_go_leave_nothing_behind():
 
 
 def test_a_large_part_that_is_searched_often_tells_the_same(monkeypatch):
-    monkeypatch.setattr("nats_insights.ledger._LARGE", 4)
-    monkeypatch.setattr("nats_insights.ledger._MANY", 3)
+    monkeypatch.setattr("nats_insights.model.ledger._LARGE", 4)
+    monkeypatch.setattr("nats_insights.model.ledger._MANY", 3)
     ledger, counts = Ledger(), {f"user{n}": n + 1 for n in range(9)}
     for shift in (0, 100):  # What is put anew is found anew.
         for server in (("C1", "n1"), ("C1", "n2")):

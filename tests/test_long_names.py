@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from nats_insights.fold import Sweep, by_user
-from nats_insights.ledger import Ledger
-from nats_insights.wire import Connection, Page, ServerInfo
+from nats_insights.model.fold import Sweep, by_user
+from nats_insights.model.ledger import Ledger
+from nats_insights.replies.wire import Connection, Page, ServerInfo
 
 # Bytes of a page per row: ordinary rows, and rows among which some are very long.
 SIZES = (900, 5000)

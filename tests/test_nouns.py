@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from nats_insights.errors import Missing
-from nats_insights.nouns import (
+from nats_insights.model.nouns import (
     Account,
     AccountInCluster,
     Cluster,
@@ -17,8 +17,8 @@ from nats_insights.nouns import (
     largest,
     seconds_between,
 )
-from nats_insights.snapshot import Snapshot
-from nats_insights.wire import Leafz, Routez, Varz
+from nats_insights.model.snapshot import Snapshot
+from nats_insights.replies.wire import Leafz, Routez, Varz
 from scenario import Story, cluster, system
 
 

@@ -14,10 +14,10 @@ from nats.aio.msg import Msg
 
 from asked import view
 from nats_insights import __main__ as program
-from nats_insights import queries
 from nats_insights.commands import show, watch
 from nats_insights.errors import RequestError
-from nats_insights.messages import Advisory
+from nats_insights.tell import queries
+from nats_insights.tell.messages import Advisory
 from published import HOSTILE, openings, tell
 from scenario import Story, cluster, system
 

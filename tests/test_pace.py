@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from nats_insights.config import Gather
-from nats_insights.messages import Cost
-from nats_insights.pace import Pace
+from nats_insights.facts import Cost
+from nats_insights.judge.pace import Pace
 
 BUDGET = Gather(max_bytes_per_epoch=1_000_000, max_cpu=0.1)
 

@@ -9,10 +9,10 @@ import msgspec
 import pytest
 
 from asked import AGENT, MIB, after, pages, view
-from nats_insights import queries
-from nats_insights.queries import Refused, answer
-from nats_insights.schemas import schemas
-from nats_insights.snapshot import Coverage
+from nats_insights.facts import Coverage
+from nats_insights.tell import queries
+from nats_insights.tell.queries import Refused, answer
+from nats_insights.tell.schemas import schemas
 from scenario import CHECKS, Server, Story, cluster, hung, lone, system
 
 EASY = system(cluster(n1=5, n2=5))

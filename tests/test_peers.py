@@ -9,9 +9,9 @@ import pytest
 from nats.aio.msg import Msg
 
 from nats_insights import subjects
-from nats_insights.messages import AgentInfo, Cost, Heartbeat, OpenCounts
-from nats_insights.peers import Peers
-from nats_insights.snapshot import Coverage
+from nats_insights.agent.peers import Peers
+from nats_insights.facts import Cost, Coverage
+from nats_insights.tell.messages import AgentInfo, Heartbeat, OpenCounts
 
 NOW = datetime(2027, 1, 15, 12, tzinfo=UTC)
 

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from nats_insights.check import INFO, Finding, Params, check
-from nats_insights.fold import by_user, fold
-from nats_insights.nouns import Server
+from nats_insights.judge.declare import INFO, Finding, Params, check
+from nats_insights.model.fold import by_user, fold
+from nats_insights.model.nouns import Server
 from scenario import CHECKS, Story, cluster, lone, system
 from scenario import Server as Held
 

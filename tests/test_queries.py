@@ -9,11 +9,11 @@ import pytest
 from msgspec.structs import replace
 
 from asked import after, ask, view
-from nats_insights.advisory import finding_state
-from nats_insights.check import parameters_of
-from nats_insights.messages import FindingState
-from nats_insights.queries import QUERIES, Refused, View, answer, forget, not_evaluated
-from nats_insights.schemas import schemas
+from nats_insights.judge.declare import parameters_of
+from nats_insights.tell.advisory import finding_state
+from nats_insights.tell.messages import FindingState
+from nats_insights.tell.queries import QUERIES, Refused, View, answer, forget, not_evaluated
+from nats_insights.tell.schemas import schemas
 from scenario import CHECKS, START, Server, Story, cluster, dead, hung, lone, system
 
 BY_CODE = {check.code: check for check in CHECKS.values()}

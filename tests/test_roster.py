@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from nats_insights import roster as roster_module
-from nats_insights.roster import Entry, Roster
-from nats_insights.wire import ServerInfo
+from nats_insights.model import roster as roster_module
+from nats_insights.model.roster import Entry, Roster
+from nats_insights.replies.wire import ServerInfo
 
 DAY = 86_400.0
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import jsonschema_rs
 import pytest
 
-from nats_insights.schemas import DRAFT, file_name, schemas, text
+from nats_insights.tell.schemas import DRAFT, file_name, schemas, text
 
 FILES = Path(__file__).parent.parent / "schemas"
 SCHEMAS = schemas()

@@ -5,21 +5,14 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from nats_insights import build as build_module
-from nats_insights.audit import audit
 from nats_insights.errors import Missing
-from nats_insights.fold import by_user
-from nats_insights.nouns import (
-    Account,
-    AccountInCluster,
-    Cluster,
-    Noun,
-    Server,
-    System,
-    User,
-)
-from nats_insights.snapshot import Coverage, Snapshot
-from nats_insights.stepwise import at_once
+from nats_insights.facts import Coverage
+from nats_insights.gather.stepwise import at_once
+from nats_insights.judge.audit import audit
+from nats_insights.model import build as build_module
+from nats_insights.model.fold import by_user
+from nats_insights.model.nouns import Account, AccountInCluster, Cluster, Noun, Server, System, User
+from nats_insights.model.snapshot import Snapshot
 from scenario import CHECKS, Story, cluster, dead, hung, left, lone, recorded, system
 from scenario import Server as Held
 

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from nats_insights import stepwise as module
-from nats_insights.stepwise import at_once, stepwise
+from nats_insights.gather import stepwise as module
+from nats_insights.gather.stepwise import at_once, stepwise
 
 
 def steps(order):

@@ -14,15 +14,15 @@ import nats.errors
 import pytest
 from nats.aio.msg import Msg
 
-from nats_insights import pages
-from nats_insights.asking import Asker
-from nats_insights.fleet import replies, request
-from nats_insights.fleet.misbehave import spoil
-from nats_insights.fleet.model import Fleet, User
-from nats_insights.fleet.replies import Reply
-from nats_insights.fold import Sweep, by_user
-from nats_insights.pages import Pages, Target
-from nats_insights.window import Window
+from nats_insights.gather import connections as pages
+from nats_insights.gather.asking import Asker
+from nats_insights.gather.connections import Pages, Target
+from nats_insights.gather.window import Window
+from nats_insights.lab.fleet import replies, request
+from nats_insights.lab.fleet.misbehave import spoil
+from nats_insights.lab.fleet.model import Fleet, User
+from nats_insights.lab.fleet.replies import Reply
+from nats_insights.model.fold import Sweep, by_user
 
 WIDE = 64 * 2**20
 

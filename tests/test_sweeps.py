@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from nats_insights.fold import Sweep, by_user
-from nats_insights.sweeps import Mark, Sweeps, Swept
-from nats_insights.wire import Connection, Page, ServerInfo
+from nats_insights.model.fold import Sweep, by_user
+from nats_insights.model.sweeps import Mark, Sweeps, Swept
+from nats_insights.replies.wire import Connection, Page, ServerInfo
 
 A, B = ("C1", "a"), ("C1", "b")
 MARK = Mark("id", None, "", 0, 0)

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from nats_insights.window import Window
+from nats_insights.gather.window import Window
 
 
 class Holder:

@@ -15,7 +15,6 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, NoReturn
 
 from nats_insights import __version__
-from nats_insights.advisory import plain
 from nats_insights.commands import (
     check,
     checks,
@@ -32,6 +31,7 @@ from nats_insights.commands import (
     watch,
 )
 from nats_insights.errors import InsightsError
+from nats_insights.tell.advisory import plain
 
 COMMANDS = (
     *(run, check, demo, watch, findings, status, servers, evaluate, forget),

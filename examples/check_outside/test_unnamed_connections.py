@@ -6,11 +6,11 @@ import pytest
 from acme_checks.unnamed_connections import Unnamed, naming, unnamed_connections
 
 from nats_insights.errors import Missing
-from nats_insights.fold import Tally
-from nats_insights.nouns import Account, Server
-from nats_insights.snapshot import Snapshot
-from nats_insights.sweeps import Sweeps
-from nats_insights.wire import Connection
+from nats_insights.model.fold import Tally
+from nats_insights.model.nouns import Account, Server
+from nats_insights.model.snapshot import Snapshot
+from nats_insights.model.sweeps import Sweeps
+from nats_insights.replies.wire import Connection
 
 
 def account(named: int, unnamed: int) -> Account:

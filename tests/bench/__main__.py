@@ -20,7 +20,7 @@ from tests.bench.rounds import Costs
 from tests.bench.table import aligned, table
 
 from nats_insights.errors import InsightsError
-from nats_insights.fleet.size import size
+from nats_insights.lab.fleet.size import size
 
 # A process may often open 20,000 files and no more; a server needs some of them for itself.
 MOST_CONNECTIONS = 19_900

@@ -22,9 +22,9 @@ import uvloop
 from tests.bench.floor import Reply, bodies
 from tests.bench.processes import peak_rss_mib
 
-from nats_insights.fleet.model import SYSTEM_ACCOUNT
+from nats_insights.lab.fleet.model import SYSTEM_ACCOUNT
+from nats_insights.replies.unpack import ACCEPT, unpack
 from nats_insights.subjects import server_request
-from nats_insights.unpack import ACCEPT, unpack
 
 _LIMIT = 8192
 _IN_FLIGHT = 8

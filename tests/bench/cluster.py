@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from nats_insights.demo import local
+from nats_insights.lab.servers import local
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from tests.bench.held import held
 from tests.bench.processes import run
 from tests.bench.rounds import Costs, cheapest, rounds
 
-from nats_insights.demo.crowd import Crowd
+from nats_insights.lab.servers.crowd import Crowd
 
 
 async def crowded(connections: int, troubles: list[str]) -> Costs:

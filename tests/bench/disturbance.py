@@ -14,8 +14,8 @@ from tests.bench.cluster import cluster
 from tests.bench.processes import command, run
 from tests.bench.rounds import Cost
 
-from nats_insights.demo import local
-from nats_insights.demo.crowd import Crowd
+from nats_insights.lab.servers import local
+from nats_insights.lab.servers.crowd import Crowd
 
 _IDLE_SECONDS = 10
 _EPOCHS = 30

@@ -16,13 +16,13 @@ from tests.bench.pauses import pauses
 from tests.bench.processes import forget_peak, peak_rss_mib
 
 from nats_insights import checks
-from nats_insights.access import recognise
-from nats_insights.auditor import Auditor
-from nats_insights.check import discover
+from nats_insights.agent.auditor import Auditor
 from nats_insights.config import parse
-from nats_insights.connect import connect
-from nats_insights.contexts import Settings
-from nats_insights.gather import Gatherer
+from nats_insights.connection.access import recognise
+from nats_insights.connection.connect import connect
+from nats_insights.connection.contexts import Settings
+from nats_insights.gather.small import Gatherer
+from nats_insights.judge.declare import discover
 
 # A simulated fleet answers from one process, so it is given time.
 CONFIG = "[gather]\ntimeout = '20s'\nsweep = '{sweep}'"

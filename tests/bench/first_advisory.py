@@ -11,12 +11,12 @@ import nats
 from tests.bench.cluster import cluster
 
 from nats_insights import checks
-from nats_insights.agent import Agent
-from nats_insights.check import discover
+from nats_insights.agent.loop import Agent
 from nats_insights.config import parse
-from nats_insights.demo import stage, story
-from nats_insights.demo.crowd import Crowd
-from nats_insights.messages import Advisory
+from nats_insights.judge.declare import discover
+from nats_insights.lab.demo import stage, story
+from nats_insights.lab.servers.crowd import Crowd
+from nats_insights.tell.messages import Advisory
 
 
 async def first_advisory(troubles: list[str]) -> float:

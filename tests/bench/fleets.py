@@ -10,8 +10,8 @@ from tests.bench.held import held
 from tests.bench.processes import run
 from tests.bench.rounds import Cost, Costs, cheapest, rounds
 
-from nats_insights.demo import local
-from nats_insights.demo.simulation import OPTIONS, SERVERS, Fault, simulated
+from nats_insights.lab.demo.simulation import OPTIONS, SERVERS, Fault, simulated
+from nats_insights.lab.servers import local
 
 # Servers do not start with a max_payload, which binds the simulator, larger than max_pending.
 SMALL_PENDING = dict.fromkeys(SERVERS, "max_pending: 8MB\nmax_payload: 8MB")

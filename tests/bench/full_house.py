@@ -15,15 +15,16 @@ from tests.bench.cluster import cluster
 from tests.bench.pauses import pauses
 from tests.bench.processes import peak_rss_mib, run
 
-from nats_insights import checks, garbage, subjects
-from nats_insights.agent import Agent
-from nats_insights.check import discover
+from nats_insights import checks, subjects
+from nats_insights.agent import garbage
+from nats_insights.agent.loop import Agent
 from nats_insights.config import parse
-from nats_insights.connect import connect
-from nats_insights.contexts import Settings
-from nats_insights.demo.simulation import OPTIONS, SERVERS
-from nats_insights.fleet.model import Fleet, User
-from nats_insights.fleet.serve import serve
+from nats_insights.connection.connect import connect
+from nats_insights.connection.contexts import Settings
+from nats_insights.judge.declare import discover
+from nats_insights.lab.demo.simulation import OPTIONS, SERVERS
+from nats_insights.lab.fleet.model import Fleet, User
+from nats_insights.lab.fleet.serve import serve
 
 # Reminders fall due, so that all of it is published a second time.
 CONFIG = """

@@ -9,7 +9,7 @@ import nats
 from msgspec import Struct
 from nats.aio.msg import Msg
 
-from nats_insights.demo import local
+from nats_insights.lab.servers import local
 
 _SECONDS = 60.0
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from nats_insights.demo import local
+from nats_insights.lab.servers import local
 
 _STATUS = Path("/proc/self/status")
 

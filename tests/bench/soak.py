@@ -16,13 +16,14 @@ import uvloop
 from tests.bench.cluster import cluster
 from tests.bench.processes import command
 
-from nats_insights import checks, garbage
-from nats_insights.agent import Agent
-from nats_insights.check import discover
+from nats_insights import checks
+from nats_insights.agent import garbage
+from nats_insights.agent.loop import Agent
 from nats_insights.config import parse
-from nats_insights.contexts import Settings
-from nats_insights.demo import local
-from nats_insights.demo.crowd import Crowd
+from nats_insights.connection.contexts import Settings
+from nats_insights.judge.declare import discover
+from nats_insights.lab.servers import local
+from nats_insights.lab.servers.crowd import Crowd
 
 CONFIG = 'interval = "500ms"\nlifecycle = { settle = "2s", remind_every = "10s" }\n'
 EVERY = 20.0

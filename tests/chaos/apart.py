@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from tests.chaos.network import Network, network
 
-from nats_insights.demo import local
+from nats_insights.lab.servers import local
 
 # A route whose other end is silent is given up within one and a half seconds.
 ROUTING = 'ping_interval: "500ms", ping_max: 2'

@@ -12,8 +12,8 @@ import pytest
 from tests.chaos.apart import Apart, apart
 from tests.chaos.network import Unavailable
 
-from nats_insights.demo import local
-from nats_insights.demo.crowd import Crowd
+from nats_insights.lab.servers import local
+from nats_insights.lab.servers.crowd import Crowd
 
 StartApart = Callable[..., Apart]
 PeersAre = Callable[[local.Server, set[str]], Awaitable[None]]

@@ -20,8 +20,8 @@ from tests.chaos.recorder import Recorder
 from tests.chaos.relay import Relay, Trick
 from tests.chaos.world import Group, World, pairs_between
 
-from nats_insights.demo.crowd import Crowd
 from nats_insights.errors import ConnectError
+from nats_insights.lab.servers.crowd import Crowd
 
 BASE = ("APP", "app")
 BASE_CONNECTIONS, BASE_SUBSCRIPTIONS = 12, 3

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import combinations
 
-from nats_insights.demo.conf import Host
+from nats_insights.lab.servers.conf import Host
 
 HUB = "hub"
 _CLONE_NEWNET = 0x40000000

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from nats_insights.demo.local import System
+from nats_insights.lab.servers.local import System
 
 INTERVAL = 0.5
 SETTLE = 2.0

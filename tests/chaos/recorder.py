@@ -15,12 +15,12 @@ from tests.chaos.judge import Said
 from tests.chaos.model import Load, User
 
 from nats_insights import subjects
-from nats_insights.client import Client
-from nats_insights.connect import connect
-from nats_insights.demo.local import System
-from nats_insights.demo.stage import login
+from nats_insights.connection.client import Client
+from nats_insights.connection.connect import connect
 from nats_insights.errors import ConnectError
-from nats_insights.messages import Advisory, Heartbeat
+from nats_insights.lab.demo.stage import login
+from nats_insights.lab.servers.local import System
+from nats_insights.tell.messages import Advisory, Heartbeat
 
 _PAUSE_SECONDS = 0.2
 

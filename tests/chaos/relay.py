@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Literal
 
-from nats_insights.demo import local
+from nats_insights.lab.servers import local
 
 Trick = Literal["drop", "cut", "double", "delay"]
 # Of the replies that come while it tampers, this share.

@@ -21,7 +21,7 @@ from tests.chaos.recorder import Recorder
 from tests.chaos.relay import relayed
 from tests.chaos.world import World
 
-from nats_insights.demo.crowd import Crowd
+from nats_insights.lab.servers.crowd import Crowd
 
 SERVERS = ("n1", "n2", "n3")
 LIMIT = 200

@@ -10,9 +10,9 @@ import msgspec
 import pytest
 
 from live.watching import Watch, watching
-from nats_insights.demo import local
-from nats_insights.demo.crowd import Crowd
-from nats_insights.messages import StatusReply
+from nats_insights.lab.servers import local
+from nats_insights.lab.servers.crowd import Crowd
+from nats_insights.tell.messages import StatusReply
 
 pytestmark = [pytest.mark.live, pytest.mark.chaos]
 

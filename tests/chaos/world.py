@@ -14,7 +14,7 @@ from typing import Literal
 from msgspec import Struct
 from tests.chaos.model import Load, Moment, Place, User, View
 
-from nats_insights.demo.crowd import Member
+from nats_insights.lab.servers.crowd import Member
 
 SAMPLE_SECONDS = 0.1
 # How much sooner than told the grace for the dead may end: it counts from the last answer.

@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 import uvloop
 
-from nats_insights.client import Client
-from nats_insights.connect import connect
-from nats_insights.contexts import Settings
+from nats_insights.connection.client import Client
+from nats_insights.connection.connect import connect
+from nats_insights.connection.contexts import Settings
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

@@ -17,10 +17,10 @@ import pytest
 from nats.aio.msg import Msg
 
 from jwts import Operator
-from nats_insights import client as client_module
-from nats_insights import connect as connect_module
-from nats_insights.client import Client
-from nats_insights.connect import user_info
+from nats_insights.connection import client as client_module
+from nats_insights.connection import connect as connect_module
+from nats_insights.connection.client import Client
+from nats_insights.connection.connect import user_info
 
 # Without a cure one in some twenty last messages is lost.
 STOPS = 150

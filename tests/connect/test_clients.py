@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from jwts import Operator
-from nats_insights import connect as connect_module
-from nats_insights.client import Client
-from nats_insights.connect import clients, user_info
-from nats_insights.contexts import Settings
+from nats_insights.connection import connect as connect_module
+from nats_insights.connection.client import Client
+from nats_insights.connection.connect import clients, user_info
+from nats_insights.connection.contexts import Settings
 from nats_insights.errors import ConnectError
 from nats_insights.subjects import USER_INFO
 

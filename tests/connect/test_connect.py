@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from jwts import Key, Operator
-from nats_insights.client import Client
-from nats_insights.connect import Permissions, Responses, Subjects, connect, user_info
-from nats_insights.contexts import Settings
+from nats_insights.connection.client import Client
+from nats_insights.connection.connect import Permissions, Responses, Subjects, connect, user_info
+from nats_insights.connection.contexts import Settings
+from nats_insights.connection.refusals import Unreachable, explain
 from nats_insights.errors import ConnectError, RequestError
-from nats_insights.refusals import Unreachable, explain
 
 SECRET = "s3cr3t-do-not-show"
 SYSTEM = f"""

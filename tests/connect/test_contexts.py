@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from nats_insights import contexts
-from nats_insights.contexts import Settings, settings
+from nats_insights.connection import contexts
+from nats_insights.connection.contexts import Settings, settings
 from nats_insights.errors import ConfigError
 
 SECRET = "s3cr3t-do-not-show"

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from jwts import Account, Operator, User
-from nats_insights import credentials
-from nats_insights.contexts import Settings
+from nats_insights.connection import credentials
+from nats_insights.connection.contexts import Settings
 from nats_insights.errors import ConnectError
 
 URL = "nats://127.0.0.1:4222"

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from nats_insights import client as client_module
-from nats_insights.connect import connect, user_info
-from nats_insights.contexts import Settings
+from nats_insights.connection import client as client_module
+from nats_insights.connection.connect import connect, user_info
+from nats_insights.connection.contexts import Settings
 from nats_insights.errors import ConnectError
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from examples.programs import Login, Program, ask, connected, environment, line
-from nats_insights.demo import local
-from nats_insights.demo.crowd import Crowd
+from nats_insights.lab.servers import local
+from nats_insights.lab.servers.crowd import Crowd
 
 Run = Callable[..., Awaitable[Program]]
 # Epochs come quickly, and nothing waits for a cluster that has just started.

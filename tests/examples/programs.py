@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import nats
 from nats.aio.client import Client
 
-from nats_insights.demo import local
+from nats_insights.lab.servers import local
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 # Seconds to wait for what must come: less than a test may take, so that it ends in good order.

@@ -10,8 +10,8 @@ import pytest
 
 from examples.programs import EXAMPLES
 from nats_insights import checks, config
-from nats_insights.check import discover, parameters_of
-from nats_insights.rules import Judging, rules
+from nats_insights.judge.declare import discover, parameters_of
+from nats_insights.judge.rules import Judging, rules
 
 TEXT = (EXAMPLES / "agent.toml").read_text()
 # Prose begins with a blank after its hash, a key that is commented out does not.

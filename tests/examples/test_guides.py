@@ -11,7 +11,7 @@ import pytest
 from examples.programs import EXAMPLES
 from nats_insights import checks, subjects
 from nats_insights.__main__ import parser
-from nats_insights.check import discover
+from nats_insights.judge.declare import discover
 
 DOCS = Path(__file__).parents[2] / "docs"
 PERMISSIONS = (DOCS / "permissions.md").read_text()

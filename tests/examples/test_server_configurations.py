@@ -14,9 +14,9 @@ import pytest
 from nats.js.api import RePublish
 
 from examples.programs import EXAMPLES, ask, connected, until
-from nats_insights.connect import connect, user_info
-from nats_insights.contexts import Settings
-from nats_insights.demo import local
+from nats_insights.connection.connect import connect, user_info
+from nats_insights.connection.contexts import Settings
+from nats_insights.lab.servers import local
 from nats_insights.subjects import USER_INFO
 
 live = pytest.mark.live
@@ -201,7 +201,7 @@ def denials(configuration: str) -> list[str]:
 
 
 def demo() -> str:
-    return files("nats_insights.demo").joinpath("system.conf").read_text("utf-8")
+    return files("nats_insights.lab.servers").joinpath("system.conf").read_text("utf-8")
 
 
 def test_the_permissions_are_those_that_the_demo_and_the_tests_run_with():

@@ -9,8 +9,9 @@ import shlex
 import pytest
 
 from examples.programs import EXAMPLES
-from nats_insights import config, contexts
+from nats_insights import config
 from nats_insights.__main__ import parser
+from nats_insights.connection import contexts
 
 UNIT = (EXAMPLES / "systemd" / "nats-insights.service").read_text()
 MANIFEST = (EXAMPLES / "kubernetes" / "agent.yaml").read_text()

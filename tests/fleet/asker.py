@@ -10,7 +10,7 @@ from typing import Any
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from nats_insights.demo import local
+from nats_insights.lab.servers import local
 
 SERVERS = 6
 # The real server answers as well.

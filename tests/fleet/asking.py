@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from nats_insights.fleet import replies, request
-from nats_insights.fleet.model import Fleet, Server
-from nats_insights.fleet.replies import Reply
-from nats_insights.fleet.request import Request
+from nats_insights.lab.fleet import replies, request
+from nats_insights.lab.fleet.model import Fleet, Server
+from nats_insights.lab.fleet.replies import Reply
+from nats_insights.lab.fleet.request import Request
 
 
 def read(endpoint: str, body: object = None, header: bytes = b"") -> Request:

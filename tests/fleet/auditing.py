@@ -12,20 +12,20 @@ import nats.errors
 
 from fleet.asker import login
 from nats_insights import checks
-from nats_insights.access import recognise
-from nats_insights.auditor import Auditor
-from nats_insights.check import discover
-from nats_insights.client import Client
+from nats_insights.agent.auditor import Auditor
 from nats_insights.config import parse
-from nats_insights.connect import connect
-from nats_insights.contexts import Settings
-from nats_insights.demo import local
-from nats_insights.fleet.model import SYSTEM_ACCOUNT, Connection, Fleet, Server, User
-from nats_insights.fleet.serve import Service, serve
-from nats_insights.fleet.truth import Fact
-from nats_insights.fold import by_user, local_subscriptions
-from nats_insights.gather import Gatherer
-from nats_insights.snapshot import Coverage
+from nats_insights.connection.access import recognise
+from nats_insights.connection.client import Client
+from nats_insights.connection.connect import connect
+from nats_insights.connection.contexts import Settings
+from nats_insights.facts import Coverage
+from nats_insights.gather.small import Gatherer
+from nats_insights.judge.declare import discover
+from nats_insights.lab.fleet.model import SYSTEM_ACCOUNT, Connection, Fleet, Server, User
+from nats_insights.lab.fleet.serve import Service, serve
+from nats_insights.lab.fleet.truth import Fact
+from nats_insights.lab.servers import local
+from nats_insights.model.fold import by_user, local_subscriptions
 
 # The checks that the truth knows of; others have nothing to say here.
 CHECKS = {

@@ -8,9 +8,9 @@ import nats
 import pytest
 
 from fleet.asker import SERVERS, Asker, login
-from nats_insights.demo import local
-from nats_insights.fleet.plant import plant
-from nats_insights.fleet.serve import Service, serve
+from nats_insights.lab.fleet.plant import plant
+from nats_insights.lab.fleet.serve import Service, serve
+from nats_insights.lab.servers import local
 
 
 @pytest.fixture(scope="module")

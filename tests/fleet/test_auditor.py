@@ -7,8 +7,9 @@ import json
 import pytest
 
 from fleet.auditing import auditing, sick_and_well
-from nats_insights.messages import Access, AgentInfo
-from nats_insights.queries import View, answer
+from nats_insights.facts import Access
+from nats_insights.tell.messages import AgentInfo
+from nats_insights.tell.queries import View, answer
 
 pytestmark = pytest.mark.live
 

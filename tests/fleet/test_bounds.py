@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from fleet.auditing import auditing, held
-from nats_insights import pages
-from nats_insights.fleet.plant import Faults, plant
-from nats_insights.fleet.truth import truth
+from nats_insights.gather import connections as pages
+from nats_insights.lab.fleet.plant import Faults, plant
+from nats_insights.lab.fleet.truth import truth
 
 pytestmark = pytest.mark.live
 

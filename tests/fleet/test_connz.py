@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fleet.asking import ask, cids
-from nats_insights.fleet.model import BORN, SYSTEM_ACCOUNT, Fleet, User
+from nats_insights.lab.fleet.model import BORN, SYSTEM_ACCOUNT, Fleet, User
 
 APP = User(account="APP", name="app", program="orders")
 OPS = User(account="OPS", name="ops")

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from fleet.asking import ask
-from nats_insights.fleet.model import Fleet, User
-from nats_insights.fleet.plant import Faults, plant
+from nats_insights.lab.fleet.model import Fleet, User
+from nats_insights.lab.fleet.plant import Faults, plant
 
 
 @pytest.fixture(scope="module", params=[1, 2, 3])

@@ -11,10 +11,10 @@ from msgspec.structs import replace
 
 from fleet.asking import reply
 from fleet.auditing import auditing, sick_and_well
-from nats_insights.evidence import MOST_FINDINGS
-from nats_insights.fleet.misbehave import Misbehaviour
-from nats_insights.fleet.model import SYSTEM_ACCOUNT
-from nats_insights.fleet.plant import Faults, plant
+from nats_insights.agent.clients import MOST_FINDINGS
+from nats_insights.lab.fleet.misbehave import Misbehaviour
+from nats_insights.lab.fleet.model import SYSTEM_ACCOUNT
+from nats_insights.lab.fleet.plant import Faults, plant
 from nats_insights.subjects import server_request
 
 pytestmark = pytest.mark.live

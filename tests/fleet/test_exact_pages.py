@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from fleet.auditing import SWEEP_ALL, auditing, held, subscribed
-from nats_insights import pages
-from nats_insights.fleet.misbehave import Misbehaviour
-from nats_insights.fleet.model import Fleet, User
-from nats_insights.fleet.plant import plant
-from nats_insights.fold import TOLERANCE
+from nats_insights.gather import connections as pages
+from nats_insights.lab.fleet.misbehave import Misbehaviour
+from nats_insights.lab.fleet.model import Fleet, User
+from nats_insights.lab.fleet.plant import plant
+from nats_insights.model.fold import TOLERANCE
 
 pytestmark = pytest.mark.live
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from bench.floor import floor
-from nats_insights.demo import local
-from nats_insights.fleet.plant import plant
-from nats_insights.fleet.serve import serve
+from nats_insights.lab.fleet.plant import plant
+from nats_insights.lab.fleet.serve import serve
+from nats_insights.lab.servers import local
 
 pytestmark = pytest.mark.live
 

@@ -7,9 +7,9 @@ from collections import Counter
 import pytest
 
 from fleet.auditing import auditing, reconnect, sick_and_well
-from nats_insights.fleet.misbehave import Misbehaviour
-from nats_insights.fleet.plant import Faults, plant
-from nats_insights.fleet.truth import truth
+from nats_insights.lab.fleet.misbehave import Misbehaviour
+from nats_insights.lab.fleet.plant import Faults, plant
+from nats_insights.lab.fleet.truth import truth
 from nats_insights.subjects import server_request
 
 pytestmark = pytest.mark.live

@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 import pytest
 
 from fleet.auditing import Watch, auditing
-from nats_insights.demo import local
 from nats_insights.errors import ConnectError
-from nats_insights.fleet import links
-from nats_insights.fleet.misbehave import Misbehaviour
-from nats_insights.fleet.model import Fleet, User
+from nats_insights.lab.fleet import links
+from nats_insights.lab.fleet.misbehave import Misbehaviour
+from nats_insights.lab.fleet.model import Fleet, User
+from nats_insights.lab.servers import local
 
 pytestmark = pytest.mark.live
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from fleet.asking import reply
-from nats_insights.fleet.misbehave import Malformation, spoil
-from nats_insights.fleet.model import Fleet, User
+from nats_insights.lab.fleet.misbehave import Malformation, spoil
+from nats_insights.lab.fleet.model import Fleet, User
 
 
 def spoilt(endpoint: str, malformation: Malformation, encoding: str = "") -> bytes:

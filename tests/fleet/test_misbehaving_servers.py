@@ -10,10 +10,10 @@ import pytest
 from nats.errors import NoRespondersError
 
 from fleet.asker import ALL, Asker, decoded, login, names
-from nats_insights.demo import local
-from nats_insights.fleet.misbehave import Misbehaviour
-from nats_insights.fleet.model import Fleet, User
-from nats_insights.fleet.serve import Service, serve
+from nats_insights.lab.fleet.misbehave import Misbehaviour
+from nats_insights.lab.fleet.model import Fleet, User
+from nats_insights.lab.fleet.serve import Service, serve
+from nats_insights.lab.servers import local
 
 pytestmark = pytest.mark.live
 

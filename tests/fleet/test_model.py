@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from fleet.asking import ask, cids
-from nats_insights.fleet.model import BORN, SYSTEM_ACCOUNT, Fleet, User
-from nats_insights.fleet.plant import plant
+from nats_insights.lab.fleet.model import BORN, SYSTEM_ACCOUNT, Fleet, User
+from nats_insights.lab.fleet.plant import plant
 
 APP = User(account="APP", name="app")
 

@@ -7,9 +7,9 @@ from collections import Counter
 import pytest
 
 from fleet.asking import ask
-from nats_insights.fleet.model import Fleet
-from nats_insights.fleet.plant import HEALTHY, Faults, plant
-from nats_insights.fleet.truth import truth
+from nats_insights.lab.fleet.model import Fleet
+from nats_insights.lab.fleet.plant import HEALTHY, Faults, plant
+from nats_insights.lab.fleet.truth import truth
 
 MANY = Faults(
     connection_hotspots=2,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nats_insights.fleet.protocol import Client, Message
+from nats_insights.lab.fleet.protocol import Client, Message
 
 HEADER = b"NATS/1.0\r\nA: b\r\n\r\n"
 STREAM = b"".join(

@@ -7,9 +7,9 @@ import random
 import pytest
 
 from fleet.auditing import CHECKS, auditing, held, subscribed
-from nats_insights.demo import local
-from nats_insights.fleet.plant import Faults, plant
-from nats_insights.fleet.truth import truth
+from nats_insights.lab.fleet.plant import Faults, plant
+from nats_insights.lab.fleet.truth import truth
+from nats_insights.lab.servers import local
 
 pytestmark = pytest.mark.live
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fleet.asking import read
-from nats_insights.fleet import request
+from nats_insights.lab.fleet import request
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ import pytest
 from fleet.asking import ask
 from fleet.captured import CAPTURED
 from fleet.shapes import shape, written
-from nats_insights.fleet import replies
-from nats_insights.fleet.model import Fleet, User
-from nats_insights.fleet.plant import plant
+from nats_insights.lab.fleet import replies
+from nats_insights.lab.fleet.model import Fleet, User
+from nats_insights.lab.fleet.plant import plant
 
 OPTIONS = {
     "CONNZ auth": {"auth": True},

@@ -7,9 +7,9 @@ import random
 import pytest
 
 from fleet.auditing import SWEEP_ALL, auditing, held
-from nats_insights.fleet.model import User
-from nats_insights.fleet.plant import Faults, plant
-from nats_insights.fleet.truth import truth
+from nats_insights.lab.fleet.model import User
+from nats_insights.lab.fleet.plant import Faults, plant
+from nats_insights.lab.fleet.truth import truth
 
 pytestmark = pytest.mark.live
 

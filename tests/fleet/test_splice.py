@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nats_insights.fleet import splice
+from nats_insights.lab.fleet import splice
 
 
 @given(st.binary(max_size=300), st.binary(max_size=3000), st.integers(1, 60))

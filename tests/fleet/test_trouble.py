@@ -10,10 +10,10 @@ import nats
 import pytest
 
 from fleet.asker import Asker, login
-from nats_insights.demo import local
 from nats_insights.errors import ConnectError
-from nats_insights.fleet.plant import plant
-from nats_insights.fleet.serve import serve
+from nats_insights.lab.fleet.plant import plant
+from nats_insights.lab.fleet.serve import serve
+from nats_insights.lab.servers import local
 
 pytestmark = pytest.mark.live
 
@@ -21,8 +21,8 @@ pytestmark = pytest.mark.live
 async def start(
     host: local.Server, *arguments: str, **variables: str
 ) -> asyncio.subprocess.Process:
-    """`python -m nats_insights.fleet` with these arguments."""
-    command = (sys.executable, "-m", "nats_insights.fleet", *arguments, "--server", host.url)
+    """`python -m nats_insights.lab.fleet` with these arguments."""
+    command = (sys.executable, "-m", "nats_insights.lab.fleet", *arguments, "--server", host.url)
     pipe = asyncio.subprocess.PIPE
     return await asyncio.create_subprocess_exec(
         *command, stdout=pipe, stderr=pipe, env={**os.environ, **variables}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from nats_insights.fleet.model import SYSTEM_ACCOUNT, Fleet, User
-from nats_insights.fleet.truth import truth
+from nats_insights.lab.fleet.model import SYSTEM_ACCOUNT, Fleet, User
+from nats_insights.lab.fleet.truth import truth
 
 SYSTEM = User(account=SYSTEM_ACCOUNT, name="observer")
 

@@ -18,8 +18,8 @@ from fleet.auditing import (
     subscribed,
 )
 from nats_insights.errors import Missing
-from nats_insights.fleet.misbehave import Misbehaviour
-from nats_insights.fleet.truth import truth
+from nats_insights.lab.fleet.misbehave import Misbehaviour
+from nats_insights.lab.fleet.truth import truth
 
 pytestmark = pytest.mark.live
 

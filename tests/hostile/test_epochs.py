@@ -15,13 +15,13 @@ import jsonschema_rs
 
 from asked import ask, view
 from hostile.mutation import NAMES, NUMBERS, TIMES, survives
-from nats_insights import build
-from nats_insights.advisory import finding_state
-from nats_insights.messages import FindingState
-from nats_insights.queries import QUERIES
-from nats_insights.roster import State
-from nats_insights.schemas import schemas
-from nats_insights.wire import ENDPOINTS, Malformed, ServerInfo
+from nats_insights.model import build
+from nats_insights.model.roster import State
+from nats_insights.replies.wire import ENDPOINTS, Malformed, ServerInfo
+from nats_insights.tell.advisory import finding_state
+from nats_insights.tell.messages import FindingState
+from nats_insights.tell.queries import QUERIES
+from nats_insights.tell.schemas import schemas
 from published import BY_CODE, MIB, size, tell
 from scenario import Heard, Server, Story, System, cluster, read, system
 

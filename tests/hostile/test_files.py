@@ -20,10 +20,10 @@ from hostile.mutation import (
 )
 from jwts import Operator
 from nats_insights import config
-from nats_insights.contexts import Settings, settings
-from nats_insights.credentials import login
+from nats_insights.connection.contexts import Settings, settings
+from nats_insights.connection.credentials import login
 from nats_insights.errors import ConfigError, ConnectError
-from nats_insights.rules import rules
+from nats_insights.judge.rules import rules
 from scenario import CHECKS
 
 URL = "nats://127.0.0.1:4222"

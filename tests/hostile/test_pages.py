@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from nats.aio.msg import Msg
 
-from nats_insights.fold import Sweep, by_user
-from nats_insights.pages import PAGE, Pages, Target
-from nats_insights.window import Window
+from nats_insights.gather.connections import PAGE, Pages, Target
+from nats_insights.gather.window import Window
+from nats_insights.model.fold import Sweep, by_user
 
 
 class Liar:
@@ -60,7 +60,7 @@ async def test_a_page_with_far_fewer_rows_than_were_asked_for_is_the_last(rows, 
 
 
 async def test_of_a_server_with_endless_connections_a_bounded_number_is_asked(monkeypatch):
-    monkeypatch.setattr("nats_insights.pages.MOST_ROWS", 5 * PAGE)
+    monkeypatch.setattr("nats_insights.gather.connections.MOST_ROWS", 5 * PAGE)
     liar = Liar(PAGE, 2**32 - 1)
     assert (await swept(liar, 2**32 - 1), liar.asked) == ([], 5)
 

@@ -14,12 +14,12 @@ from nats.aio.msg import Msg
 
 from asked import AGENT, after
 from hostile.mutation import NAMES, changed, strange, survives, torn
-from nats_insights import peers
-from nats_insights.advisory import at
-from nats_insights.messages import Cost, Heartbeat, OpenCounts
-from nats_insights.peers import Peers
-from nats_insights.queries import QUERIES, Refused, answer
-from nats_insights.snapshot import Coverage
+from nats_insights.agent import peers
+from nats_insights.agent.peers import Peers
+from nats_insights.facts import Cost, Coverage
+from nats_insights.tell.advisory import at
+from nats_insights.tell.messages import Heartbeat, OpenCounts
+from nats_insights.tell.queries import QUERIES, Refused, answer
 from scenario import START, Server, cluster, hung, system
 
 BODIES: tuple[dict[str, Any], ...] = (

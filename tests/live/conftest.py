@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from nats_insights.demo.crowd import Crowd
+from nats_insights.lab.servers.crowd import Crowd
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ import jsonschema_rs
 import pytest
 
 from live.watching import watching
-from nats_insights.demo import local
-from nats_insights.demo.stage import login
-from nats_insights.schemas import schemas
+from nats_insights.lab.demo.stage import login
+from nats_insights.lab.servers import local
+from nats_insights.tell.schemas import schemas
 
 pytestmark = pytest.mark.live
 

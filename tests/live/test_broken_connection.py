@@ -8,17 +8,17 @@ from collections.abc import AsyncIterator
 import pytest
 
 from nats_insights import checks
-from nats_insights.auditor import Auditor
-from nats_insights.check import discover
-from nats_insights.client import Client
+from nats_insights.agent.auditor import Auditor
 from nats_insights.commands.ask import query
 from nats_insights.config import parse
-from nats_insights.connect import connect
-from nats_insights.demo import local
-from nats_insights.demo.stage import login
+from nats_insights.connection.client import Client
+from nats_insights.connection.connect import connect
 from nats_insights.errors import ConnectError, RequestError
-from nats_insights.gather import Gatherer
-from nats_insights.messages import StatusReply
+from nats_insights.gather.small import Gatherer
+from nats_insights.judge.declare import discover
+from nats_insights.lab.demo.stage import login
+from nats_insights.lab.servers import local
+from nats_insights.tell.messages import StatusReply
 
 pytestmark = pytest.mark.live
 

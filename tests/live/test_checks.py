@@ -10,15 +10,15 @@ import pytest
 
 from live.watching import QUICK, watching
 from nats_insights import checks, config
-from nats_insights.auditor import Auditor
-from nats_insights.check import discover
-from nats_insights.connect import connect
-from nats_insights.contexts import Settings
-from nats_insights.demo import local
-from nats_insights.demo.crowd import Crowd, Member
-from nats_insights.demo.stage import login
-from nats_insights.gather import Gatherer
-from nats_insights.window import Window
+from nats_insights.agent.auditor import Auditor
+from nats_insights.connection.connect import connect
+from nats_insights.connection.contexts import Settings
+from nats_insights.gather.small import Gatherer
+from nats_insights.gather.window import Window
+from nats_insights.judge.declare import discover
+from nats_insights.lab.demo.stage import login
+from nats_insights.lab.servers import local
+from nats_insights.lab.servers.crowd import Crowd, Member
 
 pytestmark = pytest.mark.live
 

@@ -12,8 +12,8 @@ import pytest
 from msgspec.structs import replace
 
 from live.watching import watching
-from nats_insights.demo import conf, local
-from nats_insights.demo.stage import login
+from nats_insights.lab.demo.stage import login
+from nats_insights.lab.servers import conf, local
 
 pytestmark = pytest.mark.live
 

@@ -21,9 +21,10 @@ from msgspec.structs import replace
 from nats.aio.msg import Msg
 
 from nats_insights.commands.demo import compared
-from nats_insights.demo.simulation import LAST_EPOCH, Audience, fault
-from nats_insights.fleet.size import size
-from nats_insights.messages import Advisory, Cost, Heartbeat, OpenCounts
+from nats_insights.facts import Cost
+from nats_insights.lab.demo.simulation import LAST_EPOCH, Audience, fault
+from nats_insights.lab.fleet.size import size
+from nats_insights.tell.messages import Advisory, Heartbeat, OpenCounts
 from published import AGENT, COVERAGE, openings, tell
 
 pytestmark = pytest.mark.live
@@ -96,7 +97,7 @@ def test_what_is_planted_is_found_and_nothing_else_and_the_fleet_goes_on(tmp_pat
     for code in ("OPT_BALANCE_002", "OPT_BALANCE_003", "SERVER_011", "USER_002"):
         assert re.search(rf"opened +\w+ +{code} ", said)
     # The password is not among them.
-    assert command[1:5] == ["-m", "nats_insights.fleet", "20x50", "--server"]
+    assert command[1:5] == ["-m", "nats_insights.lab.fleet", "20x50", "--server"]
     assert command[6:] == ["--user", "root"]
     assert not Path(f"/proc/{pid}").exists()
     assert left_behind(tmp_path) == []
@@ -144,7 +145,7 @@ def test_what_is_no_size_is_told(text):
 
 
 @pytest.mark.parametrize(
-    ("module", "code"), [(["nats_insights", "demo", "--fleet"], 3), (["nats_insights.fleet"], 2)]
+    ("module", "code"), [(["nats_insights", "demo", "--fleet"], 3), (["nats_insights.lab.fleet"], 2)]
 )
 def test_both_commands_refuse_what_is_no_size(module, code):
     command = [sys.executable, "-m", *module, "1000"]

@@ -14,11 +14,11 @@ import pytest
 from nats.aio.msg import Msg
 
 from live.watching import watching
-from nats_insights.client import Client
-from nats_insights.connect import connect, user_info
-from nats_insights.contexts import Settings
-from nats_insights.demo import local
-from nats_insights.demo.stage import login
+from nats_insights.connection.client import Client
+from nats_insights.connection.connect import connect, user_info
+from nats_insights.connection.contexts import Settings
+from nats_insights.lab.demo.stage import login
+from nats_insights.lab.servers import local
 
 pytestmark = pytest.mark.live
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from live.watching import Watch, watching
-from nats_insights.demo import local
-from nats_insights.demo.crowd import Crowd, Member
-from nats_insights.demo.stage import login
+from nats_insights.lab.demo.stage import login
+from nats_insights.lab.servers import local
+from nats_insights.lab.servers.crowd import Crowd, Member
 
 pytestmark = pytest.mark.live
 

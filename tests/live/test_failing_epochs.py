@@ -10,10 +10,10 @@ import pytest
 
 from live.watching import watching
 from nats_insights.commands.ask import ask
-from nats_insights.demo.stage import login
-from nats_insights.gather import Gatherer
-from nats_insights.messages import StatusReply
+from nats_insights.gather.small import Gatherer
+from nats_insights.lab.demo.stage import login
 from nats_insights.subjects import server_request
+from nats_insights.tell.messages import StatusReply
 
 pytestmark = pytest.mark.live
 

@@ -16,15 +16,15 @@ import nats
 import pytest
 
 import servers
-from nats_insights.demo import conf, local, mesh
-from nats_insights.demo.crowd import Crowd
-from nats_insights.demo.server import until
 from nats_insights.errors import ConnectError, InsightsError
+from nats_insights.lab.servers import conf, local, mesh
+from nats_insights.lab.servers.crowd import Crowd
+from nats_insights.lab.servers.server import until
 
 pytestmark = pytest.mark.live
 
 HOLD_A_CLUSTER = """
-from nats_insights.demo import local
+from nats_insights.lab.servers import local
 with local.cluster("n1", "n2") as system:
     system["n2"].freeze()
     print(system["n1"].log.parent, *(server.port for server in system), flush=True)
@@ -121,7 +121,7 @@ async def test_a_leaf_joins_its_hub_and_may_bear_its_name(start_cluster, sys_req
 
 
 def test_a_leaf_that_joins_only_half_is_not_taken_for_joined(monkeypatch):
-    monkeypatch.setattr("nats_insights.demo.server._PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr("nats_insights.lab.servers.server._PATIENCE_SECONDS", 0.5)
     refused = {"APP": "limits: { max_leafnodes: 0 }"}
     with (
         pytest.raises(InsightsError, match="for the servers to find one another"),

@@ -12,9 +12,9 @@ import pytest
 from msgspec.structs import replace
 
 from live.watching import watching
-from nats_insights.demo import conf, local
-from nats_insights.demo.crowd import Crowd
-from nats_insights.demo.stage import login
+from nats_insights.lab.demo.stage import login
+from nats_insights.lab.servers import conf, local
+from nats_insights.lab.servers.crowd import Crowd
 
 pytestmark = pytest.mark.live
 

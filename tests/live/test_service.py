@@ -14,11 +14,11 @@ import pytest
 
 from live.watching import Watch, watching
 from nats_insights.commands.ask import ask
-from nats_insights.demo import local
-from nats_insights.demo.stage import login
 from nats_insights.errors import RequestError
-from nats_insights.messages import StatusReply
-from nats_insights.schemas import schemas
+from nats_insights.lab.demo.stage import login
+from nats_insights.lab.servers import local
+from nats_insights.tell.messages import StatusReply
+from nats_insights.tell.schemas import schemas
 
 pytestmark = pytest.mark.live
 

@@ -10,15 +10,15 @@ from collections.abc import AsyncIterator
 import pytest
 
 from live.watching import PATIENCE, Watch, anywhere, watching
-from nats_insights.asking import Asker
 from nats_insights.commands.ask import ask
-from nats_insights.connect import connect
-from nats_insights.contexts import Settings
-from nats_insights.demo import local
-from nats_insights.demo.crowd import Crowd
-from nats_insights.demo.stage import login
-from nats_insights.gather import Gatherer
-from nats_insights.messages import StatusReply
+from nats_insights.connection.connect import connect
+from nats_insights.connection.contexts import Settings
+from nats_insights.gather.asking import Asker
+from nats_insights.gather.small import Gatherer
+from nats_insights.lab.demo.stage import login
+from nats_insights.lab.servers import local
+from nats_insights.lab.servers.crowd import Crowd
+from nats_insights.tell.messages import StatusReply
 
 pytestmark = pytest.mark.live
 

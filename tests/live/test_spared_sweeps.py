@@ -9,7 +9,7 @@ import nats
 import pytest
 
 from live.watching import watching
-from nats_insights.demo import conf
+from nats_insights.lab.servers import conf
 
 pytestmark = pytest.mark.live
 

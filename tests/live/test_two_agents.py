@@ -18,11 +18,11 @@ import msgspec
 import pytest
 
 from live.watching import Watch, watching
-from nats_insights.client import Client
-from nats_insights.connect import connect
-from nats_insights.demo import local
-from nats_insights.demo.stage import login
-from nats_insights.messages import Heartbeat
+from nats_insights.connection.client import Client
+from nats_insights.connection.connect import connect
+from nats_insights.lab.demo.stage import login
+from nats_insights.lab.servers import local
+from nats_insights.tell.messages import Heartbeat
 
 pytestmark = pytest.mark.live
 

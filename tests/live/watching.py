@@ -12,14 +12,14 @@ from msgspec.structs import replace
 from nats.aio.msg import Msg
 
 from nats_insights import checks, config, subjects
-from nats_insights.agent import Agent
-from nats_insights.check import discover
-from nats_insights.client import Client
-from nats_insights.connect import connect
-from nats_insights.contexts import Settings
-from nats_insights.demo.local import System
-from nats_insights.demo.stage import login
-from nats_insights.messages import Advisory, Heartbeat
+from nats_insights.agent.loop import Agent
+from nats_insights.connection.client import Client
+from nats_insights.connection.connect import connect
+from nats_insights.connection.contexts import Settings
+from nats_insights.judge.declare import discover
+from nats_insights.lab.demo.stage import login
+from nats_insights.lab.servers.local import System
+from nats_insights.tell.messages import Advisory, Heartbeat
 
 # Epochs come quickly, nothing waits for a cluster to settle, and nothing is told twice.
 # Such epochs come late where tests share a machine, and cost what all that runs in here costs.

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from msgspec.structs import asdict
 
-from nats_insights.nouns import seconds_between
-from nats_insights.wire import (
+from nats_insights.model.nouns import seconds_between
+from nats_insights.replies.wire import (
     Connection,
     Malformed,
     PageDecoder,

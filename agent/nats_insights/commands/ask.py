@@ -9,11 +9,11 @@ import nats.errors
 from msgspec import Struct
 
 from nats_insights import subjects
-from nats_insights.client import Client
-from nats_insights.connect import connect
-from nats_insights.contexts import Settings
+from nats_insights.connection.client import Client
+from nats_insights.connection.connect import connect
+from nats_insights.connection.contexts import Settings
 from nats_insights.errors import RequestError
-from nats_insights.messages import Paged
+from nats_insights.tell.messages import Paged
 
 R = TypeVar("R", bound=Struct)
 P = TypeVar("P", bound=Paged)

@@ -10,9 +10,8 @@ from contextlib import aclosing
 
 from msgspec.structs import replace
 
-from nats_insights import __version__, contexts, queries
-from nats_insights.access import recognise
-from nats_insights.auditor import Auditor
+from nats_insights import __version__
+from nats_insights.agent.auditor import Auditor
 from nats_insights.commands import show
 from nats_insights.commands.options import (
     checks_option,
@@ -21,11 +20,14 @@ from nats_insights.commands.options import (
     known_checks,
     load_config,
 )
-from nats_insights.connect import clients
+from nats_insights.connection import contexts
+from nats_insights.connection.access import recognise
+from nats_insights.connection.connect import clients
 from nats_insights.errors import ConnectError
-from nats_insights.gather import Gatherer
-from nats_insights.messages import AgentInfo, FindingsReply
-from nats_insights.queries import View
+from nats_insights.gather.small import Gatherer
+from nats_insights.tell import queries
+from nats_insights.tell.messages import AgentInfo, FindingsReply
+from nats_insights.tell.queries import View
 
 
 def options(parser: ArgumentParser) -> None:

@@ -12,14 +12,15 @@ from rich.console import Console
 from rich.text import Text
 
 from nats_insights import config
-from nats_insights.advisory import plain
 from nats_insights.commands import show
-from nats_insights.demo import local, simulation, stage, story
-from nats_insights.demo.crowd import Crowd
-from nats_insights.demo.simulation import Audience, Fault, Simulator
 from nats_insights.errors import InsightsError
-from nats_insights.fleet.size import size
-from nats_insights.messages import Advisory, Heartbeat
+from nats_insights.lab.demo import simulation, stage, story
+from nats_insights.lab.demo.simulation import Audience, Fault, Simulator
+from nats_insights.lab.fleet.size import size
+from nats_insights.lab.servers import local
+from nats_insights.lab.servers.crowd import Crowd
+from nats_insights.tell.advisory import plain
+from nats_insights.tell.messages import Advisory, Heartbeat
 
 # The share of a fleet's servers on which a connection is replaced before each epoch.
 CHURN = 0.02

@@ -15,21 +15,23 @@ from msgspec import Struct
 from nats.aio.msg import Msg
 from rich.text import Text
 
-from nats_insights import contexts, subjects, wire
-from nats_insights.access import PERMISSIONS, recognise
-from nats_insights.advisory import plain
-from nats_insights.client import Client
+from nats_insights import subjects
+from nats_insights.agent.peers import Peers
 from nats_insights.commands import show
-from nats_insights.connect import Subjects, connect, user_info
-from nats_insights.contexts import Settings, without_login
+from nats_insights.connection import contexts
+from nats_insights.connection.access import PERMISSIONS, recognise
+from nats_insights.connection.client import Client
+from nats_insights.connection.connect import Subjects, connect, user_info
+from nats_insights.connection.contexts import Settings, without_login
 from nats_insights.errors import InsightsError
-from nats_insights.fold import Sweep
-from nats_insights.gather import Gatherer
-from nats_insights.messages import AgentInfo
-from nats_insights.pages import Target
-from nats_insights.peers import Peers
-from nats_insights.roster import Names, Roster
-from nats_insights.window import Window
+from nats_insights.gather.connections import Target
+from nats_insights.gather.small import Gatherer
+from nats_insights.gather.window import Window
+from nats_insights.model.fold import Sweep
+from nats_insights.model.roster import Names, Roster
+from nats_insights.replies import wire
+from nats_insights.tell.advisory import plain
+from nats_insights.tell.messages import AgentInfo
 
 _MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "bad": ("✗", "red")}
 # Requests that change something: whoever reads only should not be able to send them.

@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 
 from nats_insights.commands import own, show
 from nats_insights.commands.options import format_option
-from nats_insights.messages import ExplainReply
+from nats_insights.tell.messages import ExplainReply
 
 
 def options(parser: ArgumentParser) -> None:

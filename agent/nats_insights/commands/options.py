@@ -10,9 +10,9 @@ from types import ModuleType
 from msgspec.structs import replace
 
 from nats_insights import checks, config
-from nats_insights.check import Check, discover
 from nats_insights.config import Config
 from nats_insights.errors import ConfigError
+from nats_insights.judge.declare import Check, discover
 
 
 def format_option(parser: ArgumentParser) -> None:

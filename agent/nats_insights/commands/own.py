@@ -11,15 +11,17 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
-from nats_insights import __version__, checks, config, contexts, queries
-from nats_insights.check import discover
+from nats_insights import __version__, checks, config
 from nats_insights.commands.ask import ask
 from nats_insights.config import Config
+from nats_insights.connection import contexts
 from nats_insights.errors import ConnectError, RequestError
-from nats_insights.messages import Access, AgentInfo, Cost
-from nats_insights.queries import Refused, View
-from nats_insights.rules import rules
-from nats_insights.snapshot import Coverage
+from nats_insights.facts import Access, Cost, Coverage
+from nats_insights.judge.declare import discover
+from nats_insights.judge.rules import rules
+from nats_insights.tell import queries
+from nats_insights.tell.messages import AgentInfo
+from nats_insights.tell.queries import Refused, View
 
 R = TypeVar("R", bound=Struct)
 

@@ -7,9 +7,10 @@ import logging
 import signal
 from argparse import ArgumentParser, Namespace
 
-from nats_insights import contexts, garbage
-from nats_insights.agent import Agent
+from nats_insights.agent import garbage
+from nats_insights.agent.loop import Agent
 from nats_insights.commands.options import checks_option, config_options, known_checks, load_config
+from nats_insights.connection import contexts
 
 log = logging.getLogger(__name__)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from nats_insights import schemas
 from nats_insights.errors import InsightsError
+from nats_insights.tell import schemas
 
 
 def options(parser: ArgumentParser) -> None:

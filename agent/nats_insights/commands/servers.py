@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from nats_insights import contexts
 from nats_insights.commands import show
 from nats_insights.commands.ask import all_pages
 from nats_insights.commands.options import format_option
-from nats_insights.messages import ServersReply
+from nats_insights.connection import contexts
+from nats_insights.tell.messages import ServersReply
 
 
 def options(parser: ArgumentParser) -> None:

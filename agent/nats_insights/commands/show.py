@@ -15,8 +15,8 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from nats_insights.advisory import plain
-from nats_insights.messages import (
+from nats_insights.tell.advisory import plain
+from nats_insights.tell.messages import (
     Advisory,
     CheckInfo,
     ChecksReply,

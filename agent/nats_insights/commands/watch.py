@@ -11,15 +11,16 @@ from contextlib import aclosing
 import msgspec
 from nats.aio.msg import Msg
 
-from nats_insights import config, contexts, subjects
-from nats_insights.advisory import plain
-from nats_insights.client import Client
+from nats_insights import config, subjects
 from nats_insights.commands import show
 from nats_insights.commands.ask import query
 from nats_insights.commands.options import format_option
-from nats_insights.connect import clients
+from nats_insights.connection import contexts
+from nats_insights.connection.client import Client
+from nats_insights.connection.connect import clients
 from nats_insights.errors import ConnectError, RequestError
-from nats_insights.messages import Advisory, FindingsReply
+from nats_insights.tell.advisory import plain
+from nats_insights.tell.messages import Advisory, FindingsReply
 
 
 def options(parser: ArgumentParser) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from nats_insights.check import INFO, Finding, Params, check, limit
-from nats_insights.fold import Tally, fold
-from nats_insights.nouns import Account
-from nats_insights.wire import Connection
+from nats_insights.judge.declare import INFO, Finding, Params, check, limit
+from nats_insights.model.fold import Tally, fold
+from nats_insights.model.nouns import Account
+from nats_insights.replies.wire import Connection
 
 
 class Unnamed(Params, frozen=True):

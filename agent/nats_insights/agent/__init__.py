@@ -1,0 +1,1 @@
+"""The agent: one epoch after another, who leads, and what goes out."""

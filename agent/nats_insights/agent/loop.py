@@ -1,0 +1,297 @@
+"""The agent: connect, lead or stand by, one epoch after another, until it is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import aclosing, suppress
+
+import nats.errors
+from msgspec.structs import replace
+from nats.aio.msg import Msg
+
+from nats_insights import __version__, subjects
+from nats_insights.agent.answer import Answers
+from nats_insights.agent.auditor import Auditor
+from nats_insights.agent.clients import why_closed
+from nats_insights.agent.peers import Peers
+from nats_insights.agent.publish import Outbox
+from nats_insights.config import Config
+from nats_insights.connection.access import PERMISSIONS, recognise
+from nats_insights.connection.client import Client
+from nats_insights.connection.connect import clients
+from nats_insights.connection.contexts import Settings
+from nats_insights.errors import ConnectError
+from nats_insights.facts import Access, Cost
+from nats_insights.gather.small import Gatherer
+from nats_insights.judge.declare import Check
+from nats_insights.judge.lifecycle import Told
+from nats_insights.replies import wire
+from nats_insights.tell import advisory
+from nats_insights.tell.messages import AgentInfo, Heartbeat, Role
+from nats_insights.tell.queries import not_evaluated, verdict
+
+log = logging.getLogger(__name__)
+
+CLIENT_NAME = "nats-insights-agent"
+# Transitions that are published at a time, and lines of the log about servers in one epoch.
+AT_A_TIME = 100
+MOST_NEWS = 20
+# Epochs that people ask for come no closer than this, in seconds, whatever the interval.
+CLOSEST = 1.0
+
+
+class Agent:
+    """One agent on one system. `run` ends only by an error, or when its task is cancelled."""
+
+    def __init__(self, checks: Sequence[Check], config: Config) -> None:
+        self.config = config
+        self.instance = uuid.uuid4().hex
+        self.auditor = Auditor(checks, config)
+        self.id = self.auditor.id
+        self.answers = Answers(self.auditor.roster)
+        self.peers = Peers(self.instance)
+        self.outbox = Outbox()
+        self.role: Role = "leader"
+        self._leading_since: float | None = None
+        self._counted_at = float("-inf")
+        self._due = 0.0
+        self._refused: set[str] = set()
+        self._lost: tuple[str, int] | None = None
+        self._by_code = {check.code: check for check in checks}
+        # A program that runs nothing but the agent collects garbage then, when nobody waits for it.
+        self.after_epoch: Callable[[], None] = lambda: None
+
+    async def run(self, settings: Settings) -> None:
+        """Watch the system; ConnectError if it cannot be seen at the start."""
+        connections = clients(settings, name=CLIENT_NAME)
+        async with aclosing(connections):
+            async for client in connections:
+                try:
+                    await self._serve(client)
+                except ConnectError as error:
+                    if self.auditor.number == 0:
+                        raise
+                    log.warning("%s", error)
+                except nats.errors.Error as error:
+                    log.warning("the connection was lost: %s", error)
+                finally:
+                    self._lost = (client.server_id, client.cid)
+                    await self._leave(client)
+
+    def info(self) -> AgentInfo:
+        """Who this agent is now."""
+        return AgentInfo(
+            id=self.id,
+            instance=self.instance,
+            version=__version__,
+            epoch=self.auditor.number,
+            role=self.role,
+        )
+
+    async def _serve(self, client: Client) -> None:
+        access = await recognise(client)
+        self.auditor.system_accounts |= {access.account}
+        await self._listen(client)
+        if self._leading_since is None and (other := await self.peers.ask(client)):
+            log.info("agent %s watches this system already: standing by", advisory.plain(other))
+            self.role = "standby"
+        gatherer = Gatherer(client, self.config.gather.timeout, self.auditor.window)
+        while not client.closed.is_set():
+            await self.answers.serve(client, self.info())
+            if self.role == "leader":
+                await self._lead(client, gatherer, access)
+            else:
+                await self._stand_by(client)
+
+    async def _listen(self, client: Client) -> None:
+        roster = self.auditor.roster
+
+        async def hear(message: Msg) -> None:
+            kind = message.subject.rpartition(".")[2]
+            with suppress(wire.Malformed):
+                info = wire.decode_event(message.data)
+                roster.goodbye(info.id, time.time(), gone=kind == "SHUTDOWN")
+
+        for subject in subjects.EVENTS:
+            await client.subscribe(subject, cb=hear)
+        await self.peers.listen(client)
+
+    async def _lead(self, client: Client, gatherer: Gatherer, access: Access) -> None:
+        self._leading_since = self._leading_since or time.time()
+        await self._learn(gatherer)
+        while not client.closed.is_set():
+            other = self.peers.yields_to(self._leading_since)
+            if other is not None:
+                log.info("agent %s has led for longer: standing by", advisory.plain(other.agent.id))
+                self.role, self._leading_since = "standby", None
+                self.auditor.start_over()
+                return
+            await self._epoch(client, gatherer, access)
+            await self._wait(client, self.answers.wanted, self._due - time.monotonic())
+
+    async def _learn(self, gatherer: Gatherer) -> None:
+        """Ask the server that we lost why it ended that connection; it may have been our fault."""
+        lost, self._lost = self._lost, None
+        if lost is None:
+            return
+        server_id, connection = lost
+        reason = await why_closed(gatherer, server_id, connection)
+        if reason.startswith("Slow Consumer"):
+            entry = self.auditor.roster.by_id(server_id)
+            server = entry.name if entry else server_id
+            self.auditor.cut_off(server)
+            log.warning(
+                "%s cut the agent off because it read too slowly (%s): it now asks for at most "
+                "%d KiB at a time",
+                advisory.plain(server),
+                advisory.plain(reason),
+                self.auditor.window.size // 1024,
+            )
+
+    async def _epoch(self, client: Client, gatherer: Gatherer, access: Access) -> None:
+        started = time.monotonic()
+        counts = started - self._counted_at >= self.config.interval / 2
+        self.answers.begin()
+        told = await self.auditor.epoch(gatherer, time.time(), counts=counts)
+        self._warn(client.lacks)
+        if counts:
+            self._counted_at = started
+            self._due = started + self._pace(time.monotonic() - started)
+        # Before anybody hears of it, so that who asks at once after an advisory finds it.
+        cost = self._cost()
+        view = self.auditor.view(self.info(), access, cost, client.max_payload)
+        await asyncio.sleep(0)
+        self.answers.view = view
+        await asyncio.sleep(0)
+        self._tell_of_servers()
+        await self._publish(told, client)
+        del told  # There may be tens of thousands, and all else that is to be done takes its time.
+        await asyncio.sleep(0)
+        await self._heartbeat(client)
+        await self.answers.end()
+        await asyncio.sleep(0)
+        self.after_epoch()
+        await asyncio.sleep(0)
+        if self.answers.wanted.is_set():
+            closest = min(CLOSEST, self.config.interval) - (time.monotonic() - started)
+            await self._wait(client, asyncio.Event(), closest)
+
+    def _pace(self, took: float) -> float:
+        """The time until the next epoch, and a word on it where it is not the configured one."""
+        pace = self.auditor.pace
+        was_late, was_stretched = pace.late, pace.stretched
+        due = pace.ended(took, self.auditor.cost)
+        if pace.late and not was_late:
+            log.warning(
+                "epoch %d took %.1f s of an interval of %g s: %d skipped",
+                self.auditor.number,
+                took,
+                pace.interval,
+                pace.skipped,
+            )
+        if pace.stretched and not was_stretched:
+            log.warning(
+                "epochs come %.1f s apart instead of %g s, to stay within the budget of [gather]",
+                pace.interval,
+                pace.wanted,
+            )
+        return due
+
+    async def _stand_by(self, client: Client) -> None:
+        while not client.closed.is_set():
+            await self._heartbeat(client)
+            self.peers.changed.clear()
+            await self._wait(client, self.peers.changed, self.config.interval)
+            if self.peers.leader() is None and not await self.peers.ask(client):
+                log.info("no other agent leads any more: taking over")
+                self.role = "leader"
+                return
+
+    async def _wait(self, client: Client, event: asyncio.Event, seconds: float) -> None:
+        """Until the event, the end of the connection, or some seconds have passed."""
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            # nats-py, and wait_for of Python 3.11, now and then swallow a cancellation.
+            raise asyncio.CancelledError
+        waits = [asyncio.create_task(one.wait()) for one in (event, client.closed)]
+        try:
+            await asyncio.wait(waits, timeout=max(0.0, seconds), return_when="FIRST_COMPLETED")
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    async def _publish(self, told: Sequence[Told], client: Client) -> None:
+        """Publish them in parts: tens of thousands may come at once, and the outbox is bounded."""
+        arrived = True
+        for start in range(0, len(told), AT_A_TIME):
+            for item in told[start : start + AT_A_TIME]:
+                try:
+                    self._put(item, client)
+                except Exception as error:  # One that cannot be told keeps back no other.
+                    self.auditor.note(error)
+            await asyncio.sleep(0)
+            arrived = arrived and await self.outbox.send(client)
+
+    def _put(self, told: Told, client: Client) -> None:
+        check = self._by_code[told.life.key.code]
+        said = advisory.advisory(
+            told, check, self.info(), self.auditor.snapshot.coverage, self.auditor.valid_for
+        )
+        subject = advisory.subject(told.life, check)
+        self.outbox.put(advisory.message(said, subject, client.max_payload))
+        why = f" ({told.reason})" if told.transition == "resolved" else ""
+        log.info("%s %s %s%s: %s", told.transition, said.severity, said.code, why, said.summary)
+
+    def _tell_of_servers(self) -> None:
+        """Log which servers joined, fell silent, came back or left since the last epoch."""
+        news = self.auditor.roster.news()
+        for line in news[:MOST_NEWS]:
+            log.info("%s", advisory.plain(line))
+        if len(news) > MOST_NEWS:
+            log.info("and %d more servers changed", len(news) - MOST_NEWS)
+
+    def _cost(self) -> Cost:
+        return replace(self.auditor.cost, dropped_advisories=self.outbox.dropped)
+
+    async def _heartbeat(self, client: Client) -> None:
+        auditor, view = self.auditor, self.answers.view
+        leads = self.role == "leader" and view is not None
+        since = self._leading_since
+        name = f"{self.instance} {auditor.number} {self.role}"
+        heartbeat = Heartbeat(
+            id=hashlib.sha256(name.encode()).hexdigest()[:32],
+            timestamp=advisory.at(time.time()),
+            agent=self.info(),
+            coverage=advisory.brief(auditor.snapshot.coverage),
+            verdict=verdict(view) if leads and view else "unknown",
+            checks_not_evaluated=not_evaluated(view) if leads and view else 0,
+            interval_seconds=auditor.pace.interval,
+            silent_after_seconds=auditor.pace.silent_after,
+            epochs_skipped=auditor.pace.skipped,
+            leading_since=None if since is None else advisory.at(since),
+            open=advisory.counts(auditor.lives.values()),
+            cost=self._cost(),
+        )
+        message = advisory.heartbeat_message(heartbeat)
+        await client.publish(message.subject, message.payload, headers=message.headers)
+        await self.outbox.send(client)
+
+    def _warn(self, denied: set[str]) -> None:
+        """What the server refuses to us shows nowhere else: a refused message simply vanishes."""
+        for subject in sorted(denied - self._refused):
+            log.warning("the user lacks the permission for %s; %s", subject, PERMISSIONS)
+        self._refused |= denied
+
+    async def _leave(self, client: Client) -> None:
+        """A last word, so that a standby takes over at once."""
+        await self.answers.stop()
+        if not client.closed.is_set():
+            self.role, role = "stopped", self.role
+            with suppress(nats.errors.Error, OSError):
+                await self._heartbeat(client)
+            self.role = role

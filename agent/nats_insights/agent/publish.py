@@ -1,0 +1,53 @@
+"""Publish: advisories out, in order, kept until the server is known to have them."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+
+import nats.errors
+
+from nats_insights import subjects
+from nats_insights.connection.client import Client
+from nats_insights.tell.advisory import Message
+
+log = logging.getLogger(__name__)
+
+MOST = 10_000
+
+
+class Outbox:
+    """What is still to be published. Beyond MOST messages the oldest are dropped, and counted."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[Message] = deque()
+        self.dropped = 0
+
+    def put(self, message: Message) -> None:
+        """Add a message behind all others."""
+        if len(self.waiting) >= MOST:
+            self.waiting.popleft()
+            self.dropped += 1
+        self.waiting.append(message)
+
+    async def send(self, client: Client, timeout: float = 5.0) -> bool:
+        """Publish all of it; True when a round trip proves that the server has read it.
+
+        What was not proven is published again, on the next connection: the ids tell duplicates.
+        """
+        batch = list(self.waiting)
+        if not batch:
+            return True
+        try:
+            for message in batch:
+                if client.fits(message.payload, message.headers):
+                    await client.publish(message.subject, message.payload, headers=message.headers)
+                else:
+                    log.error("an advisory on %s is too large for the server", message.subject)
+            await client.request(subjects.USER_INFO, timeout=timeout)
+        except (nats.errors.Error, OSError) as problem:
+            log.warning("%d messages wait to be published again: %s", len(batch), problem)
+            return False
+        for _ in batch:
+            self.waiting.popleft()
+        return True

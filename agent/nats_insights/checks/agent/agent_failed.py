@@ -1,0 +1,40 @@
+"""AGENT_008: an epoch ended by an error in the program."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Annotated
+
+from nats_insights.check import WARNING, Agent, Finding, Params, check, largest, limit
+
+
+class Failures(Params, frozen=True):
+    most: Annotated[
+        int, limit("epochs", ge=0, description="of the last 20 that failed, to be exceeded")
+    ] = 0
+
+
+@check("AGENT_008", WARNING, "errors", needs=(), news=False)
+def agent_failed(agent: Agent, params: Failures) -> Finding | None:
+    """An error in the agent's own program ended an epoch.
+
+    Finds: more than `most` of the last 20 epochs ended by an error that nobody foresaw. This is
+    about the agent, not the system.
+
+    Why: of such an epoch nothing is known, so nothing opened or resolved in it, and if it happens
+    in each epoch nothing is found any more.
+
+    Do: report it, with the place in the program that the evidence names and the versions of the
+    agent and of the servers; with `--verbose` the log has more. Restarting the agent is safe.
+    """
+    if len(agent.failures) <= params.most:
+        return None
+    return Finding(
+        value=len(agent.failures),
+        threshold=params.most,
+        unit="epochs",
+        summary=f"{len(agent.failures)} of the last {agent.MEMORY} epochs failed, "
+        f"at last by {agent.failures[-1]}",
+        cleared=f"none of the last {agent.MEMORY} epochs failed",
+        evidence={"places": largest(Counter(agent.failures))},
+    )

@@ -1,0 +1,1 @@
+"""The family OPT_BALANCE."""

@@ -1,0 +1,72 @@
+"""OPT_BALANCE_006: most of an account's connections in a cluster sit on one server."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from nats_insights.check import INFO, AccountInCluster, Finding, Params, check, limit
+
+
+class Concentration(Params, frozen=True):
+    percent: Annotated[
+        float,
+        limit(
+            "%",
+            clear=0.93,
+            gt=0,
+            lt=100,
+            description="of the account's connections in the cluster, to be exceeded",
+        ),
+    ] = 70.0
+    min_connections: Annotated[
+        int, limit("connections", ge=2, description="an account with fewer is left alone")
+    ] = 10
+    min_servers: Annotated[
+        int, limit("servers", ge=2, description="a cluster with fewer is left alone")
+    ] = 3
+
+
+@check(
+    "OPT_BALANCE_006",
+    INFO,
+    "saturation",
+    needs=("STATZ",),
+    explain="connections",
+    open_after=2,
+    settle=True,
+)
+def account_connection_concentration(
+    account: AccountInCluster, params: Concentration
+) -> Finding | None:
+    """Most connections of an account in a cluster are on one server.
+
+    Finds: an account of which one server holds more than `percent` of the connections that it has
+    in a cluster. Servers without a connection of the account count as servers of the cluster, so
+    an account that sits on one server alone is found too.
+
+    Why: the loss of that server is an outage for this account, though the cluster lost only one of
+    its servers, and all of its clients come back at the same moment.
+
+    Do: give the clients of {account} every server of {cluster}; look for a single host name that
+    resolves to one address, and for affinity of a load balancer or of a zone. Clients move when
+    they reconnect.
+    """
+    if len(account.cluster.servers) < params.min_servers:
+        return None
+    by_server = account.by_server()
+    total = sum(by_server.values())
+    if total < params.min_connections:
+        return None
+    server = max(sorted(by_server), key=by_server.__getitem__)
+    percent = 100 * by_server[server] / total
+    if percent <= params.percent:
+        return None
+    return Finding(
+        value=round(percent, 1),
+        threshold=params.percent,
+        unit="%",
+        summary=f"{server} holds {by_server[server]:,} of the {total:,} connections "
+        f"of account {account.account} in {account.cluster.name}",
+        evidence={"server": server, "by_server": account.most()},
+        servers=(server,),
+    )

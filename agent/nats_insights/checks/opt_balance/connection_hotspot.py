@@ -1,0 +1,61 @@
+"""OPT_BALANCE_002: one server of a cluster holds far more connections than its peers."""
+
+from __future__ import annotations
+
+from statistics import fmean
+from typing import Annotated
+
+from nats_insights.check import INFO, Cluster, Finding, Params, Server, check, limit
+
+
+class Hotspot(Params, frozen=True):
+    ratio: Annotated[
+        float, limit("x", clear=0.9, gt=1, description="times the mean of the cluster")
+    ] = 2.0
+    min_connections: Annotated[
+        int, limit("connections", ge=1, description="a server with fewer is never hot")
+    ] = 10
+
+
+def mean_connections(cluster: Cluster) -> float:
+    return fmean(server.connections for server in cluster.servers)
+
+
+@check(
+    "OPT_BALANCE_002",
+    INFO,
+    "saturation",
+    needs=("STATZ",),
+    explain="connections",
+    open_after=2,
+    settle=True,
+)
+def connection_hotspot(server: Server, params: Hotspot) -> Finding | None:
+    """Connections pile up on one server of a cluster.
+
+    Finds: a server of a cluster of two or more that holds `ratio` times the mean of its cluster or
+    more. The mean includes the server itself and empty ones; connections to the system account are
+    left out.
+
+    Why: this server runs out of memory, descriptors and CPU first, while its peers idle. When it
+    stops, most clients reconnect at the same moment, and its peers have to take them all.
+
+    Do: give the clients every server of {cluster}, not {server} alone, and let the client library
+    choose at random. Take a sticky load balancer out of the way. Then put {server} into lame duck
+    mode, so that its clients move one after another.
+    """
+    if server.cluster is None or len(server.cluster.servers) < 2:
+        return None
+    mean = server.cluster.memo(mean_connections)
+    if server.connections < max(params.min_connections, params.ratio * mean):
+        return None
+    ratio = server.connections / mean
+    return Finding(
+        value=round(ratio, 2),
+        threshold=params.ratio,
+        unit="x",
+        summary=f"{server.name} holds {server.connections:,} connections, "
+        f"{ratio:.1f} times the mean of {server.cluster.name}",
+        evidence={"connections": server.connections, "mean": round(mean, 1)},
+        servers=(server.name,),
+    )

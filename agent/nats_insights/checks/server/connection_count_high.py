@@ -1,0 +1,52 @@
+"""SERVER_011: a server nears its connection limit."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from nats_insights.check import CRITICAL, WARNING, Finding, Params, Server, check, limit
+
+
+class Limits(Params, frozen=True):
+    warning_percent: Annotated[
+        float, limit("%", clear=0.94, gt=0, le=100, description="of max_connections")
+    ] = 80.0
+    critical_percent: Annotated[
+        float, limit("%", clear=0.97, gt=0, le=100, description="of max_connections")
+    ] = 95.0
+
+
+@check("SERVER_011", WARNING, "saturation", needs=("VARZ",), explain="connections")
+def connection_count_high(server: Server, params: Limits) -> Finding | None:
+    """A server has nearly as many connections as it accepts.
+
+    Finds: client connections, WebSocket and MQTT included, at `warning_percent` of
+    `max_connections` or more, and critical at `critical_percent`. Routes, gateways and leaf nodes
+    do not count towards that limit, and the agent leaves its own connection out.
+
+    Why: at the limit the server refuses everybody, also clients that only want to come back after
+    a network fault.
+
+    Do: look for clients that leak connections, spread the clients over the other servers, or raise
+    `max_connections` of {server} together with the open-file limit of its process.
+    """
+    most = server.varz.max_connections
+    if most <= 0:  # No limit on some versions, nobody admitted on others: no share of it exists.
+        return None
+    connections = server.varz.connections - server.own_connections
+    percent = 100 * connections / most
+    if percent >= params.critical_percent:
+        severity, threshold = CRITICAL, params.critical_percent
+    elif percent >= params.warning_percent:
+        severity, threshold = WARNING, params.warning_percent
+    else:
+        return None
+    return Finding(
+        severity=severity,
+        value=round(percent, 1),
+        threshold=threshold,
+        unit="%",
+        summary=f"{server.name} has {connections:,} of {most:,} connections ({percent:.0f} %)",
+        evidence={"connections": connections, "max_connections": most},
+        servers=(server.name,),
+    )

@@ -1,0 +1,38 @@
+"""SYSTEM_902: servers that should be there were never seen."""
+
+from __future__ import annotations
+
+from nats_insights.check import WARNING, Finding, Params, System, check
+
+
+class Nothing(Params, frozen=True):
+    """What is expected is `expect` in the configuration."""
+
+
+@check("SYSTEM_902", WARNING, "health", needs=(), open_after=2, resolve_after=1)
+def expected_servers_missing(system: System, params: Nothing) -> Finding | None:
+    """Servers that should be there are not known.
+
+    Finds: fewer servers than `expect` in the configuration says, or servers that it names and that
+    nobody knows. A server that died counts as known until it is forgotten, and has a finding of
+    its own; a server that was shut down does not count.
+
+    Why: a server that did not come up with the others was never part of the system, so no other
+    check can miss it.
+
+    Do: start the servers that are missing, and look at their logs and at their routes. If there are
+    to be fewer from now on, change `expect`.
+    """
+    if not system.never_seen:
+        return None
+    names = ", ".join(system.names_never_seen[:3])
+    more = ", and others" if len(system.names_never_seen) > 3 else ""
+    return Finding(
+        value=system.expected - system.never_seen,
+        threshold=system.expected,
+        unit="servers",
+        summary=f"{system.never_seen} of {system.expected} expected servers are not known"
+        + (f": {names}{more}" if names else ""),
+        cleared="all expected servers are known",
+        evidence={"names": system.names_never_seen[:10]} if names else {},
+    )

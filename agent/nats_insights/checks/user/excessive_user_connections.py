@@ -1,0 +1,51 @@
+"""USER_002: one user holds very many connections."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from nats_insights.check import WARNING, Finding, Params, System, User, by_user, check, limit
+
+
+class Ceiling(Params, frozen=True):
+    max_connections: Annotated[
+        int,
+        limit("connections", clear=0.9, ge=1, description="of one user on all servers together"),
+    ] = 100
+
+
+def nobody_can_have_passed(system: System, params: Ceiling) -> bool:
+    return system.largest_of(by_user) + system.accepted <= params.max_connections
+
+
+@check(
+    "USER_002",
+    WARNING,
+    "saturation",
+    needs=(by_user,),
+    explain="connections",
+    rules_out=nobody_can_have_passed,
+)
+def excessive_user_connections(user: User, params: Ceiling) -> Finding | None:
+    """One user holds more connections than one service should need.
+
+    Finds: more than `max_connections` connections of one (account, user), summed over all servers.
+    The same name in two accounts is two users; clients that no user name belongs to are nobody's.
+
+    Why: a client that leaks connections uses up memory and descriptors, and in the end the limit
+    of the account or of a server, for everybody else.
+
+    Do: keep one connection per process and close the one that failed. Look at the idle connections
+    of {user} in {account} first. Give each service a user of its own, and raise the limit by an
+    override for a user that is meant to scale out.
+    """
+    if user.seen <= params.max_connections:
+        return None
+    return Finding(
+        value=user.seen,
+        threshold=params.max_connections,
+        unit="connections",
+        summary=f"user {user.name} of account {user.account} holds {user.seen:,} connections",
+        evidence={"by_server": (most := user.most())},
+        servers=tuple(name for name, _ in most["top"]),
+    )

@@ -1,0 +1,1 @@
+"""Connect to a NATS system, stay connected, and know as whom."""

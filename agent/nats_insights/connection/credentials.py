@@ -1,0 +1,159 @@
+"""Credentials and certificates, read and checked before a connection can stumble over them."""
+
+from __future__ import annotations
+
+import base64
+import re
+import ssl
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+import nkeys
+from msgspec import Struct
+from nats.aio.client import RawCredentials
+
+from nats_insights.connection.contexts import Settings, decoded
+from nats_insights.errors import ConnectError
+
+_JWT = re.compile(r"BEGIN NATS USER JWT-+\s+(\w[\w.-]*)")
+_SEED = re.compile(r"\bSU[A-Z2-7]{56}\b")
+_CREDS = "-BEGIN NATS USER JWT-\n{}\n-END NATS USER JWT-\n-BEGIN USER NKEY SEED-\n{}\n-END-\n"
+
+
+class Login(NamedTuple):
+    """Checked credentials for nats-py, and what a server did that turns them down."""
+
+    options: dict[str, Any]
+    refusal: str
+
+
+_ANONYMOUS = Login({}, "wants credentials: give --creds, --nkey, --user or --context")
+
+
+class _User(Struct):
+    type: str = ""
+    bearer_token: bool = False
+
+
+class _Claims(Struct):
+    nats: _User
+    sub: str = ""
+    exp: int = 0
+
+
+def login(settings: Settings, url: str) -> Login:
+    """The login for the server at `url`, checked as far as this side can; raises ConnectError."""
+    parts = urlsplit(url)
+    user, password, token = settings.user, settings.password, settings.token
+    if parts.username and parts.password is None:
+        user, token = "", unquote(parts.username)
+    elif parts.username:
+        user, password = unquote(parts.username), unquote(parts.password or "")
+    if user:
+        refusal = f"refused user {user!r}: check the name and the password"
+        return Login({"user": user, "password": password}, refusal)
+    chosen = Login({}, "refused the token: check it") if token else _ANONYMOUS
+    if settings.creds:
+        chosen = _creds(settings.creds)
+    elif settings.user_jwt:
+        chosen = _user_jwt(settings.user_jwt, settings.user_seed, "the settings")
+    elif settings.nkey:
+        chosen = _nkey(settings.nkey)
+    return Login(chosen.options | ({"token": token} if token else {}), chosen.refusal)
+
+
+def tls(settings: Settings) -> ssl.SSLContext | None:
+    """The TLS that the settings ask for; None when the server may decide. Raises ConnectError."""
+    urls = any(url.startswith("tls://") for url in settings.servers)
+    if not (urls or settings.ca or settings.cert or settings.tls_first):
+        return None
+    files = [path for path in (settings.ca, settings.cert, settings.key) if path]
+    for path in files:
+        _read(path, "TLS file")
+    try:
+        context = ssl.create_default_context(cafile=settings.ca or None)
+        if settings.cert:
+            # An empty password, so that an encrypted key is refused and nobody is prompted.
+            context.load_cert_chain(settings.cert, settings.key, password="")
+    except ssl.SSLError as error:
+        reason = error.reason or "not in PEM form, or the key has a password"
+        raise ConnectError(f"{' and '.join(files)} cannot be used for TLS: {reason}") from error
+    return context
+
+
+def _creds(reference: str) -> Login:
+    text, where = _material(reference, "creds")
+    jwt, seed = _JWT.search(text), _SEED.search(text)
+    if not text.strip():
+        raise ConnectError(f"{where} is empty")
+    if not jwt or not seed:
+        absent = " and no ".join(["user JWT"] * (not jwt) + ["user seed"] * (not seed))
+        raise ConnectError(f"{where} has no {absent}: generate it anew, with nsc for example")
+    return _user_jwt(jwt[1], seed[0], where)
+
+
+def _user_jwt(jwt: str, seed: str, where: str) -> Login:
+    claims = _claims(jwt, where)
+    refusal = f"refused the user in {where}: it is of an unknown account, or revoked"
+    if not seed and claims.nats.bearer_token:
+        return Login({"user_jwt_cb": jwt.encode, "signature_cb": lambda nonce: b""}, refusal)
+    if not seed:
+        raise ConnectError(f"the user JWT in {where} needs its seed beside it (NATS_SEED)")
+    if _public_key(seed, where) != claims.sub:
+        raise ConnectError(f"the seed in {where} belongs to another user than the JWT")
+    return Login({"user_credentials": RawCredentials(_CREDS.format(jwt, seed))}, refusal)
+
+
+def _nkey(reference: str) -> Login:
+    text, where = _material(reference, "nkey")
+    seed = _SEED.search(text)
+    if not seed:
+        raise ConnectError(f"{where} holds no user seed, which is 58 letters beginning with SU")
+    refusal = f"refused nkey {_public_key(seed[0], where)}: it is not among the users there"
+    return Login({"nkeys_seed_str": seed[0]}, refusal)
+
+
+def _claims(jwt: str, where: str) -> _Claims:
+    try:
+        body = jwt.split(".")[1]
+        claims = msgspec.json.decode(base64.urlsafe_b64decode(body + "==="), type=_Claims)
+    except (IndexError, ValueError, RecursionError, msgspec.MsgspecError) as error:
+        raise ConnectError(f"the user JWT in {where} is damaged") from error
+    if claims.nats.type not in ("user", ""):
+        raise ConnectError(f"{where} holds the JWT of an {claims.nats.type}, not of a user")
+    if 0 < claims.exp <= time.time():
+        when = datetime.fromtimestamp(claims.exp, UTC).isoformat().replace("+00:00", "Z")
+        raise ConnectError(f"the user JWT in {where} expired at {when}: generate it anew")
+    return claims
+
+
+def _public_key(seed: str, where: str) -> str:
+    """The public half of a user seed. Its checksum is verified, which nkeys does not do."""
+    if not _SEED.fullmatch(seed):
+        raise ConnectError(f"the seed in {where} is not that of a user, which begins with SU")
+    try:
+        prefix, raw = nkeys.decode_seed(seed.encode())
+        sound = nkeys.encode_seed(raw, prefix).decode() == seed
+    except nkeys.NkeysError:
+        sound = False
+    if not sound:
+        raise ConnectError(f"the seed in {where} is mistyped: its checksum is wrong")
+    return str(nkeys.from_seed(bytearray(seed.encode())).public_key.decode())
+
+
+def _material(reference: str, kind: str) -> tuple[str, str]:
+    """The text behind a reference, and how a sentence calls its place."""
+    if reference.startswith("data:"):
+        return decoded(reference), f"the {kind} reference"
+    return _read(reference, f"{kind} file"), f"{kind} file {reference}"
+
+
+def _read(path: str, kind: str) -> str:
+    try:
+        return Path(path).read_text(errors="replace")
+    except OSError as error:
+        raise ConnectError(f"{kind} {path} cannot be read: {error.strerror}") from error

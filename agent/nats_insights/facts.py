@@ -1,0 +1,55 @@
+"""Facts about an epoch that many rooms speak of: coverage, cost, access."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+
+class Coverage(Struct, frozen=True, kw_only=True):
+    """How much of the system an epoch heard.
+
+    `servers_known` counts those that were expected and never seen, too.
+    """
+
+    servers_known: int
+    servers_answered: int
+    missing: list[str]
+
+    @property
+    def complete(self) -> bool:
+        return self.servers_answered >= self.servers_known > 0
+
+
+class Cost(Struct, frozen=True, kw_only=True):
+    """What one epoch cost the servers and this process, and what was lost.
+
+    `servers_swept` counts those that listed all of their connections; what the others hold has not
+    changed since they last did, `oldest_sweep_seconds` ago at most. `window_bytes` may be owed at a
+    time, and `peak_window_bytes` were. `dropped_messages` came faster than this connection could
+    take them, `dropped_advisories` could not be published for too long: both since they began.
+    """
+
+    requests: int = 0
+    replies: int = 0
+    bytes: int = 0
+    malformed: int = 0
+    servers_asked: int = 0
+    servers_swept: int = 0
+    oldest_sweep_seconds: float = 0.0
+    wall_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_window_bytes: int = 0
+    window_bytes: int = 0
+    dropped_keys: int = 0
+    dropped_messages: int = 0
+    dropped_advisories: int = 0
+
+
+class Access(Struct, frozen=True, kw_only=True):
+    """How the agent sees the system."""
+
+    mode: Literal["system"]
+    account: str
+    user: str

@@ -1,0 +1,1 @@
+"""Ask the servers, within bounds, and know who did not answer."""

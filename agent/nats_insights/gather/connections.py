@@ -1,0 +1,146 @@
+"""Pages: reads the connection rows of servers, one by one within the window.
+
+What is read is dropped at once: only what folds remember of it stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
+
+import msgspec
+import nats.errors
+from msgspec import Struct
+from nats.aio.msg import Msg
+
+from nats_insights.gather.asking import Asker, each
+from nats_insights.gather.window import Window
+from nats_insights.model.fold import TOLERANCE, Fold, Sweep, row_fields
+from nats_insights.model.roster import Names
+from nats_insights.replies import wire
+from nats_insights.replies.unpack import unpack
+
+# Requests in flight.
+AT_A_TIME = 64
+# Rows of servers that are being swept: what was read of a server is held until all of it is.
+ROWS_AT_A_TIME = 131_072
+PAGE = 8192
+# A whole server in one page up to here; the server scans all its connections for every page.
+WHOLE = 16_384
+# However small the window is: each page costs the server a look at all its connections.
+LEAST = 1024
+# Of one server, however many it says that it has: it could go on for ever.
+MOST_ROWS = 2**21
+ROW_BYTES = 600
+ROW_SECONDS = 50e-6
+
+
+class Target(Struct, frozen=True):
+    """A server to sweep, and about how many rows it has."""
+
+    key: Names
+    id: str
+    rows: int
+
+
+class Pages:
+    """Reads connection rows with an asker, within a window. `swept` counts servers."""
+
+    def __init__(self, asker: Asker, window: Window) -> None:
+        self.asker = asker
+        self.window = window
+        self.swept = 0
+        self._row_bytes = float(ROW_BYTES)
+        self._rows = Window(ROWS_AT_A_TIME)
+        # Pages are read one at a time: each of the things that this takes is a pause for the rest,
+        # and a page takes ten times as much memory unpacked as it did on the wire.
+        self._turn = asyncio.Lock()
+
+    async def sweep(
+        self,
+        targets: Collection[Target],
+        folds: Iterable[Fold],
+        start: Callable[[], Sweep],
+        take: Callable[[Names, Sweep], None],
+    ) -> None:
+        """Fold every connection row of these servers.
+
+        `start` begins the sweep of a server, `take` gets what could be read whole.
+        """
+        decoder = wire.PageDecoder(row_fields(folds))
+
+        async def one(target: Target) -> None:
+            try:
+                async with self._rows.take(target.rows):
+                    sweep = start()
+                    await self._pages(target, sweep, decoder)
+            except (wire.Malformed, nats.errors.Error) as problem:
+                self.asker.complain("CONNZ", target.key[-1], problem)
+                return
+            if sweep.exact:
+                self.swept += 1
+                take(target.key, sweep)
+            else:
+                told = f"{sweep.rows} rows of {sweep.total}, or figures that have no sum"
+                self.asker.complain("CONNZ", target.key[-1], told)
+
+        if "CONNZ" not in self.asker.denied:
+            await each(one, targets, AT_A_TIME)
+
+    async def rows(self, server_id: str, fields: list[str], **wanted: Any) -> wire.Page:
+        """Up to LEAST rows of one server; Malformed or a NATS error if they cannot be had."""
+        body = msgspec.json.encode({"auth": True, "limit": LEAST, **wanted})
+        async with self.window.take(int(LEAST * self._row_bytes)):
+            message = await self.asker.ask("CONNZ", server_id, body)
+        page = wire.PageDecoder(fields).decode(unpack(message.data, message.headers))
+        if page.server.id != server_id:
+            raise wire.Malformed("another server's reply")
+        return page
+
+    async def _pages(self, target: Target, sweep: Sweep, decoder: wire.PageDecoder) -> None:
+        """Page through one server. Rows move up while others leave, hence the dedupe in Sweep.
+
+        A page that lacks many of the rows that were asked for is the last one, whatever the total:
+        the sweep cannot become exact any more.
+        """
+        rows = target.rows + target.rows // 20 + 64
+        offset = 0
+        while True:
+            room = int(self.window.size / 2 / self._row_bytes)
+            limit = min(rows if rows <= WHOLE else PAGE, max(LEAST, room))
+            body = msgspec.json.encode({"auth": True, "offset": offset, "limit": limit})
+            owed = min(limit, max(1, target.rows - offset)) * self._row_bytes
+            async with self.window.take(int(owed)):
+                message = await self._reply(target.id, body, limit)
+                async with self._turn:
+                    page = await self._fold(message, target, sweep, decoder)
+            offset += limit
+            short = len(page.connections) < (1 - TOLERANCE) * limit
+            if short or offset >= min(page.total, MOST_ROWS):
+                return
+
+    async def _reply(self, server_id: str, body: bytes, limit: int) -> Msg:
+        timeout = self.asker.timeout + limit * ROW_SECONDS
+        try:
+            return await self.asker.ask("CONNZ", server_id, body, timeout)
+        except nats.errors.TimeoutError:
+            return await self.asker.ask("CONNZ", server_id, body, timeout)
+
+    async def _fold(
+        self, message: Msg, target: Target, sweep: Sweep, decoder: wire.PageDecoder
+    ) -> wire.Page:
+        """One page, with a breath between any two of the things that take milliseconds."""
+        payload = unpack(message.data, message.headers)
+        await asyncio.sleep(0)
+        page = decoder.decode(payload)
+        if page.server.id != target.id:
+            raise wire.Malformed("another server's reply")
+        if page.connections:
+            size = 1.5 * len(message.data) / len(page.connections)
+            self._row_bytes += 0.2 * (size - self._row_bytes)
+        self.asker.malformed += page.bad
+        await asyncio.sleep(0)
+        sweep.page(page)
+        await asyncio.sleep(0)
+        return page

@@ -1,0 +1,1 @@
+"""What is wrong, and since when: checks, their parameters, and the life of findings."""

@@ -1,0 +1,276 @@
+"""The life of findings: those of one epoch and those so far become those now, and what to tell.
+
+    pending --open_after--> open --resolve_after--> (gone)
+                              opened, updated, reminded, resolved
+
+No clock in here: the time of the epoch is handed in. An unknown outcome moves no counter. Nothing
+is told that the same epoch saw otherwise: there is no reminder of a finding that is clearing.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import re
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from typing import Any, Literal
+
+from msgspec import Raw, Struct
+from msgspec.structs import replace
+
+from nats_insights.judge.audit import NOTHING, Audit, Found, Key
+from nats_insights.judge.declare import Severity
+from nats_insights.judge.rules import Rule
+from nats_insights.model.roster import Names
+
+Transition = Literal["opened", "updated", "reminded", "resolved"]
+# A figure that moved by less than this share of what was last told is no news.
+NEWS = 0.1
+# Keys that are sorted between two yields.
+_AT_A_STEP = 4096
+
+
+class Life(Struct, frozen=True, kw_only=True, gc=False):
+    """One finding, pending or open. Times are Unix seconds; `told_*` is what was last published.
+
+    `evidence` is the check's, as JSON, `clients` those behind it. `stale_since` says since when the
+    replies it rests on did not come, and `stale` which. `home` is the cluster that its noun lives
+    in, `rests_on` the (cluster, name) of the server that it is part of.
+    """
+
+    key: Key
+    severity: Severity
+    home: str
+    rests_on: Names
+    when_gone: str
+    entity: dict[str, str]
+    is_open: bool = False
+    found: int = 0
+    cleared: int = 0
+    revision: int = 0
+    opened_at: float = 0.0
+    updated_at: float = 0.0
+    told_at: float = 0.0
+    told_value: float | None = None
+    summary: str = ""
+    value: float | None = None
+    threshold: float | None = None
+    unit: str = ""
+    evidence: Raw = NOTHING
+    clients: dict[str, Any] = {}
+    servers: tuple[str, ...] = ()
+    when_cleared: str = ""
+    partial: str = ""
+    stale: str = ""
+    stale_since: float | None = None
+
+
+class Told(Struct, frozen=True, kw_only=True, gc=False):
+    """One transition to publish, with the finding as it stands after it."""
+
+    transition: Transition
+    life: Life
+    reason: str
+    at: float
+    severity_before: Severity | None = None
+    severity_now: Severity | None = None
+
+
+State = Mapping[Key, Life]
+
+
+def advance(
+    state: State,
+    result: Audit,
+    rules: Iterable[Rule],
+    now: float,
+    *,
+    remind_every: float,
+    counts: bool = True,
+) -> Generator[None, None, tuple[dict[Key, Life], list[Told]]]:
+    """The findings after this audit, in the order of their keys, and what to tell; one at a step.
+
+    With `counts` False, for an epoch that came too soon after the last, nothing opens or resolves
+    and no counter moves; figures are refreshed all the same.
+    """
+    after: dict[Key, Life] = {}
+    told: list[Told] = []
+    by_code = {rule.check.code: rule for rule in rules}
+    parts = []
+    for part in _parts({**state, **result.found}):
+        parts.append(sorted(part))
+        yield
+    for key in heapq.merge(*parts):
+        yield
+        rule, life = by_code.get(key.code), state.get(key)
+        if rule is None:
+            assert life is not None
+            told += _resolve(life, now, "check_disabled")
+            continue
+        if key in result.found:
+            life, news = _found(rule, life, result.found[key], key, now, remind_every, counts)
+        else:
+            assert life is not None
+            life, news = _not_found(rule, life, result, now, remind_every, counts)
+        told += news
+        if life is not None:
+            after[key] = life
+    return after, told
+
+
+def _parts(keys: Iterable[Key]) -> Iterator[list[Key]]:
+    waiting = iter(keys)
+    while part := list(itertools.islice(waiting, _AT_A_STEP)):
+        yield part
+
+
+def _found(
+    rule: Rule,
+    life: Life | None,
+    found: Found,
+    key: Key,
+    now: float,
+    remind_every: float,
+    counts: bool,
+) -> tuple[Life | None, list[Told]]:
+    if life is None:
+        if not counts:
+            return None, []
+        life = _new(key, found)
+    if life.is_open:
+        if counts:
+            return _still(rule, _figures(life, found, now), found.severity, now, remind_every)
+        return replace(_figures(life, found, now), cleared=life.cleared), []
+    if counts:
+        life = replace(life, found=life.found + 1)
+    life = replace(_figures(life, found, now), severity=found.severity)
+    needed = max(rule.open_after, rule.open_after_torn) if found.torn else rule.open_after
+    if not counts or life.found < needed:
+        return life, []
+    life = replace(life, is_open=True, opened_at=now)
+    life = _tell(life, now)
+    return life, [Told(transition="opened", life=life, reason="condition_met", at=now)]
+
+
+def _not_found(
+    rule: Rule, life: Life, result: Audit, now: float, remind_every: float, counts: bool
+) -> tuple[Life | None, list[Told]]:
+    key = life.key
+    if key.code in result.not_due:
+        return _remind(life, now, remind_every)
+    if key in result.unknown:
+        since = now if life.stale_since is None else life.stale_since
+        life = replace(life, stale=result.unknown[key], stale_since=since)
+        return _remind(life, now, remind_every)
+    life = replace(life, stale="", stale_since=None)
+    if not counts:
+        return life, []
+    if not life.is_open:
+        return None, []
+    life = replace(life, cleared=life.cleared + 1)
+    if key in result.last_word:
+        word, evidence = result.last_word[key]
+        life = replace(life, summary=word.summary, value=word.value, evidence=evidence)
+    if life.cleared < rule.resolve_after:
+        return life, []
+    if key in result.gone:
+        life = replace(_nothing(life), summary=_filled(life.when_gone, life.entity))
+    elif key not in result.last_word:
+        over = life.when_cleared or f"no longer true: {life.summary}"
+        life = replace(_nothing(life), summary=over)
+    return None, _resolve(life, now, result.gone.get(key, "condition_cleared"))
+
+
+def _nothing(life: Life) -> Life:
+    """Without the figures, which were those of the time before."""
+    return replace(life, value=None, evidence=NOTHING, partial="")
+
+
+def _filled(sentence: str, entity: Mapping[str, str]) -> str:
+    return re.sub(r"\{(\w+)\}", lambda hit: entity.get(hit[1], ""), sentence)
+
+
+def _new(key: Key, found: Found) -> Life:
+    subject = found.subject
+    return Life(
+        key=key,
+        severity=found.severity,
+        home=subject.home,
+        rests_on=subject.rests_on,
+        when_gone=subject.when_gone,
+        entity=subject.entity(),
+    )
+
+
+def _figures(life: Life, found: Found, now: float) -> Life:
+    finding = found.finding
+    return replace(
+        life,
+        entity=found.subject.entity(),
+        cleared=0,
+        updated_at=now,
+        summary=finding.summary,
+        value=finding.value,
+        threshold=finding.threshold,
+        unit=finding.unit,
+        evidence=found.evidence,
+        servers=finding.servers,
+        when_cleared=finding.cleared,
+        partial=found.partial,
+        stale="",
+        stale_since=None,
+    )
+
+
+def _still(
+    rule: Rule, life: Life, severity: Severity, now: float, remind_every: float
+) -> tuple[Life, list[Told]]:
+    """An open finding that was found again: another severity, news, a reminder, or nothing."""
+    if severity != life.severity:
+        before = _tell(life, now)
+        after = _tell(replace(before, severity=severity), now)
+        before = replace(before, clients={})  # They were those of the time before.
+        reason = "severity_changed"
+        return after, [
+            Told(transition="resolved", life=before, reason=reason, at=now, severity_now=severity),
+            Told(
+                transition="opened",
+                life=after,
+                reason=reason,
+                at=now,
+                severity_before=life.severity,
+            ),
+        ]
+    if rule.check.news and _is_news(life):
+        life = _tell(life, now)
+        return life, [Told(transition="updated", life=life, reason="value_changed", at=now)]
+    kept, news = _remind(life, now, remind_every)
+    assert kept is not None
+    return kept, news
+
+
+def _is_news(life: Life) -> bool:
+    if life.value is None or life.told_value is None:
+        return life.value is not life.told_value
+    if life.partial and life.value < life.told_value:
+        return False
+    return abs(life.value - life.told_value) > NEWS * abs(life.told_value)
+
+
+def _remind(life: Life, now: float, remind_every: float) -> tuple[Life | None, list[Told]]:
+    if not life.is_open or life.cleared or now - life.told_at < remind_every:
+        return life, []
+    life = _tell(life, now)
+    return life, [Told(transition="reminded", life=life, reason="still_open", at=now)]
+
+
+def _resolve(life: Life, now: float, reason: str) -> list[Told]:
+    if not life.is_open:
+        return []
+    # The clients are those of the time before.
+    life = _tell(replace(life, updated_at=now, clients={}), now)
+    return [Told(transition="resolved", life=life, reason=reason, at=now)]
+
+
+def _tell(life: Life, now: float) -> Life:
+    return replace(life, revision=life.revision + 1, told_at=now, told_value=life.value)

@@ -1,0 +1,82 @@
+"""What to ask for: what enabled checks need, and of whom connection rows can tell anything new."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Generator, Iterable, Mapping
+
+from msgspec import Struct
+
+from nats_insights.judge.audit import Held, Key
+from nats_insights.judge.declare import Params
+from nats_insights.judge.rules import Rule
+from nats_insights.model.fold import Fold
+from nats_insights.model.nouns import ALL_SERVERS, Noun
+from nats_insights.model.roster import Names
+from nats_insights.model.snapshot import Snapshot
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """Small replies to ask of everybody, and what to remember of connection rows."""
+
+    endpoints: frozenset[str]
+    folds: dict[Fold, Params]
+
+
+def plan(rules: Iterable[Rule]) -> Plan:
+    """What these rules need together. VARZ always: it tells how large CONNZ would be."""
+    endpoints = {"VARZ"}
+    folds: dict[Fold, Params] = {}
+    for rule in rules:
+        endpoints |= set(rule.check.needs)
+        folds |= {fold: rule.loosest() for fold in rule.check.folds}
+    return Plan(endpoints=frozenset(endpoints), folds=folds)
+
+
+def due(
+    snapshot: Snapshot, rules: Iterable[Rule], held: Mapping[Key, Held]
+) -> Generator[None, None, set[Names]]:
+    """The servers that must be swept for these rules to find what a sweep of all would find.
+
+    A server is spared where all that its connections told still stands, or where the small replies
+    rule out that anything can be found; `snapshot.ruled_out` then says so. What is pending or open
+    is never ruled out: its figures are to be exact.
+    """
+    wanted: set[Names] = set()
+    homes_of: dict[str, set[str]] = defaultdict(set)
+    for key, life in held.items():
+        homes_of[key.code].add(life.home)
+    for rule in rules:
+        if not rule.check.folds:
+            continue
+        homes = homes_of[rule.check.code]
+        out = set()
+        for group in _groups(snapshot, rule):
+            yield
+            if group.home not in homes and _rules_out(rule, group):
+                out.add(group.home)
+        snapshot.ruled_out[rule.check.code] = out
+        everywhere = rule.check.about.depends_on == ALL_SERVERS and "" in out
+        for server in snapshot.servers.values():
+            yield
+            if everywhere or server.home in out:
+                continue
+            if not all(server.stands(fold) for fold in rule.check.folds):
+                wanted.add(server.names)
+    return wanted
+
+
+def _groups(snapshot: Snapshot, rule: Rule) -> Iterable[Noun]:
+    """Where one server's connections can make a difference: its cluster, or the whole system."""
+    if rule.check.about.depends_on == ALL_SERVERS:
+        return [snapshot.system]
+    return snapshot.clusters.values()
+
+
+def _rules_out(rule: Rule, group: Noun) -> bool:
+    rules_out = rule.check.rules_out
+    try:
+        return rules_out is not None and rules_out(group, rule.loosest())
+    except Exception:
+        # Missing, or a mistake of its author, who will hear of it when the check itself is run.
+        return False

@@ -1,0 +1,1 @@
+"""Real and simulated systems, for the demo and for tests. The agent knows nothing of them."""

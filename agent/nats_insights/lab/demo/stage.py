@@ -1,0 +1,111 @@
+"""The stage of the demo: an agent and a subscriber on a real cluster, and the story told on it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import msgspec
+from nats.aio.msg import Msg
+
+from nats_insights import checks, config, subjects
+from nats_insights.agent.loop import Agent
+from nats_insights.connection.connect import connect
+from nats_insights.connection.contexts import Settings
+from nats_insights.judge.declare import discover
+from nats_insights.lab.demo import story
+from nats_insights.lab.servers.crowd import Crowd
+from nats_insights.lab.servers.local import System
+from nats_insights.tell.messages import Advisory
+
+# Epochs come quickly, and nothing waits for a cluster that has just started to settle.
+CONFIG = """
+id = "demo"
+interval = "400ms"
+checks.agent_late.enabled = false
+lifecycle.settle = "0s"
+"""
+
+Say = Callable[[str], None]
+Show = Callable[[Advisory], None]
+
+
+class Stage:
+    """What is heard of each check: `heard` wakes whoever waits for an advisory."""
+
+    def __init__(self, show: Show) -> None:
+        self.show = show
+        self.open: set[str] = set()
+        self.heard = asyncio.Condition()
+
+    async def hear(self, message: Msg) -> None:
+        """Take one advisory in, as any subscriber would."""
+        advisory = msgspec.json.decode(message.data, type=Advisory)
+        self.show(advisory)
+        async with self.heard:
+            if advisory.state == "open":
+                self.open.add(advisory.code)
+            else:
+                self.open.discard(advisory.code)
+            self.heard.notify_all()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Until the advisories heard so far make it true."""
+        async with self.heard:
+            await self.heard.wait_for(condition)
+
+
+def login(system: System, user: str, server: str) -> Settings:
+    """How a user of the system connects to one of its servers."""
+    name, password = system.user(user)
+    return Settings(servers=(system[server].url,), user=name, password=password)
+
+
+def context_file(system: System) -> Path:
+    """A context of the `nats` CLI for the account that may subscribe, readable by its owner.
+
+    It stands beside the servers' own files, and goes with them however this process ends.
+    """
+    user, password = system.user("ops")
+    path = system["n2"].log.with_name("ops.json")
+    context = {"url": system["n2"].url, "user": user, "password": password}
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(msgspec.json.encode(context))
+    return path
+
+
+@asynccontextmanager
+async def watched(system: System, show: Show) -> AsyncIterator[Stage]:
+    """The agent watches from n3, an ordinary account subscribes on n2."""
+    stage = Stage(show)
+    agent = Agent(discover(checks), config.parse(CONFIG))
+    subscriber = await connect(login(system, "ops", "n2"), name="demo-subscriber")
+    try:
+        await subscriber.subscribe(f"{subjects.ADVISORY}.>", cb=stage.hear)
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(agent.run(login(system, "agent", "n3")))
+            yield stage
+            running.cancel()
+    finally:
+        with suppress(Exception):
+            await subscriber.close()
+
+
+async def tell(stage: Stage, crowd: Crowd, system: System, say: Say) -> None:
+    """All causes, one after another, then all cures, each until its advisory has come."""
+    await story.calm(crowd, system)
+    chapters = story.chapters(crowd, system)
+    members = []
+    for chapter in chapters:
+        say(chapter.cause)
+        members.append(await chapter.begin())
+        await stage.until(lambda code=chapter.code: code in stage.open)  # type: ignore[misc]
+    say("")
+    for chapter, joined in reversed(list(zip(chapters, members, strict=True))):
+        say(chapter.cure)
+        await crowd.leave(joined)
+        await stage.until(lambda code=chapter.code: code not in stage.open)  # type: ignore[misc]

@@ -1,0 +1,249 @@
+"""The state of a simulated fleet: its servers, and every single connection on each of them."""
+
+from __future__ import annotations
+
+import random
+import time
+from array import array
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from math import ceil
+from typing import Literal, NamedTuple
+
+from msgspec import Struct, field
+from msgspec.structs import astuple
+
+from nats_insights.lab.fleet import names
+from nats_insights.lab.fleet.splice import Packed
+
+SYSTEM_ACCOUNT = "SYS"
+GLOBAL_ACCOUNT = "$G"
+MAX_CONNECTIONS = 65_536
+
+# Long ago, so that no check waits for a start to settle: 2025-01-01T00:00:00Z.
+BORN = 1_735_689_600
+# Routes and gateways took the smaller ones.
+_FIRST_CID = 21
+
+
+class User(Struct, frozen=True, kw_only=True, eq=False):
+    """A login, and the program that uses it. Kind `leaf` is a leaf node's, not a client's.
+
+    A Fleet keeps one of each; its identity is what makes it a cheap key.
+    """
+
+    account: str
+    name: str
+    kind: Literal["nats", "websocket", "mqtt", "leaf"] = "nats"
+    program: str = "worker"
+    lang: str = "go"
+    version: str = "1.47.0"
+
+
+class Connection(NamedTuple):
+    """One connection: what the truth is counted from."""
+
+    cid: int
+    user: User
+    subscriptions: int
+
+
+class Tally(Struct, frozen=True):
+    """What one server holds, by account: its clients', and its leaf nodes'."""
+
+    connections: Counter[str] = field(default_factory=Counter)
+    subscriptions: Counter[str] = field(default_factory=Counter)
+    leafnodes: Counter[str] = field(default_factory=Counter)
+    leaf_subscriptions: Counter[str] = field(default_factory=Counter)
+
+
+class Cluster:
+    """Servers joined by routes, the dead ones among them."""
+
+    def __init__(self, name: str, number: int) -> None:
+        self.name = name
+        self.number = number
+        self.servers: list[Server] = []
+        self.interest: Counter[str] | None = None
+
+    @property
+    def running(self) -> list[Server]:
+        return [server for server in self.servers if server.running]
+
+
+class Server:
+    """One server: who it is, and its connections as parallel arrays in the order of their cids.
+
+    16 bytes a connection. Change it through its Fleet only, which keeps the counts right.
+    """
+
+    def __init__(self, name: str, cluster: Cluster, number: int) -> None:
+        self.name = name
+        self.cluster = cluster
+        self.host = f"10.{100 + number // 65_536}.{number // 256 % 256}.{number % 256}"
+        self.max_connections = MAX_CONNECTIONS
+        self.running = True
+        self.seq = 0
+        self.id = ""
+        self.begin(BORN)
+
+    def begin(self, at: int) -> None:
+        """Starts a new life without connections; `at` in Unix seconds."""
+        self.started = at
+        self.total_connections = 0
+        self.next_cid = _FIRST_CID
+        self.cids = array("I")
+        self.users = array("I")
+        self.subscriptions = array("I")
+        self.opened = array("I")
+        self.changed()
+
+    def changed(self) -> None:
+        """Drops what was worked out from the connections as they were."""
+        self.tally: Tally | None = None
+        self.interest: Counter[str] | None = None
+        self.pages: dict[tuple[bool, int, int], Packed] = {}
+        self.cluster.interest = None
+
+
+class Fleet:
+    """Simulated servers in clusters; all that can happen to them happens through this class.
+
+    `layout` has the names of the servers of each cluster. Whatever is chosen at random is chosen
+    by `seed`; `clock` tells Unix seconds.
+    """
+
+    def __init__(
+        self,
+        layout: Mapping[str, Sequence[str]],
+        *,
+        seed: int = 1,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.clock = clock
+        self.rng = random.Random(seed)
+        self.users: list[User] = []
+        self.accounts: list[str] = [SYSTEM_ACCOUNT, GLOBAL_ACCOUNT]
+        self.clusters = [Cluster(name, number) for number, name in enumerate(layout)]
+        self.servers: list[Server] = []
+        self.ids: dict[str, Server] = {}
+        self.dead: set[str] = set()
+        self._numbers: dict[tuple[str, ...], int] = {}
+        for cluster in self.clusters:
+            for name in layout[cluster.name]:
+                server = Server(name, cluster, len(self.servers))
+                cluster.servers.append(server)
+                self.servers.append(server)
+                self._name(server)
+
+    @property
+    def running(self) -> list[Server]:
+        """The servers that live: those whose id is in `ids`."""
+        return [server for server in self.servers if server.running]
+
+    def server(self, name: str) -> Server:
+        """The first server of that name; KeyError if there is none."""
+        for server in self.servers:
+            if server.name == name:
+                return server
+        raise KeyError(name)
+
+    def some(self, share: float) -> list[Server]:
+        """A random share, 0 to 1, of the running servers: at least one, unless it is 0."""
+        running = self.running
+        # Rounded first: 0.07 of 100 is 7, whatever floats make of it.
+        return self.rng.sample(running, ceil(round(share * len(running), 6)))
+
+    def number(self, user: User) -> int:
+        """The number that stands for a user in a server's arrays; makes the user known."""
+        key = astuple(user)
+        if key not in self._numbers:
+            self._numbers[key] = len(self.users)
+            self.users.append(user)
+            if user.account not in self.accounts:
+                self.accounts.append(user.account)
+        return self._numbers[key]
+
+    def open(self, server: Server, user: User, count: int = 1, subscriptions: int = 1) -> None:
+        """Opens `count` connections of `user`, each with that many subscriptions."""
+        at = int(self.clock())
+        self.accept(server, [self.number(user)] * count, [subscriptions] * count, [at] * count)
+
+    def accept(
+        self,
+        server: Server,
+        users: Sequence[int],
+        subscriptions: Iterable[int],
+        opened: Iterable[int],
+    ) -> None:
+        """Opens one connection for each entry; `opened` in Unix seconds."""
+        server.cids.extend(range(server.next_cid, server.next_cid + len(users)))
+        server.users.extend(users)
+        server.subscriptions.extend(subscriptions)
+        server.opened.extend(opened)
+        server.next_cid += len(users)
+        # Leaf nodes take a cid but are not counted here, as on a real server.
+        server.total_connections += sum(self.users[user].kind != "leaf" for user in users)
+        server.changed()
+
+    def close(self, server: Server, cid: int) -> None:
+        """Closes one connection; KeyError if it is not open."""
+        at = bisect_left(server.cids, cid)
+        if at == len(server.cids) or server.cids[at] != cid:
+            raise KeyError(cid)
+        for column in (server.cids, server.users, server.subscriptions, server.opened):
+            del column[at]
+        server.changed()
+
+    def close_some(self, server: Server, count: int, below: int | None = None) -> None:
+        """Closes up to `count` client connections, only of the first `below` rows if given."""
+        rows = range(len(server.cids) if below is None else min(below, len(server.cids)))
+        clients = [i for i in rows if self.users[server.users[i]].kind != "leaf"]
+        for cid in [server.cids[i] for i in self.rng.sample(clients, min(count, len(clients)))]:
+            self.close(server, cid)
+
+    def churn(self, share: float, *, closed: int = 1, opened: int = 1) -> list[Server]:
+        """On a random share of the running servers, closes and opens some connections.
+
+        The new ones belong to users known already. Returns the servers that it touched.
+        """
+        touched = self.some(share)
+        known = [i for i, user in enumerate(self.users) if _ordinary(user)]
+        for server in touched:
+            self.close_some(server, closed)
+            if known:
+                at = [int(self.clock())] * opened
+                users = self.rng.choices(known, k=opened)
+                self.accept(server, users, self.rng.choices((1, 2, 3, 4), k=opened), at)
+        return touched
+
+    def kill(self, server: Server) -> None:
+        """Ends a server without a word: its id answers no more, its connections are gone."""
+        server.running = False
+        self.ids.pop(server.id, None)
+        self.dead.add(server.id)
+        server.begin(server.started)
+
+    def restart(self, server: Server) -> None:
+        """Starts a server anew, with another id; the clients it had until now come back."""
+        users, subscriptions = server.users, server.subscriptions
+        self.kill(server)
+        server.running = True
+        server.begin(int(self.clock()))
+        self._name(server)
+        self.accept(server, users, subscriptions, [server.started] * len(users))
+
+    def connections(self, server: Server) -> Iterator[Connection]:
+        """Every connection of a server in the order of cids, leaf nodes among them."""
+        rows = zip(server.cids, server.users, server.subscriptions, strict=True)
+        for cid, user, subscriptions in rows:
+            yield Connection(cid, self.users[user], subscriptions)
+
+    def _name(self, server: Server) -> None:
+        server.id = names.server_id(self.rng)
+        self.ids[server.id] = server
+
+
+def _ordinary(user: User) -> bool:
+    return user.kind != "leaf" and user.account != SYSTEM_ACCOUNT

@@ -1,0 +1,156 @@
+"""Encodes what a simulated server answers to a request, as real servers spell it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import msgspec
+from msgspec import Struct
+
+from nats_insights.lab.fleet import accounts, connz, counts, links, splice
+from nats_insights.lab.fleet.model import Fleet, Server
+from nats_insights.lab.fleet.request import ConnzOptions, Options, Refused, Request, SubszOptions
+from nats_insights.lab.fleet.rows import timestamp
+from nats_insights.lab.fleet.varz import statsz, varz
+
+VERSION = "2.15.1"
+FEATURE_FLAGS = {
+    "js_ack_fc_v2": False,
+    "js_api_reply_v2": False,
+    "js_raft_delete_range": True,
+    "js_snapshot_sources": False,
+}
+
+
+class Reply(Struct, frozen=True):
+    """One reply in two parts: JSON made just now, and rows kept compressed."""
+
+    beginning: bytes
+    rest: splice.Packed | None = None
+    compressible: bool = True
+
+    def plain(self) -> bytes:
+        return self.beginning + (splice.unpack(self.rest) if self.rest else b"")
+
+    def encoded(self, encoding: str) -> tuple[bytes, bytes]:
+        """The header block and the body, in the encoding that was asked for."""
+        if not encoding or not self.compressible:
+            return b"", self.plain()
+        body = splice.gzip(self.beginning, self.rest) if encoding == "gzip" else self.plain()
+        return f"NATS/1.0\r\nContent-Encoding: {encoding}\r\n\r\n".encode(), body
+
+
+def reply(fleet: Fleet, server: Server, request: Request) -> Reply | None:
+    """What this running server answers; None when it would stay silent."""
+    now = fleet.clock()
+    if request.endpoint == "IDZ":
+        return Reply(
+            _json({"name": server.name, "host": server.host, "id": server.id}), None, False
+        )
+    if request.problem is None and not request.options.admits(server):
+        return None
+    own = _server_info(server, now)
+    try:
+        if request.problem is not None:
+            raise request.problem
+        if request.endpoint == "STATSZ":
+            stats = statsz(fleet, server, now)
+            return Reply(_json({"server": own, "statsz": stats}), compressible=False)
+        if request.endpoint == "CONNZ":
+            return _connz(fleet, server, cast(ConnzOptions, request.options), own, now)
+        data = _DATA[request.endpoint](fleet, server, request.options, now)
+    except Refused as refused:
+        return Reply(_json({"server": own, **_error(refused)}), compressible=False)
+    if data is None:
+        return None
+    if request.endpoint != "HEALTHZ":
+        data = {"server_id": server.id, "now": timestamp(now)} | data
+    return Reply(_json({"server": own, "data": data}))
+
+
+def heartbeat(fleet: Fleet, server: Server) -> bytes:
+    """The STATSZ that a server says by itself."""
+    now = fleet.clock()
+    return _json({"server": _server_info(server, now), "statsz": statsz(fleet, server, now)})
+
+
+def farewell(fleet: Fleet, server: Server) -> bytes:
+    """The body of SHUTDOWN and LAMEDUCK events: the bare server object."""
+    return _json(_server_info(server, fleet.clock()))
+
+
+def _connz(
+    fleet: Fleet, server: Server, options: ConnzOptions, own: dict[str, Any], now: float
+) -> Reply:
+    data, rest = connz.page(fleet, server, options, now)
+    whole = _json({"server": own, "data": data})
+    return Reply(whole) if rest is None else Reply(whole.removesuffix(connz.END), rest)
+
+
+def _server_info(server: Server, now: float) -> dict[str, Any]:
+    server.seq += 1
+    return {
+        "name": server.name,
+        "host": server.host,
+        "id": server.id,
+        "cluster": server.cluster.name,
+        "ver": VERSION,
+        "feature_flags": FEATURE_FLAGS,
+        "jetstream": False,
+        "flags": 0,
+        "seq": server.seq,
+        "time": timestamp(now),
+    }
+
+
+def _error(refused: Refused) -> dict[str, Any]:
+    error = {"error": {"code": refused.code, "description": refused.description}}
+    return error if refused.code == 400 else {"data": None} | error
+
+
+def _subsz(fleet: Fleet, server: Server, options: Options, now: float) -> dict[str, Any]:
+    asked = cast(SubszOptions, options)
+    known = counts.total(fleet, server)
+    return {
+        "num_subscriptions": known,
+        "num_cache": min(known, 1024),
+        "num_inserts": known + server.total_connections,
+        "num_removes": server.total_connections,
+        "num_matches": 4 * known,
+        "cache_hit_rate": 0.75,
+        "max_fanout": 12,
+        "avg_fanout": 1.5,
+        "total": counts.local(fleet, server) if asked.subscriptions else 0,
+        "offset": asked.offset,
+        "limit": asked.limit,
+    }
+
+
+def _healthz(fleet: Fleet, server: Server, options: Options, now: float) -> dict[str, Any]:
+    return {"status": "ok", "status_code": 200}
+
+
+def _jsz(fleet: Fleet, server: Server, options: Options, now: float) -> dict[str, Any]:
+    return {
+        **dict.fromkeys(("memory", "storage", "reserved_memory", "reserved_storage"), 0),
+        **dict.fromkeys(("accounts", "ha_assets"), 0),
+        "api": {"level": 0, "total": 0, "errors": 0},
+        "disabled": True,
+        "config": {"max_memory": 0, "max_storage": 0},
+        **dict.fromkeys(("streams", "consumers", "messages", "bytes", "total"), 0),
+    }
+
+
+_json = msgspec.json.Encoder().encode
+_DATA: dict[str, Callable[[Fleet, Server, Options, float], dict[str, Any] | None]] = {
+    "VARZ": lambda fleet, server, _, now: varz(fleet, server, now, VERSION, FEATURE_FLAGS),
+    "SUBSZ": _subsz,
+    "ROUTEZ": lambda fleet, server, _, now: links.routez(fleet, server, now),
+    "LEAFZ": lambda fleet, server, _, now: links.leafz(fleet, server),
+    "GATEWAYZ": lambda fleet, server, _, now: links.gatewayz(fleet, server, now),
+    "ACCOUNTZ": accounts.accountz,
+    "STATZ": accounts.statz,
+    "HEALTHZ": _healthz,
+    "JSZ": _jsz,
+}

@@ -1,0 +1,1 @@
+"""Real nats-servers and real clients on this machine."""

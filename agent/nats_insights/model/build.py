@@ -1,0 +1,163 @@
+"""Build a snapshot: what was heard in an epoch, turned into nouns."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
+from typing import Any
+
+from nats_insights.errors import Missing
+from nats_insights.facts import Coverage
+from nats_insights.model.nouns import Cluster, Server, seconds_between
+from nats_insights.model.roster import Names, Roster
+from nats_insights.model.snapshot import Snapshot
+from nats_insights.model.sweeps import Sweeps
+from nats_insights.replies import wire
+
+# Accounts in clusters that are told apart: servers name them, so their number has a bound.
+MOST_ACCOUNTS = 200_000
+
+
+class Replies:
+    """What an epoch heard: `(endpoint, server id)` to the decoded reply, and what was asked."""
+
+    def __init__(self, asked: Iterable[str] = ()) -> None:
+        self.asked = set(asked)
+        self.data: dict[str, dict[str, Any]] = defaultdict(dict)
+        self.denied: set[str] = set()
+
+    def add(self, endpoint: str, server_id: str, data: Any) -> None:
+        """The first reply of a server stands; a second one is a duplicate."""
+        self.data[endpoint].setdefault(server_id, data)
+
+
+def build(
+    roster: Roster,
+    replies: Replies,
+    sweeps: Sweeps,
+    *,
+    epoch: int,
+    now: float,
+    system_accounts: Collection[str] = ("$SYS",),
+    own_server: str = "",
+    expect: int | Collection[str] = 0,
+) -> Generator[None, None, Snapshot]:
+    """Turn what was heard into a snapshot, one server at a step.
+
+    All servers owe CONNZ until those that need it have been swept. The accounts in
+    `system_accounts` are left out of every figure. `own_server` is the id of the server that the
+    agent itself is connected to, and `expect` the number or the names of the servers that there
+    should be.
+    """
+    snapshot = Snapshot(epoch, now, sweeps)
+    snapshot.denied = set(replies.denied)
+    snapshot.forgotten = frozenset(roster.forgotten)
+    if roster.cut_off:
+        snapshot.blind = "the agent is cut off from half of the servers or more"
+    _coverage(snapshot, roster, expect)
+    for entry in roster:
+        yield
+        snapshot.changed_at[entry.cluster] = max(
+            entry.changed_at, snapshot.changed_at.get(entry.cluster, float("-inf"))
+        )
+        if entry.state != "left":
+            snapshot.members.append(entry)
+        if not entry.belongs:
+            continue
+        if not entry.counts:
+            snapshot.absent.add(entry.key)
+            for endpoint in replies.asked:
+                snapshot.lacking[endpoint].add(entry.key)
+            continue
+        server = _server(snapshot, entry.key)
+        server.id = entry.id
+        if entry.version:
+            server.version = entry.version
+        server.own_connections = int(entry.id == own_server)
+        for endpoint in replies.asked - {"CONNZ"}:
+            data = replies.data[endpoint].get(entry.id)
+            if data is None:
+                snapshot.lacking[endpoint].add(entry.key)
+            else:
+                _TAKE[endpoint](server, data)
+    if "CONNZ" in replies.asked:
+        snapshot.lacking["CONNZ"] = snapshot.absent | snapshot.servers.keys()
+    yield from _accounts(snapshot, frozenset(system_accounts))
+    return snapshot
+
+
+def _coverage(snapshot: Snapshot, roster: Roster, expect: int | Collection[str]) -> None:
+    known, missing = len(roster.known()), roster.missing()
+    never_seen, names = roster.never_seen(expect)
+    snapshot.coverage = Coverage(
+        servers_known=known + never_seen,
+        servers_answered=known - len(missing),
+        missing=sorted(missing + names),
+    )
+    system, agent = snapshot.system, snapshot.agent
+    system.expected = expect if isinstance(expect, int) else len(expect)
+    system.never_seen, system.names_never_seen = never_seen, names
+    agent.unreachable = roster.cut_off
+    agent.known = sum(1 for entry in roster if entry.belongs)
+
+
+def _server(snapshot: Snapshot, key: Names) -> Server:
+    cluster = None
+    if key[0]:
+        cluster = snapshot.clusters.get(key[0])
+        if cluster is None:
+            cluster = snapshot.clusters[key[0]] = Cluster(key[0], snapshot)
+    server = snapshot.servers[key] = Server(key[1], cluster, snapshot)
+    if cluster:
+        cluster.servers.append(server)
+    return server
+
+
+def _take_varz(server: Server, data: wire.Varz) -> None:
+    server.varz = data
+    server.settled = seconds_between(data.start, data.now)
+
+
+def _take_statz(server: Server, data: wire.Statz) -> None:
+    server.accounts = data.connections
+
+
+_TAKE: dict[str, Callable[[Server, Any], None]] = {
+    "VARZ": _take_varz,
+    "STATZ": _take_statz,
+    "STATSZ": lambda server, data: setattr(server, "statsz", data),
+    "SUBSZ": lambda server, data: setattr(server, "subsz", data),
+    "ROUTEZ": lambda server, data: setattr(server, "routez", data),
+    "LEAFZ": lambda server, data: setattr(server, "leafz", data),
+    "ACCOUNTZ": lambda server, data: setattr(server, "accountz", data),
+}
+
+
+def _accounts(snapshot: Snapshot, system_accounts: frozenset[str]) -> Iterator[None]:
+    for server in snapshot.servers.values():
+        yield
+        try:
+            accounts = server.accounts
+        except Missing:
+            continue
+        server.connections = 0
+        for name, connections in accounts.items():
+            if name not in system_accounts:
+                server.connections += connections
+                _count(snapshot, server, name, connections)
+
+
+def _count(snapshot: Snapshot, server: Server, account: str, connections: int) -> None:
+    if account not in snapshot.accounts and len(snapshot.accounts) >= MOST_ACCOUNTS:
+        snapshot.dropped_accounts += 1
+        return
+    snapshot.accounts[account] = snapshot.accounts.get(account, 0) + connections
+    if server.cluster is None:
+        return
+    on = snapshot.accounts_in_clusters.get((account, server.cluster.name))
+    if on is None:
+        if len(snapshot.accounts_in_clusters) >= MOST_ACCOUNTS:
+            snapshot.dropped_accounts += 1
+            return
+        on = snapshot.accounts_in_clusters[account, server.cluster.name] = {}
+    on[server.name] = connections

@@ -1,0 +1,207 @@
+"""Folds: what a check remembers of connection rows that are dropped as they are read."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import fields as fields_of
+
+from nats_insights.errors import DeclarationError
+from nats_insights.replies.wire import Connection, Page
+
+CAP = 100_000
+TOLERANCE = 0.02
+_ALWAYS = ("cid", "kind", "account", "authorized_user")
+_ROW_FIELDS = frozenset(field.name for field in fields_of(Connection))
+# What a server tells of a connection once and for all.
+_LASTING = frozenset((*_ALWAYS, "name", "ip", "lang", "version"))
+# Rows that take more bytes than this on average may bear names that were made to be long.
+_LONG_ROW = 1024
+_LONG_NAME = 256
+# What a ledger can hold of one server: its counts are 64-bit figures. `wire` bounds each row, but
+# not what many of them add up to.
+_LARGEST = 2**63 - 1
+# How servers name an anonymous client where only the system account has users: another random
+# name on each server, so these are neither one user nor comparable.
+_ANONYMOUS = re.compile(r"nats-[A-Za-z0-9]{8}")
+
+
+class Tally(Counter[Any]):
+    """Counts per key, bounded: the rarest keys go first, and what they held is told.
+
+    At most `2 * CAP` keys are held for any time. `error` is what the count of any key may lack at
+    most, `dropped` how many keys have gone.
+    """
+
+    error = dropped = 0
+
+    def bound(self, cap: int = CAP) -> None:
+        """Drop the rarest keys once there are more than twice `cap`."""
+        if len(self) <= 2 * cap:
+            return
+        floor, kept = rarest(self.values(), cap)
+        self.dropped += len(self) - kept
+        self.error += floor
+        for key in [key for key, count in self.items() if count <= floor]:
+            del self[key]
+
+
+def rarest(counts: Collection[int], cap: int) -> tuple[int, int]:
+    """The count up to which keys must go so that no more than `cap` stay, and how many do."""
+    floor, kept = 0, len(counts)
+    for count, keys in sorted(Counter(counts).items()):
+        if kept <= cap:
+            break
+        floor, kept = count, kept - keys
+    return floor, kept
+
+
+PageFunction = Callable[[list[Any], Tally, Any], None]
+
+
+class Fold(Struct, frozen=True, eq=False):
+    """A page function, and the fields of a connection row that it reads.
+
+    `moves_with` is a figure of the server that moves whenever the fold does though no connection
+    comes or goes, "" where there is none.
+    """
+
+    page: PageFunction
+    fields: tuple[str, ...]
+    moves_with: str = ""
+    endpoint: str = "CONNZ"
+
+    @property
+    def name(self) -> str:
+        """The name of the page function."""
+        return self.page.__name__
+
+    @property
+    def lasting(self) -> bool:
+        """Whether it stays the same for as long as no connection comes or goes."""
+        return _LASTING.issuperset(self.fields)
+
+    def __hash__(self) -> int:
+        return hash(self.page)
+
+
+def fold(*fields: str, moves_with: str = "") -> Callable[[PageFunction], Fold]:
+    """Declare a page function `(rows, tally, params)`; it sees client rows only, a page at a time.
+
+    Rows of the system account and leaf nodes never reach it. `params` are the loosest parameters
+    in force anywhere, so what it drops by them no check can want. A fold of figures that change
+    while a connection lasts is swept in each epoch, unless `moves_with` names a figure of the
+    server that moves whenever it does. DeclarationError for a field that CONNZ rows do not have.
+    """
+    for field in fields:
+        if field not in _ROW_FIELDS:
+            raise DeclarationError(f"a connection row has no field {field!r}")
+
+    def declare(page: PageFunction) -> Fold:
+        return Fold(page, fields, moves_with)
+
+    return declare
+
+
+def row_fields(folds: Iterable[Fold]) -> list[str]:
+    """What a decoder of rows must read so that all these folds can run."""
+    return list(dict.fromkeys((*_ALWAYS, *(field for fold in folds for field in fold.fields))))
+
+
+@fold("authorized_user")
+def by_user(rows: list[Connection], tally: Tally, params: object) -> None:
+    """Connections of each (account, user); anonymous ones belong to nobody."""
+    tally.update(
+        [
+            (row.account, row.authorized_user)
+            for row in rows
+            if row.authorized_user
+            and not (row.account == "$G" and _ANONYMOUS.fullmatch(row.authorized_user))
+        ]
+    )
+
+
+@fold("subscriptions", moves_with="local_interest")
+def local_subscriptions(rows: list[Connection], tally: Tally, params: object) -> None:
+    """Subscriptions that clients hold on this very server."""
+    tally["subscriptions"] += sum([row.subscriptions for row in rows])
+
+
+class Sweep:
+    """The connection rows of one server, folded page by page; good only when `exact`.
+
+    `unnamed` counts clients that no user name belongs to: they are anonymous, or have yet to say
+    who they are.
+    """
+
+    def __init__(self, folds: Mapping[Fold, Any], system_accounts: frozenset[str]) -> None:
+        self.system_accounts = system_accounts
+        self.params = folds
+        self.parts = {fold: Tally() for fold in folds}
+        self.rows = self.bad = self.total = self.pages = self.unnamed = 0
+        self._fell = 0
+        self._cids: set[int] = set()
+
+    def page(self, page: Page) -> None:
+        """Fold one page in. A row seen on an earlier page is not counted again."""
+        rows = page.connections
+        if self.pages:
+            rows = [row for row in rows if row.cid not in self._cids]
+        if self.pages or page.total > len(rows):
+            self._cids.update([row.cid for row in rows])
+        self.pages += 1
+        self.rows += len(rows)
+        self.bad += page.bad
+        self._fell += max(0, self.total - page.total)
+        self.total = page.total
+        if page.size > _LONG_ROW * len(rows):
+            _shorten(rows)
+        system = self.system_accounts
+        clients = [row for row in rows if row.kind == "Client" and row.account not in system]
+        self.unnamed += len([row for row in clients if not row.authorized_user])
+        for fold, tally in self.parts.items():
+            fold.page(clients, tally, self.params[fold])
+            tally.bound()
+
+    @property
+    def exact(self) -> bool:
+        """Whether the rows agree with the server's own total to within 2 %, and can be summed up.
+
+        Each connection that closed between two pages may be one that was counted, and may have
+        moved another one out of sight.
+        """
+        off = abs(self.total - self.rows) + self._fell
+        fits = all(max(t.values(), default=0) <= _LARGEST for t in self.parts.values())
+        return self.pages > 0 and off <= TOLERANCE * self.total and fits
+
+
+def _shorten(rows: Iterable[Connection]) -> None:
+    """Keep the beginning of each long name, and a hash of it all: a million fit into memory."""
+    for row in rows:
+        for field in row.__struct_fields__:
+            value = getattr(row, field)
+            if isinstance(value, str) and len(value) > _LONG_NAME:
+                setattr(row, field, _short(value))
+
+
+def short_key(key: Any) -> Any:
+    """A key with its long names shortened, the same on whatever page they stood."""
+    if isinstance(key, str):
+        return _short(key)
+    if isinstance(key, tuple):
+        for name in key:
+            if isinstance(name, str) and len(name) > _LONG_NAME:
+                return tuple([_short(one) if isinstance(one, str) else one for one in key])
+    return key  # As nearly always, so no copy is made.
+
+
+def _short(name: str) -> str:
+    if len(name) <= _LONG_NAME:
+        return name
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{name[: _LONG_NAME - 17]}~{digest[:16]}"

@@ -1,0 +1,224 @@
+"""A ledger: what one fold remembers of each server, and the sums over all of them.
+
+What a server holds is kept by the numbers of its keys: a million connections take some megabytes. A
+sum is never made anew: a server that is swept again takes its old figures along.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from msgspec import Struct
+
+from nats_insights.model.fold import CAP, Tally, rarest, short_key
+from nats_insights.model.roster import Names
+
+_SIZE = array("I").itemsize
+# A part with more keys than this is searched for at most so many of them: then it gets an index.
+_LARGE = 4096
+_MANY = 64
+
+
+class Numbers(dict[Any, int]):
+    """A number for each key, given when it is first asked for: `keys_of[number]` is the key.
+
+    Keys are the same on many servers, so each is held once. `sums[number]` is for the ledger. A key
+    with a long name in it has the number of its short form, as other pages may have it already;
+    `shortened` counts how often that was so.
+    """
+
+    def __init__(self) -> None:
+        self.keys_of: list[Any] = []
+        self.sums: list[int] = []
+        self.shortened = 0
+        self._free: list[int] = []
+
+    def __missing__(self, key: Any) -> int:
+        short = short_key(key)
+        if short is not key:
+            self.shortened += 1
+            return self[short]
+        if self._free:
+            number = self._free.pop()
+            self.keys_of[number] = key
+        else:
+            number = len(self.keys_of)
+            self.keys_of.append(key)
+            self.sums.append(0)
+        self[key] = number
+        return number
+
+    def forget(self, number: int) -> None:
+        """Its key has no number any more."""
+        del self[self.keys_of[number]]
+        self.keys_of[number] = None
+        self.sums[number] = 0
+
+    def free(self, number: int) -> None:
+        """It may become the number of another key."""
+        self.forget(number)
+        self._free.append(number)
+
+
+class Part(Struct, frozen=True, gc=False):
+    """What one server holds: `part[key]` is its count of a key.
+
+    `held` and `counts` are arrays of the same length, as bytes: the number of a key, and its count.
+    Bytes and Structs like this one are nothing to the garbage collector, and there may be many.
+    """
+
+    numbers: Numbers
+    held: bytes
+    counts: bytes
+    error: int = 0
+    dropped: int = 0
+
+    def __getitem__(self, key: Any) -> int:
+        number = self.numbers.get(key)
+        return 0 if number is None else self.count(number)
+
+    def __len__(self) -> int:
+        return len(self.held) // _SIZE
+
+    def count(self, number: int) -> int:
+        """The count of the key that has this number."""
+        wanted = number.to_bytes(_SIZE, sys.byteorder)
+        at = self.held.find(wanted)
+        while at > 0 and at % _SIZE:  # What begins within a number is none.
+            at = self.held.find(wanted, at + 1)
+        return 0 if at < 0 else memoryview(self.counts).cast("q")[at // _SIZE]
+
+    def numbered(self) -> Iterator[tuple[int, int]]:
+        """The number and the count of each key."""
+        held, counts = memoryview(self.held).cast("I"), memoryview(self.counts).cast("q")
+        return zip(held, counts, strict=True)
+
+    def items(self) -> Iterator[tuple[Any, int]]:
+        """Each key that is still known, and its count."""
+        keys = self.numbers.keys_of
+        known = ((keys[number], count) for number, count in self.numbered())
+        return ((key, count) for key, count in known if key is not None)
+
+
+class Ledger:
+    """One fold over all servers: `ledger[key]` is the sum of a key.
+
+    At most `2 * cap` keys are held for any time; beyond that the rarest go. `error` is what the sum
+    of any key may lack at most, `dropped` how many keys have gone.
+    """
+
+    def __init__(self, cap: int = CAP) -> None:
+        self.cap = cap
+        self.numbers = Numbers()
+        self._parts: dict[Names, Part] = {}
+        self._searched: Counter[Names] = Counter()
+        self._indexes: dict[Names, dict[int, int]] = {}
+        self._error = self._dropped = 0
+
+    @property
+    def error(self) -> int:
+        return self._error + sum(part.error for part in self._parts.values())
+
+    @property
+    def dropped(self) -> int:
+        return self._dropped + sum(part.dropped for part in self._parts.values())
+
+    @property
+    def overflowed(self) -> bool:
+        """Whether the sums lack what no later sweep can add: it must be made anew."""
+        return self._dropped > 0
+
+    def __getitem__(self, key: Any) -> int:
+        number = self.numbers.get(key)
+        return 0 if number is None else self.numbers.sums[number]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def items(self) -> Iterator[tuple[Any, int]]:
+        """Each key that somebody holds, and its sum."""
+        sums = self.numbers.sums
+        return ((key, sums[number]) for key, number in self.numbers.items())
+
+    def most(self) -> int:
+        """The largest sum, 0 where there is none."""
+        return max(self.numbers.sums, default=0)
+
+    def part(self, server: Names) -> Part | None:
+        """What this server holds, None if it was never put."""
+        return self._parts.get(server)
+
+    def held_by(self, key: Any) -> dict[Names, int]:
+        """What each server holds of a key, where it is anything."""
+        number = self.numbers.get(key)
+        if number is None:
+            return {}
+        return {
+            names: n
+            for names, part in self._parts.items()
+            if (n := self._count(names, part, number))
+        }
+
+    def put(self, server: Names, tally: Tally) -> None:
+        """What this server holds from now on."""
+        for key in [key for key, count in tally.items() if not count]:
+            del tally[key]  # Whose sum is nothing has no number.
+        sums, numbers = self.numbers.sums, self.numbers
+        before = numbers.shortened
+        held, counts = array("I", map(numbers.__getitem__, tally)), array("q", tally.values())
+        if numbers.shortened != before:  # Several of its keys may be one.
+            once: Counter[int] = Counter()
+            for number, count in zip(held, counts, strict=True):
+                once[number] += count
+            held, counts = array("I", once), array("q", once.values())
+        new = Part(numbers, bytes(held), bytes(counts), tally.error, tally.dropped)
+        for number, count in new.numbered():
+            sums[number] += count
+        old, self._parts[server] = self._parts.get(server), new
+        self._forget_index(server)
+        if old is not None:
+            self._subtract(old)
+        self._bound()
+
+    def drop(self, server: Names) -> None:
+        """This server holds nothing any more."""
+        if (part := self._parts.pop(server, None)) is not None:
+            self._forget_index(server)
+            self._subtract(part)
+
+    def _count(self, server: Names, part: Part, number: int) -> int:
+        index = self._indexes.get(server)
+        if index is None:
+            if len(part) <= _LARGE:
+                return part.count(number)
+            self._searched[server] += 1
+            if self._searched[server] <= _MANY:
+                return part.count(number)
+            index = self._indexes[server] = dict(part.numbered())
+        return index.get(number, 0)
+
+    def _forget_index(self, server: Names) -> None:
+        self._indexes.pop(server, None)
+        self._searched.pop(server, None)
+
+    def _subtract(self, part: Part) -> None:
+        sums, keys_of = self.numbers.sums, self.numbers.keys_of
+        for number, count in part.numbered():
+            sums[number] -= count
+            if not sums[number] and keys_of[number] is not None:
+                self.numbers.free(number)
+
+    def _bound(self) -> None:
+        numbers, sums = self.numbers, self.numbers.sums
+        if len(numbers) <= 2 * self.cap:
+            return
+        floor, kept = rarest([sums[number] for number in numbers.values()], self.cap)
+        self._error += floor
+        self._dropped += len(numbers) - kept
+        # Parts still name these numbers, so nobody else gets them before the ledger goes.
+        for number in [number for number in numbers.values() if sums[number] <= floor]:
+            numbers.forget(number)

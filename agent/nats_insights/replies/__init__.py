@@ -1,0 +1,1 @@
+"""What servers reply, endpoint by endpoint, and how it is read."""

@@ -1,0 +1,1 @@
+"""The messages that are published and answered, without NATS."""

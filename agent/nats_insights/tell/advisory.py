@@ -1,0 +1,252 @@
+"""From a transition to what is published: the message, its subject, headers and bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import replace
+
+from nats_insights import subjects
+from nats_insights.facts import Coverage
+from nats_insights.judge.declare import Check, Severity
+from nats_insights.judge.lifecycle import Life, Told
+from nats_insights.tell.messages import (
+    Advisory,
+    AgentInfo,
+    Entity,
+    FindingState,
+    Heartbeat,
+    OpenCounts,
+    SeverityName,
+)
+
+SCHEMAS = "urn:nats-insights:schema:"
+# An advisory with its headers is never longer, nor longer than the server's max_payload.
+LONGEST = 16 * 1024
+# Names, users and addresses come from outsiders; what is told of one is no longer than this.
+LONGEST_NAME = 256
+LONGEST_IN_SENTENCE = 64
+
+F = TypeVar("F", bound=FindingState)
+
+
+class Message(Struct, frozen=True):
+    """What goes to the server, whole."""
+
+    subject: str
+    payload: bytes
+    headers: dict[str, str]
+
+
+def at(seconds: float) -> datetime:
+    """Unix seconds as a UTC time."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def counts(lives: Iterable[Life]) -> OpenCounts:
+    """How many findings are open, by severity."""
+    severities = Counter([life.severity for life in lives if life.is_open])
+    return OpenCounts(**{str(severity): count for severity, count in severities.items()})
+
+
+def finding_state(life: Life, check: Check, valid_for: float) -> dict[str, Any]:
+    """The members that an advisory and FINDINGS share, of an open finding."""
+    entity = {key: value[:LONGEST_NAME] for key, value in life.entity.items()}
+    labels = {key: value for key, value in entity.items() if key not in ("kind", "id", "name")}
+    evidence = msgspec.json.decode(life.evidence)
+    if life.clients:
+        evidence = evidence | {"clients": life.clients}
+    if life.partial:
+        evidence = evidence | {"lower_bound": f"without {life.partial}"}
+    return {
+        "state": "open",
+        "code": check.code,
+        "name": check.name,
+        "title": check.title,
+        "category": check.category,
+        "severity": str(life.severity),
+        "fingerprint": check.fingerprint(life.key.names),
+        "entity": msgspec.convert(entity, Entity),
+        "summary": _summary(life),
+        "value": life.value,
+        "threshold": life.threshold,
+        "unit": life.unit,
+        "evidence": bounded(evidence),
+        "remediation": plain(check.remediation(labels)),
+        "opened_at": at(life.opened_at),
+        "updated_at": at(life.updated_at),
+        "revision": life.revision,
+        "valid_until": at(max(life.told_at, life.updated_at) + valid_for),
+        "stale": at(life.stale_since) if life.stale_since is not None else None,
+    }
+
+
+def advisory(
+    told: Told, check: Check, agent: AgentInfo, coverage: Coverage, valid_for: float
+) -> Advisory:
+    """The message for one transition; `valid_for` is how long, in seconds, it may be believed."""
+    life = told.life
+    members = finding_state(life, check, valid_for)
+    resolved = told.transition == "resolved"
+    if resolved:
+        members |= {"state": "resolved", "resolved_at": at(told.at), "valid_until": at(told.at)}
+    return Advisory(
+        **members,
+        id=_identity(members["fingerprint"], told),
+        timestamp=at(told.at),
+        transition=told.transition,
+        reason=told.reason,
+        agent=agent,
+        coverage=brief(coverage),
+        severity_before=_name(told.severity_before),
+        severity_now=_name(told.severity_now),
+    )
+
+
+def subject(life: Life, check: Check) -> str:
+    """Where the advisories of a finding go, from its whole names, however long they are."""
+    scope = check.about.scope
+    label = {"SERVER": "server", "CLUSTER": "cluster", "ACCOUNT": "account"}.get(scope, "")
+    fingerprint = check.fingerprint(life.key.names)
+    entity = life.entity
+    return subjects.advisory(
+        str(life.severity),
+        scope,
+        entity.get("cluster", ""),
+        entity.get(label, ""),
+        check.code,
+        fingerprint,
+    )
+
+
+def message(advisory: Advisory, subject: str, max_payload: int) -> Message:
+    """An advisory ready to be published, within its bounds, headers counted.
+
+    What does not fit goes in this order: the lists of the evidence, then the remediation.
+    """
+    headers = _headers(advisory)
+    room = min(LONGEST, max_payload) - _header_bytes(headers)
+    payload = msgspec.json.encode(fitting(advisory, room))
+    return Message(subject, payload, headers)
+
+
+def heartbeat_message(heartbeat: Heartbeat) -> Message:
+    """A heartbeat ready to be published."""
+    subject = subjects.heartbeat(heartbeat.agent.id)
+    return Message(subject, msgspec.json.encode(heartbeat), {"Nats-Msg-Id": heartbeat.id})
+
+
+def fitting(state: F, room: int) -> F:
+    """A finding that takes at most `room` bytes: the lists of its evidence go, then its advice."""
+    for shorter in (state, *_shorter(state)):
+        if len(msgspec.json.encode(shorter)) <= room:
+            break
+    return shorter
+
+
+def shortened(text: str, most: int = LONGEST_IN_SENTENCE) -> str:
+    """The beginning of a text, safe to print, with an ellipsis where it was cut."""
+    text = plain(text[: most + 1])
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def brief(coverage: Coverage) -> Coverage:
+    """The coverage with some names of missing servers, together at most 1 KiB."""
+    names: list[str] = []
+    room = 1024
+    for name in map(shortened, coverage.missing[:10]):
+        room -= len(msgspec.json.encode(name)) + 1
+        if room < 0:
+            break
+        names.append(name)
+    return replace(coverage, missing=names)
+
+
+def bounded(value: Any, depth: int = 6) -> Any:
+    """Evidence with its texts cut and its lists ended, whatever outsiders named."""
+    if isinstance(value, str):
+        return _cut(value)
+    if isinstance(value, dict) and depth:
+        return {_cut(str(k)): bounded(v, depth - 1) for k, v in list(value.items())[:50]}
+    if isinstance(value, list | tuple) and depth:
+        return [bounded(item, depth - 1) for item in value[:50]]
+    return value if isinstance(value, int | float | None) else str(type(value).__name__)
+
+
+def plain(text: str) -> str:
+    """Text that is safe to print: what outsiders named may hold control characters."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _summary(life: Life) -> str:
+    """The sentence with long names shortened, so that the numbers behind them stay."""
+    text = life.summary
+    for name in sorted({*life.entity.values(), *life.servers}, key=len, reverse=True):
+        if len(name) > LONGEST_IN_SENTENCE or not name.isprintable():
+            text = text.replace(name, shortened(name))
+    return _cut(plain(text))
+
+
+def _cut(text: str) -> str:
+    text = text.encode("utf-8", "replace").decode()
+    return text if len(text) <= LONGEST_NAME else f"{text[: LONGEST_NAME - 1]}…"
+
+
+def _name(severity: Severity | None) -> SeverityName | UnsetType:
+    return UNSET if severity is None else str(severity)  # type: ignore[return-value]
+
+
+def _identity(fingerprint: str, told: Told) -> str:
+    life = told.life
+    parts = [fingerprint, at(life.opened_at), life.revision, told.transition, str(life.severity)]
+    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:32]
+
+
+def _headers(advisory: Advisory) -> dict[str, str]:
+    return {
+        "Nats-Msg-Id": advisory.id,
+        "ce-specversion": "1.0",
+        "ce-id": advisory.id,
+        "ce-type": advisory.type,
+        "ce-source": f"urn:nats-insights:{subjects.token(advisory.agent.id)}",
+        "ce-time": advisory.timestamp.isoformat().replace("+00:00", "Z"),
+        "ce-subject": advisory.fingerprint,
+        "ce-dataschema": SCHEMAS + advisory.type,
+        "ce-datacontenttype": "application/json",
+        "ce-severity": advisory.severity,
+        "ce-state": advisory.state,
+    }
+
+
+def _header_bytes(headers: dict[str, str]) -> int:
+    return len("NATS/1.0\r\n\r\n") + sum(len(k) + len(v) + 4 for k, v in headers.items())
+
+
+def _shorter(state: F) -> Iterator[F]:
+    scalars = {k: v for k, v in state.evidence.items() if not isinstance(v, list | dict)}
+    state = replace(state, evidence={**scalars, "truncated": True})
+    yield state
+    state = replace(state, remediation="")
+    yield state
+    state = replace(
+        state,
+        evidence={"truncated": True},
+        summary=shortened(state.summary),
+        entity=_short_entity(state.entity),
+    )
+    if isinstance(state, Advisory):
+        state = replace(state, coverage=replace(state.coverage, missing=[]))
+    yield state
+
+
+def _short_entity(entity: Entity) -> Entity:
+    names = ("id", "name", "cluster", "server", "account", "user")
+    return replace(entity, **{name: shortened(getattr(entity, name)) for name in names})

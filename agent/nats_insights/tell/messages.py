@@ -1,0 +1,321 @@
+"""The types of all that is published and answered; `schemas/` is generated from them.
+
+Fields are only ever added, and readers ignore those that they do not know. Times are UTC.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from nats_insights.facts import Access, Cost, Coverage
+
+Id = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
+Time = Annotated[datetime, Meta(tz=True)]
+SeverityName = Literal["critical", "warning", "info"]
+Verdict = Literal["ok", "info", "warning", "critical", "unknown"]
+Scope = Literal["SYSTEM", "CLUSTER", "SERVER", "ACCOUNT"]
+Kind = Literal["server", "cluster", "account", "account_in_cluster", "user", "system", "agent"]
+Role = Literal["leader", "standby", "stopped"]
+
+
+class Entity(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a finding is about."""
+
+    kind: Kind
+    id: str
+    name: str
+    cluster: str = ""
+    server: str = ""
+    account: str = ""
+    user: str = ""
+
+
+class AgentInfo(Struct, frozen=True, kw_only=True):
+    """Who says so: `id` is configured and stays, `instance` is this process."""
+
+    id: str
+    instance: str
+    version: str
+    epoch: int
+    role: Role
+
+
+class FindingState(Struct, frozen=True, kw_only=True):
+    """A finding as it stands: what advisories tell and FINDINGS answers."""
+
+    state: Literal["open", "resolved"]
+    code: str
+    name: str
+    title: str
+    category: str
+    severity: SeverityName
+    fingerprint: Id
+    entity: Entity
+    summary: str
+    value: float | int | None
+    threshold: float | int | None
+    unit: str
+    evidence: dict[str, Any]
+    remediation: str
+    opened_at: Time
+    updated_at: Time
+    revision: Annotated[int, Meta(ge=1)]
+    valid_until: Time
+    resolved_at: Time | None = None
+    muted: Time | None = None
+    stale: Time | None = None
+    explained_by: str | None = None
+
+
+class Advisory(FindingState, frozen=True, kw_only=True):
+    """One message on `$INSIGHTS.ADVISORY.>`: a finding opened, changed, is still open, resolved."""
+
+    type: Literal["insights.advisory.v1.finding"] = "insights.advisory.v1.finding"
+    id: Id
+    timestamp: Time
+    agent: AgentInfo
+    coverage: Coverage
+    transition: Literal["opened", "updated", "reminded", "resolved"]
+    reason: str
+    severity_before: SeverityName | UnsetType = UNSET
+    severity_now: SeverityName | UnsetType = UNSET
+
+
+class OpenCounts(Struct, frozen=True, kw_only=True):
+    """How many findings are open."""
+
+    critical: int = 0
+    warning: int = 0
+    info: int = 0
+
+
+class Heartbeat(Struct, frozen=True, kw_only=True):
+    """One message per epoch on `$INSIGHTS.HEARTBEAT.<agent-id>`, also when nothing is wrong.
+
+    `verdict` is that of STATUS, and `checks_not_evaluated` counts the checks for which it waits.
+    `interval_seconds` is from one epoch to the next, as stretched by the budget; `epochs_skipped`
+    were due before this one had ended. After `silent_after_seconds` without another heartbeat the
+    agent counts as gone. A standby, and an agent before its first epoch, knows nothing: its verdict
+    is `unknown`.
+    """
+
+    type: Literal["insights.advisory.v1.heartbeat"] = "insights.advisory.v1.heartbeat"
+    id: Id
+    timestamp: Time
+    agent: AgentInfo
+    coverage: Coverage
+    verdict: Verdict = "unknown"
+    checks_not_evaluated: int = 0
+    interval_seconds: float
+    silent_after_seconds: float
+    epochs_skipped: int = 0
+    leading_since: Time | None
+    open: OpenCounts
+    cost: Cost
+
+
+class Reply(Struct, frozen=True, kw_only=True):
+    """What every reply begins with."""
+
+    type: str
+    timestamp: Time
+    agent: AgentInfo
+    coverage: Coverage
+
+
+class Problem(Struct, frozen=True, kw_only=True):
+    """Why a request was refused."""
+
+    code: int
+    description: str
+
+
+class ErrorReply(Reply, frozen=True, kw_only=True):
+    """The reply to a request that was refused; headers say the same."""
+
+    type: Literal["insights.api.v1.error_response"] = "insights.api.v1.error_response"
+    error: Problem
+
+
+class NotEvaluated(Struct, frozen=True, kw_only=True):
+    """A check that could not be judged, wholly or for some, and what it lacks.
+
+    It is `excused` where that is as it should be, so that the verdict does not wait for it: a
+    cluster settles, servers of this version do not tell, or the configuration accepts it.
+    """
+
+    code: str
+    name: str
+    why: str
+    excused: bool = False
+
+
+class EpochInfo(Struct, frozen=True, kw_only=True):
+    """The last epoch. `failed` counts the epochs that an error in the program ended, and
+    `last_failure` says where in the program that was."""
+
+    number: int
+    started_at: Time
+    interval_seconds: float
+    failed: int = 0
+    last_failure: str = ""
+
+
+class StatusReply(Reply, frozen=True, kw_only=True):
+    """STATUS: how the system is, how sure that is, and what it costs to know."""
+
+    type: Literal["insights.api.v1.status_response"] = "insights.api.v1.status_response"
+    verdict: Verdict
+    open: OpenCounts
+    epoch: EpochInfo
+    not_evaluated: list[NotEvaluated]
+    access: Access
+    cost: Cost
+
+
+class Paged(Reply, frozen=True, kw_only=True):
+    """A list, or the part of it that was asked for and fits."""
+
+    total: int
+    offset: int
+    more: bool
+
+
+class FindingsReply(Paged, frozen=True, kw_only=True):
+    """FINDINGS: the worst first. `status` is there only in the output of `check`."""
+
+    type: Literal["insights.api.v1.findings_response"] = "insights.api.v1.findings_response"
+    findings: list[FindingState]
+    status: StatusReply | UnsetType = UNSET
+
+
+class ParameterInfo(Struct, frozen=True, kw_only=True):
+    """One parameter in force: `origin` says who set it; `clear_factor` eases it once open."""
+
+    name: str
+    value: float | int | str | bool
+    default: float | int | str | bool
+    origin: Literal["default", "config"]
+    unit: str
+    description: str
+    clear_factor: float | None
+    minimum: float | None
+    exclusive_minimum: float | None
+    maximum: float | None
+    exclusive_maximum: float | None
+
+
+class LastOutcome(Struct, frozen=True, kw_only=True):
+    """What became of a check in the last epoch, in numbers of entities."""
+
+    judged: int
+    found: int
+    unknown: int
+    not_due: bool
+    why: str
+    excused: bool = False
+
+
+class CheckInfo(Struct, frozen=True, kw_only=True):
+    """One check as it runs."""
+
+    code: str
+    name: str
+    title: str
+    severity: SeverityName
+    category: str
+    scope: Scope
+    entity_kind: str
+    enabled: bool
+    needs: list[str]
+    open_after: int
+    resolve_after: int
+    settles: bool
+    parameters: list[ParameterInfo]
+    overrides: int
+    last: LastOutcome | None
+
+
+class ChecksReply(Paged, frozen=True, kw_only=True):
+    """CHECKS: every check."""
+
+    type: Literal["insights.api.v1.checks_response"] = "insights.api.v1.checks_response"
+    checks: list[CheckInfo]
+
+
+class ExplainReply(Reply, frozen=True, kw_only=True):
+    """EXPLAIN: one check with its documentation."""
+
+    type: Literal["insights.api.v1.explain_response"] = "insights.api.v1.explain_response"
+    check: CheckInfo
+    finds: str
+    why: str
+    do: str
+
+
+class ServerState(Struct, frozen=True, kw_only=True):
+    """One server of the roster; `swept_at` is when it last listed its connections."""
+
+    name: str
+    id: str
+    cluster: str
+    version: str
+    state: Literal["answering", "hung", "dead", "left"]
+    first_seen: Time
+    last_seen: Time
+    swept_at: Time | None = None
+    last_error: str
+
+
+class ServersReply(Paged, frozen=True, kw_only=True):
+    """SERVERS: the roster, by cluster and name."""
+
+    type: Literal["insights.api.v1.servers_response"] = "insights.api.v1.servers_response"
+    servers: list[ServerState]
+
+
+class Page(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The part of a list that a request asks for."""
+
+    offset: Annotated[int, Meta(ge=0)] = 0
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+
+
+class FindingsRequest(Page, frozen=True, kw_only=True):
+    """The body of FINDINGS: filters, all optional."""
+
+    code: str = ""
+    severity: SeverityName | Literal[""] = ""
+    scope: Scope | Literal[""] = ""
+    account: str = ""
+    cluster: str = ""
+    server: str = ""
+    state: Literal["open", "resolved", "all"] = "open"
+
+
+class ExplainRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of EXPLAIN."""
+
+    code: str = ""
+    name: str = ""
+
+
+class ForgetRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of FORGET: a server, and its cluster where several servers have that name.
+
+    A server without a cluster is in cluster "".
+    """
+
+    server: str
+    cluster: str | None = None
+
+
+class NoRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of STATUS and EVALUATE: nothing."""
+
+
+ADVISORIES = (Advisory, Heartbeat)
+REPLIES = (StatusReply, FindingsReply, ChecksReply, ExplainReply, ServersReply, ErrorReply)

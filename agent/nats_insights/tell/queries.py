@@ -1,0 +1,393 @@
+"""Queries: from what the agent knows after an epoch to the bytes of a reply, without NATS."""
+
+from __future__ import annotations
+
+import difflib
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property, partial
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from nats_insights.config import refuse_unknown
+from nats_insights.errors import ConfigError
+from nats_insights.facts import Access, Cost, Coverage
+from nats_insights.judge.audit import Outcome
+from nats_insights.judge.declare import CRITICAL, Check, Severity, parameters_of
+from nats_insights.judge.lifecycle import Life
+from nats_insights.judge.rules import Rule
+from nats_insights.model.roster import Entry, Names, Roster
+from nats_insights.tell.advisory import at, brief, counts, finding_state, fitting, plain, shortened
+from nats_insights.tell.messages import (
+    AgentInfo,
+    CheckInfo,
+    ChecksReply,
+    EpochInfo,
+    ErrorReply,
+    ExplainReply,
+    ExplainRequest,
+    FindingsReply,
+    FindingsRequest,
+    FindingState,
+    ForgetRequest,
+    LastOutcome,
+    NoRequest,
+    NotEvaluated,
+    Page,
+    ParameterInfo,
+    Problem,
+    Reply,
+    ServersReply,
+    ServerState,
+    StatusReply,
+    Verdict,
+)
+
+# By which FINDINGS can be filtered, beside the check, the severity and the scope.
+_LABELS = ("account", "cluster", "server")
+_SEVERITIES = {str(severity): severity for severity in Severity}
+# A reply ends before this many bytes, and before the server's max_payload; the rest is paged.
+LONGEST = 256 * 1024
+# What a page has beside its head and its rows: type, total, offset, more.
+_FRAME = 160
+
+
+class View(Struct, kw_only=True, dict=True):
+    """All that queries are answered from: what the agent knows after its last epoch.
+
+    `lives` come in the order of their keys.
+    """
+
+    agent: AgentInfo
+    coverage: Coverage
+    access: Access
+    checks: list[Check]
+    rules: list[Rule]
+    lives: list[Life]
+    resolved: list[FindingState]
+    outcomes: dict[str, Outcome]
+    servers: list[Entry]
+    swept_at: dict[Names, float] = {}
+    cost: Cost
+    started_at: float
+    interval: float
+    failed_epochs: int = 0
+    last_failure: str = ""
+    valid_for: float
+    max_payload: int = 1024 * 1024
+
+    @cached_property
+    def open(self) -> list[Life]:
+        """What is open, the worst first: in the order of their keys within each severity."""
+        by_severity: dict[Severity, list[Life]] = {severity: [] for severity in Severity}
+        for life in self.lives:
+            if life.is_open:
+                by_severity[life.severity].append(life)
+        return [
+            life for severity in sorted(by_severity, reverse=True) for life in by_severity[severity]
+        ]
+
+    def rule(self, code: str) -> Rule | None:
+        """The rule of a check, None where the check is disabled."""
+        return next((rule for rule in self.rules if rule.check.code == code), None)
+
+
+class Refused(Exception):
+    """A request that cannot be answered, as an HTTP-like code and a sentence."""
+
+    def __init__(self, code: int, description: str) -> None:
+        super().__init__(plain(description)[:500])
+        self.code = code
+
+
+QUERIES = ("STATUS", "FINDINGS", "CHECKS", "EXPLAIN", "SERVERS")
+
+
+def verdict(view: View) -> Verdict:
+    """The worst open severity; unknown where not all was looked at and nothing critical is known.
+
+    All is looked at when each known server answered, and each enabled check could be judged.
+    """
+    worst = view.open[0].severity if view.open else None
+    if worst is CRITICAL:
+        return "critical"
+    if not view.coverage.complete or not_evaluated(view):
+        return "unknown"
+    return "ok" if worst is None else str(worst)  # type: ignore[return-value]
+
+
+def not_evaluated(view: View) -> int:
+    """How many checks the verdict waits for."""
+    return sum(1 for one in view.outcomes.values() if one.why and not one.excused)
+
+
+def answer(view: View, name: str, body: bytes) -> bytes:
+    """The reply to one query; Refused with a sentence where there is none."""
+    return msgspec.json.encode(_ANSWERS[name](view, body))
+
+
+def error(agent: AgentInfo, coverage: Coverage, refused: Refused) -> bytes:
+    """The body that goes with the error headers."""
+    reply = ErrorReply(
+        timestamp=at(time.time()),
+        agent=agent,
+        coverage=brief(coverage),
+        error=Problem(code=refused.code, description=str(refused)),
+    )
+    return msgspec.json.encode(reply)
+
+
+def status(view: View, body: bytes = b"") -> StatusReply:
+    """STATUS."""
+    _request(body, NoRequest)
+    doubtful = [
+        NotEvaluated(
+            code=check.code,
+            name=check.name,
+            why=shortened(outcome.why, 128),
+            excused=outcome.excused,
+        )
+        for check in view.checks
+        if (outcome := view.outcomes.get(check.code)) and outcome.why
+    ]
+    return StatusReply(
+        **_head(view),
+        verdict=verdict(view),
+        open=counts(view.open),
+        epoch=EpochInfo(
+            number=view.agent.epoch,
+            started_at=at(view.started_at),
+            interval_seconds=view.interval,
+            failed=view.failed_epochs,
+            last_failure=view.last_failure,
+        ),
+        not_evaluated=doubtful,
+        access=view.access,
+        cost=view.cost,
+    )
+
+
+def findings(view: View, body: bytes = b"") -> FindingsReply:
+    """FINDINGS."""
+    request = _request(body, FindingsRequest)
+    if request.code:
+        request = replace(request, code=named(view.checks, request.code).code)
+    codes = {
+        check.code
+        for check in view.checks
+        if request.code in ("", check.code) and request.scope in ("", check.about.scope)
+    }
+    labels = [(label, value) for label in _LABELS if (value := getattr(request, label))]
+    found: list[Life | FindingState] = []
+    if request.state != "resolved":
+        # One filter after another: there may be a hundred thousand of them.
+        lives = [life for life in view.open if life.key.code in codes]
+        if request.severity:
+            wanted = _SEVERITIES[request.severity]
+            lives = [life for life in lives if life.severity == wanted]
+        for label, value in labels:
+            lives = [life for life in lives if life.entity.get(label) == value]
+        found += lives
+    if request.state != "open":
+        found += [
+            state
+            for state in view.resolved
+            if state.code in codes
+            and request.severity in ("", state.severity)
+            and all(getattr(state.entity, label) == value for label, value in labels)
+        ]
+    return FindingsReply(**_page(view, request, found, "findings", _stater(view)))
+
+
+def open_findings(view: View) -> list[FindingState]:
+    """Every open finding, the worst first."""
+    return [_stater(view)(life) for life in view.open]
+
+
+def _stater(view: View) -> Callable[[Life | FindingState], FindingState]:
+    """What makes a finding fit to be told; made only of those that are, as there may be many."""
+    by_code = {check.code: check for check in view.checks}
+
+    def state(of: Life | FindingState) -> FindingState:
+        if isinstance(of, FindingState):
+            return of
+        return FindingState(**finding_state(of, by_code[of.key.code], view.valid_for))
+
+    return state
+
+
+def checks(view: View, body: bytes = b"") -> ChecksReply:
+    """CHECKS."""
+    request = _request(body, Page)
+    rows = [_check_info(view, check) for check in view.checks]
+    return ChecksReply(**_page(view, request, rows, "checks"))
+
+
+def explain(view: View, body: bytes = b"") -> ExplainReply:
+    """EXPLAIN."""
+    request = _request(body, ExplainRequest)
+    asked = request.code or request.name
+    check = named(view.checks, asked)
+    return ExplainReply(
+        **_head(view),
+        check=_check_info(view, check),
+        finds=check.finds,
+        why=check.why,
+        do=check.remediation({}),
+    )
+
+
+def servers(view: View, body: bytes = b"") -> ServersReply:
+    """SERVERS."""
+    request = _request(body, Page)
+    rows = sorted(view.servers, key=lambda entry: entry.key)
+    return ServersReply(**_page(view, request, rows, "servers", partial(_server, view)))
+
+
+def forget(view: View, roster: Roster, body: bytes) -> bytes:
+    """FORGET: take a server that is gone for good out of the roster; the reply has its last state.
+
+    Refused for a server that answers, and where the name fits none or several.
+    """
+    request = _request(body, ForgetRequest)
+    found = roster.by_name(request.server, request.cluster)
+    homes = ", ".join(sorted(f'"{one.cluster}"' for one in roster.by_name(request.server)))
+    if not found and homes:
+        raise Refused(404, f"{request.server} is not in that cluster, but in {homes}")
+    if not found:
+        near = difflib.get_close_matches(request.server, [one.name for one in roster], n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise Refused(404, f"there is no server {request.server[:80]!r}{hint}")
+    if len(found) > 1:
+        raise Refused(409, f"several servers are called {request.server}: name one of {homes}")
+    if found[0].state == "answering":
+        raise Refused(409, f"{request.server} answers: only a server that is gone can be forgotten")
+    roster.remove(found[0])
+    reply = ServersReply(**_page(view, Page(), found, "servers", partial(_server, view)))
+    return msgspec.json.encode(reply)
+
+
+def _server(view: View, entry: Entry) -> ServerState:
+    swept = view.swept_at.get(entry.key)
+    return ServerState(
+        name=shortened(entry.name, 128),
+        id=shortened(entry.id, 128),
+        cluster=shortened(entry.cluster, 128),
+        version=shortened(entry.version, 128),
+        state=entry.state,
+        first_seen=at(entry.first_seen),
+        last_seen=at(entry.last_seen),
+        swept_at=at(swept) if swept else None,
+        last_error=shortened(entry.last_error, 128),
+    )
+
+
+_ANSWERS: dict[str, Callable[[View, bytes], Reply]] = {
+    "STATUS": status,
+    "FINDINGS": findings,
+    "CHECKS": checks,
+    "EXPLAIN": explain,
+    "SERVERS": servers,
+}
+
+
+def named(checks: Iterable[Check], asked: str) -> Check:
+    """The check with this code or name, whatever its case; Refused with the nearest if none has."""
+    found = {check.code: check for check in checks}
+    found |= {check.name: check for check in found.values()}
+    for name in (asked.upper(), asked.lower().replace("-", "_")):
+        if name in found:
+            return found[name]
+    try:
+        refuse_unknown(asked, found)
+    except ConfigError as unknown:
+        raise Refused(404, str(unknown).replace("there is no key", "there is no check")) from None
+    raise Refused(404, f"there is no check {asked[:80]!r}")
+
+
+def _head(view: View) -> dict[str, Any]:
+    return {
+        "timestamp": at(time.time()),
+        "agent": view.agent,
+        "coverage": brief(view.coverage),
+    }
+
+
+def _request(body: bytes, into: Any) -> Any:
+    try:
+        return msgspec.json.decode(body or b"{}", type=into)
+    except msgspec.ValidationError as wrong:
+        known = ", ".join(into.__struct_fields__) or "none"
+        sentence = str(wrong).replace("`", "")
+        raise Refused(400, f"the request is refused: {sentence}; fields are {known}") from None
+    except Exception:
+        raise Refused(400, "the request is not a JSON object") from None
+
+
+def _page(
+    view: View,
+    request: Page,
+    rows: Sequence[Any],
+    field: str,
+    make: Callable[[Any], Any] = lambda row: row,
+) -> dict[str, Any]:
+    head = _head(view)
+    room = min(LONGEST, view.max_payload) - len(msgspec.json.encode(head)) - _FRAME
+    taken: list[Any] = []
+    for row in map(make, rows[request.offset : request.offset + request.limit]):
+        if isinstance(row, FindingState) and not taken:
+            row = fitting(row, room)
+        room -= len(msgspec.json.encode(row)) + 1
+        if room < 0 and taken:
+            break
+        taken.append(row)
+    more = request.offset + len(taken) < len(rows)
+    page = {field: taken, "total": len(rows), "offset": request.offset, "more": more}
+    return head | page
+
+
+def _check_info(view: View, check: Check) -> CheckInfo:
+    rule, outcome = view.rule(check.code), view.outcomes.get(check.code)
+    return CheckInfo(
+        code=check.code,
+        name=check.name,
+        title=check.title,
+        severity=str((rule and rule.severity) or check.severity),  # type: ignore[arg-type]
+        category=check.category,
+        scope=check.about.scope,  # type: ignore[arg-type]
+        entity_kind=check.about.kind,
+        enabled=rule is not None,
+        needs=list(check.needs),
+        open_after=rule.open_after if rule else check.open_after,
+        resolve_after=rule.resolve_after if rule else check.resolve_after,
+        settles=check.settle,
+        parameters=[_parameter(rule, check, p.name) for p in parameters_of(check.params)],
+        overrides=len(rule.overrides) if rule else 0,
+        last=_last(outcome) if outcome else None,
+    )
+
+
+def _last(outcome: Outcome) -> LastOutcome:
+    return LastOutcome(
+        **{**msgspec.structs.asdict(outcome), "why": shortened(outcome.why, 128)},
+    )
+
+
+def _parameter(rule: Rule | None, check: Check, name: str) -> ParameterInfo:
+    parameter = next(p for p in parameters_of(check.params) if p.name == name)
+    return ParameterInfo(
+        name=name,
+        value=getattr(rule.params, name) if rule else parameter.default,
+        default=parameter.default,
+        origin="config" if rule and name in rule.configured else "default",
+        unit=parameter.unit,
+        description=parameter.description,
+        clear_factor=parameter.clear,
+        minimum=parameter.ge,
+        exclusive_minimum=parameter.gt,
+        maximum=parameter.le,
+        exclusive_maximum=parameter.lt,
+    )
