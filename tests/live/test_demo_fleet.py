@@ -145,7 +145,8 @@ def test_what_is_no_size_is_told(text):
 
 
 @pytest.mark.parametrize(
-    ("module", "code"), [(["nats_insights", "demo", "--fleet"], 3), (["nats_insights.lab.fleet"], 2)]
+    ("module", "code"),
+    [(["nats_insights", "demo", "--fleet"], 3), (["nats_insights.lab.fleet"], 2)],
 )
 def test_both_commands_refuse_what_is_no_size(module, code):
     command = [sys.executable, "-m", *module, "1000"]
