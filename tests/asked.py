@@ -6,34 +6,24 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from msgspec.structs import replace
+
 from nats_insights.facts import Access, Cost
-from nats_insights.tell.messages import AgentInfo, FindingState
-from nats_insights.tell.queries import View, answer
+from nats_insights.judge.lifecycle import Told
+from nats_insights.tell.messages import AgentInfo
+from nats_insights.tell.queries import answer
+from nats_insights.tell.view import View
 from scenario import CHECKS, Story, System
 
 AGENT = AgentInfo(id="agent", instance=32 * "f", version="1.0", epoch=7, role="leader")
 MIB = 1024 * 1024
 
 
-def view(story: Story, *, max_payload: int = MIB, resolved: Iterable[FindingState] = ()) -> View:
-    """What an agent knows after the last epoch of a story."""
-    return View(
-        agent=AGENT,
-        coverage=story.snapshot.coverage,
-        access=Access(mode="system", account="SYS", user="insights"),
-        checks=list(CHECKS.values()),
-        rules=story.rules,
-        lives=list(story.lives.values()),
-        resolved=list(resolved),
-        outcomes=story.audit.outcomes,
-        servers=list(story.roster),
-        swept_at={names: swept.at for names, swept in story.sweeps.last.items()},
-        cost=Cost(),
-        started_at=story.now,
-        interval=30.0,
-        valid_for=1860.0,
-        max_payload=max_payload,
-    )
+def view(story: Story, *, max_payload: int = MIB, resolved: Iterable[Told] = ()) -> View:
+    """What an agent knows after the last epoch of a story, in which more may have `resolved`."""
+    access = Access(mode="system", account="SYS", user="insights")
+    of = View.of(story.auditor, AGENT, access, Cost(), max_payload)
+    return replace(of, checks=list(CHECKS.values()), resolved=[*of.resolved, *resolved])
 
 
 def after(*systems: System, config: str = "") -> View:

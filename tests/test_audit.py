@@ -7,12 +7,12 @@ import re
 
 import pytest
 
+from nats_insights.check import Server, User
 from nats_insights.errors import NotTold
 from nats_insights.gather.stepwise import at_once
 from nats_insights.judge.audit import audit
 from nats_insights.judge.declare import INFO, Finding, Params, check
 from nats_insights.model.fold import by_user, fold
-from nats_insights.model.nouns import Server, User
 from scenario import CHECKS, Story, cluster, dead, hung, recorded, system
 from scenario import Server as Held
 
@@ -121,7 +121,7 @@ def test_only_a_sum_over_all_servers_is_torn(torn):
     story = Story(checks=[CHECKS[name] for name in names])
     story.hears(system(cluster(n1=Held(120, max_connections=120))))
     story.snapshot.torn = torn
-    result = at_once(audit(story.snapshot, story.rules, {}, 0.0))
+    result = at_once(audit(story.snapshot, story.auditor.rules, {}, 0.0))
     found = {key.code: found.torn for key, found in result.found.items()}
     assert found == {"SERVER_011": False, "USER_002": torn}
 
@@ -170,8 +170,8 @@ def test_only_what_is_open_is_judged_by_the_eased_limit():
 def test_what_is_not_due_is_neither_unknown_nor_judged():
     story = Story(checks=[CHECKS["subscription_hotspot"]])
     story.hears(recorded("2.15.1"))
-    story.snapshot.not_due = {"CONNZ"}
-    result = at_once(audit(story.snapshot, story.rules, story.lives, 0.0))
+    story.snapshot.lacking.not_due = {"CONNZ"}
+    result = at_once(audit(story.snapshot, story.auditor.rules, story.lives, 0.0))
     assert (result.not_due, result.unknown, result.found) == ({"OPT_BALANCE_003"}, {}, {})
     assert result.outcomes["OPT_BALANCE_003"].not_due is True
 
@@ -204,7 +204,7 @@ KEPT = {84: ["resolved USER_002 APP app"], 85: []}
 @pytest.mark.parametrize(("kept", "expected"), KEPT.items(), ids=KEPT)
 def test_what_overflowed_may_belong_to_what_is_open(kept, expected):
     story = opened_at_120()
-    for ledger in story.sweeps.ledgers.values():
+    for ledger in story.auditor.sweeps.ledgers.values():
         ledger.cap = 2
     others = {f"APP user{n}": 6 for n in range(4)}
     assert story.hears(system(cluster(n1=Held(kept, users=others), n2=0))) == expected
@@ -353,11 +353,13 @@ def test_the_last_word_has_the_figure_that_is_no_longer_wrong():
     )
 
 
-def test_the_audit_may_pause_before_each_noun():
+@pytest.mark.parametrize(("connections", "pauses"), [(1, 3), (50, 200)])
+def test_the_audit_may_pause_after_each_finding_and_every_64_quiet_nouns(connections, pauses):
     story = Story(checks=[CHECKS["connection_count_high"]])
-    story.hears(system(cluster(**{f"n{i}": 1 for i in range(35)})))
-    pauses = list(audit(story.snapshot, story.rules, {}, 0.0))
-    assert len(pauses) == 35
+    some = Held(connections, max_connections=50)
+    story.hears(system(cluster(**{f"n{i}": some for i in range(197)})))
+    paused = list(audit(story.snapshot, story.auditor.rules, {}, 0.0))
+    assert len(paused) == pauses
 
 
 def test_a_disabled_check_is_not_run():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from nats_insights.agent.clients import MOST_FINDINGS, Look, looks, ranked
+from nats_insights.judge.clients import MOST_FINDINGS, Look, looks, ranked
 from nats_insights.replies.wire import Connection
 from scenario import CHECKS, Server, Story, cluster, hung, lone, system
 
@@ -16,7 +16,7 @@ REMIND = "lifecycle.remind_every = '1s'\n"
 
 def wanted(story):
     """The rows that would be read after the last epoch, by code and name of the entity."""
-    found = looks(story.told, BY_CODE, story.roster)
+    found = looks(story.told, BY_CODE, story.auditor.roster)
     return {(key.code, key.names[-1]): some for key, some in found.items()}
 
 
@@ -67,13 +67,13 @@ def test_three_servers_that_hold_most_are_read():
 def test_only_servers_that_answered_are_read():
     story = heard(system(cluster(**SPREAD)))
     for name, state in (("n4", "hung"), ("n3", "dead")):
-        story.roster.unheard(f"id of C1 {name}", state, story.now)
+        story.auditor.roster.unheard(f"id of C1 {name}", state, story.now)
     assert servers(wanted(story)["USER_002", "u"]) == ["n5", "n2", "n1"]
 
 
 def test_servers_that_owe_a_reply_are_not_read():
     story = heard(system(cluster(**SPREAD)))
-    story.roster.by_id("id of C1 n5").last_error = "STATZ: it did not answer in time"
+    story.auditor.roster.by_id("id of C1 n5").last_error = "STATZ: it did not answer in time"
     assert servers(wanted(story)["USER_002", "u"]) == ["n4", "n3", "n2"]
 
 
@@ -124,7 +124,7 @@ def test_so_many_findings_are_read_for_and_those_that_name_nobody_first():
     many = system(cluster(**{f"n{number:02}": FULL for number in range(MOST_FINDINGS + 3)}))
     story = heard(many)
     assert sorted(names(wanted(story))) == [f"n{number:02}" for number in range(MOST_FINDINGS)]
-    story.lives = {
+    story.auditor.lives = {
         key: replace(life, clients={"sampled": 90} if key.names[-1] < "n20" else {})
         for key, life in story.lives.items()
     }

@@ -12,19 +12,15 @@ import nats_insights
 ROOT = Path(nats_insights.__file__).parent
 
 # The rooms, in the order of the flow; a new room takes its place after all that it imports.
-PURE = [
-    "errors",
-    "config",
-    "subjects",
-    "facts",
-    "replies",
-    "model",
-    "judge",
-    "check",
-    "checks",
-    "tell",
-]
-ORDER = [*PURE, "connection", "gather", "agent", "lab", "commands", "__main__"]
+ORDER = (
+    *("errors", "config", "subjects", "facts", "text"),
+    *("connection", "replies", "gather", "model", "judge", "check", "checks", "tell"),
+    *("testing", "agent", "lab", "commands", "__main__"),
+)
+PURE = (
+    *("errors", "config", "subjects", "facts", "text"),
+    *("replies", "model", "judge", "check", "checks", "tell"),
+)
 
 OUTSIDE = {"asyncio", "nats", "os", "random", "socket", "subprocess", "threading", "time", "uvloop"}
 # A reply says when it was made; nothing else that is pure knows what time it is.

@@ -17,13 +17,13 @@ import pytest
 from msgspec.structs import replace
 
 from nats_insights import checks
+from nats_insights.check import Server
 from nats_insights.config import parse
 from nats_insights.gather.stepwise import at_once
 from nats_insights.judge.audit import NOTHING, Audit, Found, Key
 from nats_insights.judge.declare import CRITICAL, INFO, WARNING, Finding, discover
 from nats_insights.judge.lifecycle import Told, advance
 from nats_insights.judge.rules import rules
-from nats_insights.model.nouns import Server
 from nats_insights.model.snapshot import Snapshot
 
 CHECK = next(check for check in discover(checks) if check.code == "OPT_BALANCE_002")

@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from nats_insights.errors import Missing
-from nats_insights.model.nouns import (
+from nats_insights.check import (
     Account,
     AccountInCluster,
     Cluster,
@@ -15,8 +14,9 @@ from nats_insights.model.nouns import (
     System,
     User,
     largest,
-    seconds_between,
 )
+from nats_insights.errors import Missing
+from nats_insights.model.build import seconds_between
 from nats_insights.model.snapshot import Snapshot
 from nats_insights.replies.wire import Leafz, Routez, Varz
 from scenario import Story, cluster, system

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from nats_insights.check import Server
 from nats_insights.judge.declare import INFO, Finding, Params, check
 from nats_insights.model.fold import by_user, fold
-from nats_insights.model.nouns import Server
 from scenario import CHECKS, Story, cluster, lone, system
 from scenario import Server as Held
 
@@ -212,7 +212,7 @@ def test_a_server_that_left_holds_nothing():
 
 def test_where_names_overflow_all_is_read_again(monkeypatch):
     story = Story()
-    for ledger in story.sweeps.ledgers.values():
+    for ledger in story.auditor.sweeps.ledgers.values():
         ledger.cap = 1
     many = replace(BUSY, users={f"APP user{n}": 1 for n in range(5)})
     story.hears(three(n1=many))

@@ -6,14 +6,12 @@ import json
 
 import jsonschema_rs
 import pytest
-from msgspec.structs import replace
 
 from asked import after, ask, view
 from nats_insights.judge.declare import parameters_of
-from nats_insights.tell.advisory import finding_state
-from nats_insights.tell.messages import FindingState
-from nats_insights.tell.queries import QUERIES, Refused, View, answer, forget, not_evaluated
+from nats_insights.tell.queries import QUERIES, Refused, answer, forget
 from nats_insights.tell.schemas import schemas
+from nats_insights.tell.view import View, not_evaluated
 from scenario import CHECKS, START, Server, Story, cluster, dead, hung, lone, system
 
 BY_CODE = {check.code: check for check in CHECKS.values()}
@@ -174,15 +172,9 @@ def mixed() -> View:
         cluster("EU", n1=Server(users={"A bob": 120}, max_connections=120), n2=0, n3=0, n9=1),
         cluster("US", n1=Server(users={"B eve": 60}), n2=Server(max_connections=100), n3=0),
     )
-    resolved = []
     for _ in range(3):
         story.hears(given)
-        resolved += [
-            FindingState(**finding_state(told.life, BY_CODE[told.life.key.code], 0.0))
-            for told in story.told
-            if told.transition == "resolved"
-        ]
-    return view(story, resolved=[replace(one, state="resolved") for one in resolved])
+    return view(story)
 
 
 FILTERS = {
@@ -377,7 +369,7 @@ def test_a_server_is_told_with_its_id_version_and_times():
 
 def forgets(story: Story, **body: str) -> dict:
     """The reply to a request to forget."""
-    return json.loads(forget(view(story), story.roster, json.dumps(body).encode()))
+    return json.loads(forget(view(story), story.auditor.roster, json.dumps(body).encode()))
 
 
 def some_silent() -> Story:
@@ -405,12 +397,12 @@ FORGETTABLE = {
 @pytest.mark.parametrize(("body", "names"), FORGETTABLE.values(), ids=FORGETTABLE)
 def test_a_server_is_forgotten(body, names):
     story = some_silent()
-    before, state = len(story.roster), story.roster.at(names).state
+    before, state = len(story.auditor.roster), story.auditor.roster.at(names).state
     reply = forgets(story, **body)
     assert [(one["cluster"], one["name"], one["state"]) for one in reply["servers"]] == [
         (*names, state)
     ]
-    assert (len(story.roster), story.roster.at(names)) == (before - 1, None)
+    assert (len(story.auditor.roster), story.auditor.roster.at(names)) == (before - 1, None)
 
 
 REFUSED = {
@@ -446,8 +438,8 @@ REFUSED = {
 @pytest.mark.parametrize(("body", "code", "why"), REFUSED.values(), ids=REFUSED)
 def test_no_server_is_forgotten(body, code, why):
     story = some_silent()
-    before = len(story.roster)
+    before = len(story.auditor.roster)
     with pytest.raises(Refused) as refused:
         forgets(story, **body)
     assert (refused.value.code, str(refused.value)) == (code, why)
-    assert len(story.roster) == before
+    assert len(story.auditor.roster) == before

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from nats_insights.check import Server
 from nats_insights.judge.declare import INFO, Finding, Params, check
-from nats_insights.model.nouns import Server
 from scenario import Story, cluster, system
 
 WHY = "the check raised ZeroDivisionError"

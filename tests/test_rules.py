@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from nats_insights.check import Server
 from nats_insights.config import parse
 from nats_insights.errors import ConfigError
 from nats_insights.judge.declare import CRITICAL
 from nats_insights.judge.plan import plan
 from nats_insights.judge.rules import Rule, rules
-from nats_insights.model.nouns import Server
 from scenario import CHECKS, Story, cluster, system
 from scenario import Server as Held
 

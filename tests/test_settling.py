@@ -45,7 +45,9 @@ def test_a_cluster_settles_from_the_start_of_its_youngest_server():
 def test_a_cluster_settles_from_the_last_of_several_departures():
     story = Story(checks=[CHECKS["connection_hotspot"]])
     story.hears(system(cluster(n1=1, n2=1, n3=1)))
-    story.roster.goodbye("id of C1 n3", story.now, gone=False)  # n3 drains first, then n2 stops.
+    story.auditor.roster.goodbye(
+        "id of C1 n3", story.now, gone=False
+    )  # n3 drains first, then n2 stops.
     without_n2 = system(cluster(n1=1, n2=left, n3=1))
     for _ in range(2):
         story.hears(without_n2, after=100.0)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from nats_insights.check import Account, AccountInCluster, Cluster, Noun, Server, System, User
 from nats_insights.errors import Missing
 from nats_insights.facts import Coverage
 from nats_insights.gather.stepwise import at_once
 from nats_insights.judge.audit import audit
 from nats_insights.model import build as build_module
 from nats_insights.model.fold import by_user
-from nats_insights.model.nouns import Account, AccountInCluster, Cluster, Noun, Server, System, User
 from nats_insights.model.snapshot import Snapshot
 from scenario import CHECKS, Story, cluster, dead, hung, left, lone, recorded, system
 from scenario import Server as Held
@@ -207,7 +207,7 @@ def test_a_peer_tells_no_version_of_a_server():
     story = Story(checks=[CHECKS["connection_count_high"]])
     story.hears(system(cluster(n1=1, n2=hung)))
     (n1, n2) = (story.snapshot.servers["C1", name] for name in ("n1", "n2"))
-    story.roster.by_id("id of C1 n2").version = ""  # As if only n1 had named it.
+    story.auditor.roster.by_id("id of C1 n2").version = ""  # As if only n1 had named it.
     story.hears(system(cluster(n1=1, n2=hung)))
     (n1, n2) = (story.snapshot.servers["C1", name] for name in ("n1", "n2"))
     assert n1.version == "2.15.1"
@@ -255,7 +255,7 @@ LOST = {
 @pytest.mark.parametrize(("endpoint", "figure"), LOST.items(), ids=LOST)
 def test_a_figure_whose_reply_was_lost_is_missing(endpoint, figure):
     here = snapshot(system(cluster(n1=1, n2=1)), [("n1", endpoint)])
-    n1, n2 = here.clusters["C1"].servers
+    n1, n2 = sorted(here.clusters["C1"].servers, key=lambda server: server.name)
     figure(n2)
     with pytest.raises(Missing, match=f"{endpoint} of n1"):
         figure(n1)
@@ -273,9 +273,9 @@ def test_a_sum_over_all_servers_is_exact_or_missing_and_seen_is_at_least():
     whole = snapshot(system(cluster(n1=3, n2=4)))
     partly = snapshot(system(cluster(n1=3, n2=4)), [("n2", "STATZ"), ("n2", "CONNZ")])
     app = noun(partly, Account, "APP")
-    assert (noun(whole, Account, "APP").connections, app.seen) == (7, 3)
+    assert (noun(whole, Account, "APP").connections, app.seen_connections) == (7, 3)
     (user,) = partly.each(User)
-    assert user.seen == 3
+    assert user.seen_connections == 3
     for one in (app, user):
         with pytest.raises(Missing):
             _ = one.connections
@@ -295,7 +295,7 @@ def test_an_account_in_a_cluster_needs_every_server_of_that_cluster_only():
 
 def test_silence_about_a_server_needs_its_own_reply_only():
     here = snapshot(system(cluster(n1=1, n2=1)), [("n1", "VARZ")])
-    n1, n2 = here.clusters["C1"].servers
+    n1, n2 = sorted(here.clusters["C1"].servers, key=lambda server: server.name)
     assert [here.lacks(server, ["VARZ"]) for server in (n1, n2)] == ["VARZ of n1", ""]
 
 
@@ -320,7 +320,7 @@ def test_accounts_beyond_the_bound_are_counted_and_nothing_of_them_resolves(monk
     monkeypatch.setattr(build_module, "MOST_ACCOUNTS", 2)
     told = [story.hears(system(cluster(n1=many, n2=0, n3=0))) for _ in range(3)]
     assert (told, set(story.lives)) == ([[], [], []], held)
-    assert story.snapshot.dropped_accounts == 3
+    assert story.snapshot.lacking.dropped_accounts == 3
     outcome = story.audit.outcomes["OPT_BALANCE_006"]
     assert (outcome.found, outcome.unknown) == (2, 3)
     assert outcome.why == "STATZ in full: there are more accounts than the agent counts"
@@ -331,6 +331,6 @@ def test_only_sums_over_all_servers_are_torn():
     busy = Held(150, max_connections=160)
     story.hears(system(cluster(n1=busy, n2=1, n3=1)))
     story.snapshot.torn = True
-    again = at_once(audit(story.snapshot, story.rules, {}, 0.0))
+    again = at_once(audit(story.snapshot, story.auditor.rules, {}, 0.0))
     assert {key.code for key, found in again.found.items() if found.torn} == {"USER_002"}
     assert {key.code for key in again.found} > {"USER_002", "SERVER_011"}

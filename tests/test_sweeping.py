@@ -22,7 +22,7 @@ from nats_insights.lab.fleet import replies, request
 from nats_insights.lab.fleet.misbehave import spoil
 from nats_insights.lab.fleet.model import Fleet, User
 from nats_insights.lab.fleet.replies import Reply
-from nats_insights.model.fold import Sweep, by_user
+from nats_insights.model.fold import Sweep, by_user, row_fields
 
 WIDE = 64 * 2**20
 
@@ -92,7 +92,7 @@ class Swept:
         made = [self.connection.fleet.server(name) for name in servers]
         await self.pages.sweep(
             [Target(("C1", s.name), s.id, len(s.cids) if rows is None else rows) for s in made],
-            [by_user],
+            row_fields([by_user]),
             lambda: Sweep({by_user: None}, frozenset()),
             self._take,
         )

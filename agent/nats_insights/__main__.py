@@ -31,7 +31,7 @@ from nats_insights.commands import (
     watch,
 )
 from nats_insights.errors import InsightsError
-from nats_insights.tell.advisory import plain
+from nats_insights.text import plain
 
 COMMANDS = (
     *(run, check, demo, watch, findings, status, servers, evaluate, forget),

@@ -14,18 +14,14 @@ from nats_insights.judge.declare import (
     limit,
 )
 from nats_insights.model.fold import Tally, by_user, fold, local_subscriptions
-from nats_insights.model.nouns import (
-    Account,
-    AccountInCluster,
-    Agent,
-    Cluster,
-    Member,
-    Noun,
-    Server,
-    System,
-    User,
-    largest,
-)
+from nats_insights.model.nouns.account import Account, AccountInCluster
+from nats_insights.model.nouns.agent import Agent
+from nats_insights.model.nouns.cluster import Cluster
+from nats_insights.model.nouns.member import Member
+from nats_insights.model.nouns.noun import Noun, largest
+from nats_insights.model.nouns.server import Server
+from nats_insights.model.nouns.system import System
+from nats_insights.model.nouns.user import User
 from nats_insights.replies.wire import Connection
 
 __all__ = [

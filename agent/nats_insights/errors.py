@@ -6,7 +6,8 @@ InsightsError              one sentence that says what to do; the commands print
 ├── RequestError           a running agent did not answer a query, or refused it
 └── DeclarationError       a check or a fold is declared wrong; raised when it is imported
 Missing                    a figure that this epoch does not have; the only one a check meets
-└── NotTold                a figure that a server of this version does not send
+├── NotTold                a figure that a server of this version does not send
+└── TooSoon                a figure that needs more epochs than there were
 """
 
 from __future__ import annotations
@@ -50,6 +51,14 @@ class NotTold(Missing):
     def __init__(self, what: str, whose: str, version: str) -> None:
         super().__init__(what, whose)
         self.args = (f"{what} of {whose}: not told by {version}",)
+
+
+class TooSoon(Missing):
+    """A figure that compares epochs, of which there were too few: what it is, and whose."""
+
+    def __init__(self, what: str, whose: str) -> None:
+        super().__init__(what, whose)
+        self.args = (f"{what} of {whose}: needs another epoch",)
 
 
 def place(error: BaseException) -> str:

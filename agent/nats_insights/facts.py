@@ -2,9 +2,52 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from msgspec import Struct
+
+# (cluster, name) of a server, or the stable names of any other entity.
+Names = tuple[str, ...]
+
+# Every kind of entity that a finding can be about, and every label that one can have: the
+# published schema enumerates them, so a check about another kind is refused where it is declared.
+Kind = Literal[
+    "server",
+    "cluster",
+    "account",
+    "account_in_cluster",
+    "user",
+    "stream",
+    "stream_replica",
+    "consumer",
+    "raft_group",
+    "meta_group",
+    "route",
+    "gateway",
+    "leaf",
+    "listener",
+    "import",
+    "export",
+    "service",
+    "system",
+    "agent",
+]
+Scope = Literal["SYSTEM", "CLUSTER", "SERVER", "ACCOUNT"]
+KINDS: tuple[str, ...] = get_args(Kind)
+SCOPES: tuple[str, ...] = get_args(Scope)
+LABELS = (
+    "cluster",
+    "server",
+    "account",
+    "user",
+    "stream",
+    "consumer",
+    "group",
+    "remote",
+    "listener",
+    "subject",
+    "service",
+)
 
 
 class Coverage(Struct, frozen=True, kw_only=True):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from acme_checks.unnamed_connections import Unnamed, naming, unnamed_connections
 
+from nats_insights.check import Account, Server
 from nats_insights.errors import Missing
 from nats_insights.model.fold import Tally
-from nats_insights.model.nouns import Account, Server
 from nats_insights.model.snapshot import Snapshot
 from nats_insights.model.sweeps import Sweeps
 from nats_insights.replies.wire import Connection

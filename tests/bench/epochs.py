@@ -16,12 +16,14 @@ from tests.bench.pauses import pauses
 from tests.bench.processes import forget_peak, peak_rss_mib
 
 from nats_insights import checks
-from nats_insights.agent.auditor import Auditor
+from nats_insights.agent.epoch import cost, epoch
 from nats_insights.config import parse
-from nats_insights.connection.access import recognise
 from nats_insights.connection.connect import connect
 from nats_insights.connection.contexts import Settings
+from nats_insights.gather.access import recognise
 from nats_insights.gather.small import Gatherer
+from nats_insights.gather.window import Window
+from nats_insights.judge.auditor import Auditor
 from nats_insights.judge.declare import discover
 
 # A simulated fleet answers from one process, so it is given time.
@@ -39,7 +41,7 @@ async def measure(args: Namespace, password: str) -> list[dict[str, Any]]:
     client = await connect(settings, name="bench")
     auditor = Auditor(discover(checks), parse(CONFIG.format(sweep=args.sweep)))
     auditor.system_accounts |= {(await recognise(client)).account}
-    gatherer = Gatherer(client, auditor.config.gather.timeout, auditor.window)
+    gatherer = Gatherer(client, auditor.config.gather.timeout, Window(auditor.config.gather.window))
     measured = []
     for step in args.plan:
         if step == "churn":
@@ -55,10 +57,10 @@ async def _epoch(auditor: Auditor, gatherer: Gatherer, watched: bool) -> dict[st
     async with AsyncExitStack() as stack:
         seen = await stack.enter_async_context(pauses()) if watched else None
         began = time.monotonic()
-        await auditor.epoch(gatherer, time.time(), settle=0)
+        await epoch(auditor, gatherer, time.time(), settle=0)
         ended = time.monotonic()
     lives = [life for life in auditor.lives.values() if life.is_open]
-    return msgspec.structs.asdict(auditor.cost) | {
+    return msgspec.structs.asdict(cost(auditor, gatherer)) | {
         "began": began,
         "ended": ended,
         "longest_pause": seen.longest if seen else None,

@@ -12,14 +12,16 @@ import nats.errors
 
 from fleet.asker import login
 from nats_insights import checks
-from nats_insights.agent.auditor import Auditor
+from nats_insights.agent.epoch import cost, epoch
 from nats_insights.config import parse
-from nats_insights.connection.access import recognise
 from nats_insights.connection.client import Client
 from nats_insights.connection.connect import connect
 from nats_insights.connection.contexts import Settings
-from nats_insights.facts import Coverage
+from nats_insights.facts import Cost, Coverage
+from nats_insights.gather.access import recognise
 from nats_insights.gather.small import Gatherer
+from nats_insights.gather.window import Window
+from nats_insights.judge.auditor import Auditor
 from nats_insights.judge.declare import discover
 from nats_insights.lab.fleet.model import SYSTEM_ACCOUNT, Connection, Fleet, Server, User
 from nats_insights.lab.fleet.serve import Service, serve
@@ -61,19 +63,24 @@ class Watch:
 
     def wait(self, timeout: float) -> None:
         """From now on it waits so many seconds for each reply."""
-        self.gatherer = Gatherer(self.client, timeout, self.auditor.window)
+        self.gatherer = Gatherer(self.client, timeout, Window(self.auditor.config.gather.window))
 
     async def epochs(self, count: int = 1) -> list[tuple[str, Fact]]:
         """So many epochs, one after another: each transition that they tell, and of what."""
         told = []
         for _ in range(count):
-            told += await self.auditor.epoch(self.gatherer, time.time(), settle=0)
+            told += await epoch(self.auditor, self.gatherer, time.time(), settle=0)
         return [(one.transition, _fact(*one.life.key)) for one in told]
 
     @property
     def open(self) -> set[Fact]:
         """What is open, named as `truth` does."""
         return {_fact(*key) for key, life in self.auditor.lives.items() if life.is_open}
+
+    @property
+    def cost(self) -> Cost:
+        """What the last epoch cost."""
+        return cost(self.auditor, self.gatherer)
 
     @property
     def coverage(self) -> Coverage:
@@ -83,7 +90,7 @@ class Watch:
     @property
     def malformed(self) -> int:
         """How many replies and rows of the last epoch could not be read."""
-        return self.auditor.cost.malformed
+        return self.cost.malformed
 
     @property
     def users(self) -> Users:
@@ -97,7 +104,7 @@ class Watch:
 
     def owing(self, endpoint: str) -> set[str]:
         """Names of the servers whose figures of this endpoint are unknown."""
-        return {names[-1] for names in self.auditor.snapshot.lacking.get(endpoint, ())}
+        return {names[-1] for names in self.auditor.snapshot.lacking.owed.get(endpoint, ())}
 
 
 @asynccontextmanager

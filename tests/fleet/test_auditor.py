@@ -8,8 +8,11 @@ import pytest
 
 from fleet.auditing import auditing, sick_and_well
 from nats_insights.facts import Access
+from nats_insights.tell.advisory import resolved_state
 from nats_insights.tell.messages import AgentInfo
-from nats_insights.tell.queries import View, answer
+from nats_insights.tell.queries import answer
+from nats_insights.tell.view import View
+from scenario import CHECKS
 
 pytestmark = pytest.mark.live
 
@@ -19,7 +22,7 @@ AGENT = AgentInfo(id="agent", instance=32 * "f", version="1.0", epoch=1, role="l
 def view(watch) -> View:
     """What queries are answered from after the last epoch."""
     access = Access(mode="system", account="S", user="u")
-    return watch.auditor.view(AGENT, access, watch.auditor.cost, 2**20)
+    return View.of(watch.auditor, AGENT, access, watch.cost, 2**20)
 
 
 def findings(watch, state: str) -> list[tuple[str, str, str]]:
@@ -38,7 +41,8 @@ async def test_what_resolved_is_told_as_resolved_until_then(host):
         fleet.server("a").max_connections = 65_536
         await watch.epochs(2)
         assert findings(watch, "resolved") == [("resolved", "SERVER_011", "a")]
-        (ended,) = watch.auditor.resolved
+        (told,) = watch.auditor.resolved
+        ended = resolved_state(told, CHECKS["connection_count_high"])
         assert ended.resolved_at == ended.valid_until == ended.updated_at > ended.opened_at
 
 
@@ -49,7 +53,7 @@ async def test_connections_are_read_in_one_of_so_many_epochs(host):
         for _ in range(5):
             fleet.churn(0.5, closed=1, opened=1)
             await watch.epochs()
-            swept.append(watch.auditor.cost.servers_swept > 0)
+            swept.append(watch.cost.servers_swept > 0)
             outcomes = watch.auditor.outcomes
             not_due.append({code for code, outcome in outcomes.items() if outcome.not_due})
     rest_on_connections = {"OPT_BALANCE_003", "USER_002"}
@@ -90,10 +94,10 @@ async def test_keys_that_no_room_was_left_for_are_told_with_the_cost(host):
     fleet = sick_and_well()
     async with auditing(fleet, host) as watch:
         await watch.epochs()
-        assert watch.auditor.cost.dropped_keys == 0
+        assert watch.cost.dropped_keys == 0
         for ledger in watch.auditor.sweeps.ledgers.values():
             ledger.cap = 1
         fleet.churn(1.0, closed=1, opened=1)
         await watch.epochs()
         dropped = watch.auditor.sweeps.dropped
-        assert watch.auditor.cost.dropped_keys == dropped > 0
+        assert watch.cost.dropped_keys == dropped > 0

@@ -16,7 +16,7 @@ SMALL = 64 * 1024
 
 def narrow(watch):
     """The smallest window, which does not grow."""
-    window = watch.auditor.window
+    window = watch.gatherer.window
     window.wanted = window.full = window.size = SMALL
 
 
@@ -24,13 +24,13 @@ async def test_where_a_fan_out_would_exceed_it_servers_are_asked_one_by_one(host
     fleet = plant(60, 40, clusters=6, faults=Faults(), seed=3)
     async with auditing(fleet, host) as watch:
         await watch.epochs(1)
-        at_once = watch.auditor.cost.requests
+        at_once = watch.cost.requests
         narrow(watch)
         await watch.epochs(1)
         assert watch.open == truth(fleet)
         assert watch.coverage.missing == []
-        assert watch.auditor.cost.requests > at_once
-        assert 0 < watch.auditor.cost.peak_window_bytes <= SMALL
+        assert watch.cost.requests > at_once
+        assert 0 < watch.cost.peak_window_bytes <= SMALL
 
 
 async def test_a_page_never_fills_more_than_half_of_it(host, monkeypatch):
@@ -41,4 +41,4 @@ async def test_a_page_never_fills_more_than_half_of_it(host, monkeypatch):
         await watch.epochs(1)
         assert watch.users == held(fleet)
         assert watch.service.load.scans > 2000 * 50 // SMALL
-        assert watch.auditor.cost.peak_window_bytes <= SMALL
+        assert watch.cost.peak_window_bytes <= SMALL

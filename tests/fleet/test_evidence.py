@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from fleet.asking import reply
 from fleet.auditing import auditing, sick_and_well
-from nats_insights.agent.clients import MOST_FINDINGS
+from nats_insights.judge.clients import MOST_FINDINGS
 from nats_insights.lab.fleet.misbehave import Misbehaviour
 from nats_insights.lab.fleet.model import SYSTEM_ACCOUNT
 from nats_insights.lab.fleet.plant import Faults, plant
@@ -110,7 +110,7 @@ async def test_what_does_not_come_in_time_leaves_the_clients_as_they_were(host, 
         running = asyncio.all_tasks()
         told = await reminded(watch)
         assert asyncio.all_tasks() == running
-        assert watch.auditor.window.taken == 0
+        assert watch.gatherer.window.taken == 0
         assert len(told) == len(before) == MOST_FINDINGS + 3
         assert {item.life.key: item.life.clients for item in told} == before
         assert {key: life.clients for key, life in watch.auditor.lives.items()} == before

@@ -60,8 +60,8 @@ class Both:
             assert await self.spared.epochs() == told
             assert self.spared.open == self.whole.open
             assert self.whole.users == held(self.whole.service.fleet)
-            assert self.whole.auditor.cost.servers_swept == self.all
-            self.least = min(self.least, self.spared.auditor.cost.servers_swept)
+            assert self.whole.cost.servers_swept == self.all
+            self.least = min(self.least, self.spared.cost.servers_swept)
 
 
 @pytest.mark.parametrize("seed", range(6))

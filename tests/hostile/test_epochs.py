@@ -15,15 +15,15 @@ import jsonschema_rs
 
 from asked import ask, view
 from hostile.mutation import NAMES, NUMBERS, TIMES, survives
+from nats_insights.judge.lifecycle import Told
 from nats_insights.model import build
 from nats_insights.model.roster import State
 from nats_insights.replies.wire import ENDPOINTS, Malformed, ServerInfo
-from nats_insights.tell.advisory import finding_state
-from nats_insights.tell.messages import FindingState
 from nats_insights.tell.queries import QUERIES
 from nats_insights.tell.schemas import schemas
-from published import BY_CODE, MIB, size, tell
-from scenario import Heard, Server, Story, System, cluster, read, system
+from nats_insights.testing.systems import Replying
+from published import MIB, size, tell
+from scenario import Server, Story, System, cluster, read, system
 
 VALID = jsonschema_rs.validator_for(
     schemas()["insights.advisory.v1.finding"], validate_formats=True
@@ -52,7 +52,7 @@ class Hostile:
             {"name": random.choice((*NAMES, "n1", "n2")), "id": f"N{n}", "cluster": cluster}
             for n, cluster in enumerate(random.choices(self.clusters, k=random.choice((2, 3, 5))))
         ]
-        self.heard: list[Heard] = []
+        self.heard: list[Replying] = []
 
     def now(self) -> System:
         """All servers as they answer in one epoch."""
@@ -61,7 +61,7 @@ class Hostile:
                 self.heard[at : at + 1] = [self._heard(who)]
         return System(tuple(self.heard), own=self.random.choice(self.servers)["name"])
 
-    def _heard(self, who: dict[str, str]) -> Heard:
+    def _heard(self, who: dict[str, str]) -> Replying:
         state = self.random.choice(STATES)
         if self.random.random() < 0.05:
             who["id"] += "again"
@@ -76,7 +76,7 @@ class Hostile:
         if "VARZ" not in replies and state == "answering":
             state = "hung"
         info = ServerInfo(name=who["name"], id=who["id"], cluster=who["cluster"], ver="2.15.1")
-        return Heard(info, replies, state)
+        return Replying(info, replies, state)
 
     def _name(self) -> str:
         return self.random.choice(NAMES)
@@ -145,7 +145,7 @@ def test_whatever_a_system_says_all_that_is_told_is_whole_and_clean():
 
     def judge(given: tuple[Story, list[System]]) -> None:
         story, systems = given
-        resolved: list[FindingState] = []
+        resolved: list[Told] = []
         for one in systems:
             story.hears(one, after=1000.0)
             whys = [outcome.why for outcome in story.audit.outcomes.values()]
@@ -153,8 +153,7 @@ def test_whatever_a_system_says_all_that_is_told_is_whole_and_clean():
             for told in story.told:
                 kinds.add((told.life.key.code, told.transition))
                 is_whole_and_clean(told)
-                state = finding_state(told.life, BY_CODE[told.life.key.code], 0.0)
-                resolved.append(FindingState(**state | {"state": "resolved"}))
+                resolved.append(told)
         for query in QUERIES:
             body = {"EXPLAIN": {"code": "USER_002"}, "FINDINGS": {"state": "all"}}.get(query, {})
             assert ask(view(story, resolved=resolved), query, **body)["agent"]["id"] == "agent"
@@ -186,5 +185,5 @@ def test_accounts_are_told_apart_in_a_bounded_number_of_clusters(monkeypatch):
     here = story.snapshot
     assert here.accounts == {"A": 3, "B": 6, "C": 9}
     assert len(here.accounts_in_clusters) == 3
-    assert here.dropped_accounts == 3
-    assert "more accounts than the agent counts" in here.owed(["STATZ"])
+    assert here.lacking.dropped_accounts == 3
+    assert "more accounts than the agent counts" in here.lacking.of_system(["STATZ"])

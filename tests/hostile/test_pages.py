@@ -10,7 +10,7 @@ from nats.aio.msg import Msg
 
 from nats_insights.gather.connections import PAGE, Pages, Target
 from nats_insights.gather.window import Window
-from nats_insights.model.fold import Sweep, by_user
+from nats_insights.model.fold import Sweep, by_user, row_fields
 
 
 class Liar:
@@ -39,7 +39,7 @@ async def swept(liar: Liar, rows: int = 20_000) -> list[Any]:
     taken: list[Any] = []
     await Pages(liar, Window(2**30)).sweep(
         [Target(("C1", "n1"), "N1", rows)],
-        [by_user],
+        row_fields([by_user]),
         lambda: Sweep({by_user: None}, frozenset()),
         lambda names, sweep: taken.append(sweep.rows),
     )

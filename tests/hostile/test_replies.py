@@ -14,9 +14,9 @@ import msgspec
 import pytest
 
 from hostile.mutation import NUMBERS, changed, recorded, reply, survives, torn
+from nats_insights.model.build import seconds_between
 from nats_insights.model.fold import Sweep, Tally, by_user, fold, local_subscriptions, short_key
 from nats_insights.model.ledger import Ledger
-from nats_insights.model.nouns import seconds_between
 from nats_insights.replies.unpack import unpack
 from nats_insights.replies.wire import Connection, Malformed, PageDecoder, decode, decode_event
 

@@ -10,11 +10,12 @@ import pytest
 
 from live.watching import QUICK, watching
 from nats_insights import checks, config
-from nats_insights.agent.auditor import Auditor
+from nats_insights.agent.epoch import epoch
 from nats_insights.connection.connect import connect
 from nats_insights.connection.contexts import Settings
 from nats_insights.gather.small import Gatherer
 from nats_insights.gather.window import Window
+from nats_insights.judge.auditor import Auditor
 from nats_insights.judge.declare import discover
 from nats_insights.lab.demo.stage import login
 from nats_insights.lab.servers import local
@@ -182,7 +183,7 @@ async def test_a_hundred_epochs_of_an_unchanged_system_tell_once(system, crowd):
     client = await connect(login(system, "agent", "n1"), name="hundred")
     try:
         gatherer = Gatherer(client, timeout=2.0, window=Window(24 * 1024 * 1024))
-        told = [item for _ in range(100) for item in await auditor.epoch(gatherer, time.time())]
+        told = [item for _ in range(100) for item in await epoch(auditor, gatherer, time.time())]
     finally:
         await client.close()
     assert [(item.transition, item.life.key.code) for item in told] == [

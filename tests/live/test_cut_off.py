@@ -67,9 +67,9 @@ async def test_it_is_survived_and_told(start_cluster, caplog):
     async with line(system["n1"]) as between:
         agent = replace(login(system, "agent", "n1"), servers=(between.url,))
         async with watching(system, agent, more='id = "slow"\n') as watch:
-            auditor = watch.agent.auditor
-            await watch.until(lambda: auditor.window.full < auditor.window.wanted)
-            size = auditor.window.size
+            window = watch.agent.window
+            await watch.until(lambda: window.full < window.wanted)
+            size = window.size
             client = await nats.connect(system["n1"].url, user=user, password=password)
             between.flows.clear()
             for _ in range(FLOOD):

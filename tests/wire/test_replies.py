@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from msgspec.structs import asdict
 
-from nats_insights.model.nouns import seconds_between
+from nats_insights.model.build import seconds_between
 from nats_insights.replies.wire import (
     Connection,
     Malformed,

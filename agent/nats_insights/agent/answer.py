@@ -19,7 +19,8 @@ from nats_insights.facts import Coverage
 from nats_insights.model.roster import Roster
 from nats_insights.tell import queries
 from nats_insights.tell.messages import AgentInfo
-from nats_insights.tell.queries import Refused, View
+from nats_insights.tell.queries import Refused
+from nats_insights.tell.view import View
 
 log = logging.getLogger(__name__)
 

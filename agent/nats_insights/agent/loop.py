@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import socket
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -16,24 +17,27 @@ from nats.aio.msg import Msg
 
 from nats_insights import __version__, subjects
 from nats_insights.agent.answer import Answers
-from nats_insights.agent.auditor import Auditor
-from nats_insights.agent.clients import why_closed
+from nats_insights.agent.epoch import cost, epoch
 from nats_insights.agent.peers import Peers
 from nats_insights.agent.publish import Outbox
 from nats_insights.config import Config
-from nats_insights.connection.access import PERMISSIONS, recognise
 from nats_insights.connection.client import Client
 from nats_insights.connection.connect import clients
 from nats_insights.connection.contexts import Settings
 from nats_insights.errors import ConnectError
 from nats_insights.facts import Access, Cost
+from nats_insights.gather.access import PERMISSIONS, recognise
+from nats_insights.gather.closed import why_closed
 from nats_insights.gather.small import Gatherer
+from nats_insights.gather.window import Window
+from nats_insights.judge.auditor import Auditor
 from nats_insights.judge.declare import Check
 from nats_insights.judge.lifecycle import Told
 from nats_insights.replies import wire
 from nats_insights.tell import advisory
 from nats_insights.tell.messages import AgentInfo, Heartbeat, Role
-from nats_insights.tell.queries import not_evaluated, verdict
+from nats_insights.tell.view import View, not_evaluated, verdict
+from nats_insights.text import plain
 
 log = logging.getLogger(__name__)
 
@@ -51,8 +55,10 @@ class Agent:
     def __init__(self, checks: Sequence[Check], config: Config) -> None:
         self.config = config
         self.instance = uuid.uuid4().hex
-        self.auditor = Auditor(checks, config)
-        self.id = self.auditor.id
+        self.id = config.id or socket.gethostname()
+        self.auditor = Auditor(checks, config, self.id)
+        self.window = Window(config.gather.window)
+        self.cost = Cost()
         self.answers = Answers(self.auditor.roster)
         self.peers = Peers(self.instance)
         self.outbox = Outbox()
@@ -98,9 +104,9 @@ class Agent:
         self.auditor.system_accounts |= {access.account}
         await self._listen(client)
         if self._leading_since is None and (other := await self.peers.ask(client)):
-            log.info("agent %s watches this system already: standing by", advisory.plain(other))
+            log.info("agent %s watches this system already: standing by", plain(other))
             self.role = "standby"
-        gatherer = Gatherer(client, self.config.gather.timeout, self.auditor.window)
+        gatherer = Gatherer(client, self.config.gather.timeout, self.window)
         while not client.closed.is_set():
             await self.answers.serve(client, self.info())
             if self.role == "leader":
@@ -127,7 +133,7 @@ class Agent:
         while not client.closed.is_set():
             other = self.peers.yields_to(self._leading_since)
             if other is not None:
-                log.info("agent %s has led for longer: standing by", advisory.plain(other.agent.id))
+                log.info("agent %s has led for longer: standing by", plain(other.agent.id))
                 self.role, self._leading_since = "standby", None
                 self.auditor.start_over()
                 return
@@ -145,26 +151,27 @@ class Agent:
             entry = self.auditor.roster.by_id(server_id)
             server = entry.name if entry else server_id
             self.auditor.cut_off(server)
+            self.window.halve()
             log.warning(
                 "%s cut the agent off because it read too slowly (%s): it now asks for at most "
                 "%d KiB at a time",
-                advisory.plain(server),
-                advisory.plain(reason),
-                self.auditor.window.size // 1024,
+                plain(server),
+                plain(reason),
+                self.window.size // 1024,
             )
 
     async def _epoch(self, client: Client, gatherer: Gatherer, access: Access) -> None:
         started = time.monotonic()
         counts = started - self._counted_at >= self.config.interval / 2
         self.answers.begin()
-        told = await self.auditor.epoch(gatherer, time.time(), counts=counts)
+        told = await epoch(self.auditor, gatherer, time.time(), counts=counts)
+        self._count(gatherer)
         self._warn(client.lacks)
         if counts:
             self._counted_at = started
             self._due = started + self._pace(time.monotonic() - started)
         # Before anybody hears of it, so that who asks at once after an advisory finds it.
-        cost = self._cost()
-        view = self.auditor.view(self.info(), access, cost, client.max_payload)
+        view = View.of(self.auditor, self.info(), access, self.cost, client.max_payload)
         await asyncio.sleep(0)
         self.answers.view = view
         await asyncio.sleep(0)
@@ -185,7 +192,7 @@ class Agent:
         """The time until the next epoch, and a word on it where it is not the configured one."""
         pace = self.auditor.pace
         was_late, was_stretched = pace.late, pace.stretched
-        due = pace.ended(took, self.auditor.cost)
+        due = pace.ended(took, self.cost)
         if pace.late and not was_late:
             log.warning(
                 "epoch %d took %.1f s of an interval of %g s: %d skipped",
@@ -251,12 +258,14 @@ class Agent:
         """Log which servers joined, fell silent, came back or left since the last epoch."""
         news = self.auditor.roster.news()
         for line in news[:MOST_NEWS]:
-            log.info("%s", advisory.plain(line))
+            log.info("%s", plain(line))
         if len(news) > MOST_NEWS:
             log.info("and %d more servers changed", len(news) - MOST_NEWS)
 
-    def _cost(self) -> Cost:
-        return replace(self.auditor.cost, dropped_advisories=self.outbox.dropped)
+    def _count(self, gatherer: Gatherer) -> None:
+        """What the epoch cost."""
+        spent = cost(self.auditor, gatherer)
+        self.cost = replace(spent, dropped_advisories=self.outbox.dropped)
 
     async def _heartbeat(self, client: Client) -> None:
         auditor, view = self.auditor, self.answers.view
@@ -275,7 +284,7 @@ class Agent:
             epochs_skipped=auditor.pace.skipped,
             leading_since=None if since is None else advisory.at(since),
             open=advisory.counts(auditor.lives.values()),
-            cost=self._cost(),
+            cost=replace(self.cost, dropped_advisories=self.outbox.dropped),
         )
         message = advisory.heartbeat_message(heartbeat)
         await client.publish(message.subject, message.payload, headers=message.headers)

@@ -11,7 +11,7 @@ from contextlib import aclosing
 from msgspec.structs import replace
 
 from nats_insights import __version__
-from nats_insights.agent.auditor import Auditor
+from nats_insights.agent.epoch import cost, epoch
 from nats_insights.commands import show
 from nats_insights.commands.options import (
     checks_option,
@@ -21,13 +21,15 @@ from nats_insights.commands.options import (
     load_config,
 )
 from nats_insights.connection import contexts
-from nats_insights.connection.access import recognise
 from nats_insights.connection.connect import clients
 from nats_insights.errors import ConnectError
+from nats_insights.gather.access import recognise
 from nats_insights.gather.small import Gatherer
+from nats_insights.gather.window import Window
+from nats_insights.judge.auditor import Auditor
 from nats_insights.tell import queries
 from nats_insights.tell.messages import AgentInfo, FindingsReply
-from nats_insights.tell.queries import View
+from nats_insights.tell.view import View
 
 
 def options(parser: ArgumentParser) -> None:
@@ -66,7 +68,7 @@ async def run(args: Namespace) -> int:
 
 
 async def _epochs(args: Namespace) -> View:
-    auditor = Auditor(known_checks(args), load_config(args))
+    auditor = Auditor(known_checks(args), load_config(args), "check")
     # One look has no past: what is found is open, and nothing waits for a cluster to settle.
     auditor.rules = [
         replace(rule, open_after=1, open_after_torn=1, resolve_after=1) for rule in auditor.rules
@@ -76,14 +78,16 @@ async def _epochs(args: Namespace) -> View:
         client = await anext(connections)
         access = await recognise(client)
         auditor.system_accounts |= {access.account}
-        gatherer = Gatherer(client, auditor.config.gather.timeout, auditor.window)
-        for epoch in range(max(1, args.epochs)):
-            if epoch:
+        gatherer = Gatherer(
+            client, auditor.config.gather.timeout, Window(auditor.config.gather.window)
+        )
+        for number in range(max(1, args.epochs)):
+            if number:
                 await asyncio.sleep(auditor.config.interval)
-            await auditor.epoch(gatherer, time.time(), settle=0)
+            await epoch(auditor, gatherer, time.time(), settle=0)
         if not auditor.snapshot.servers:
             raise ConnectError("no server answered: is this a NATS server with a system account?")
         agent = AgentInfo(
             id="check", instance="", version=__version__, epoch=auditor.number, role="leader"
         )
-        return auditor.view(agent, access, auditor.cost, client.max_payload)
+        return View.of(auditor, agent, access, cost(auditor, gatherer), client.max_payload)

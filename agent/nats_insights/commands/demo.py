@@ -19,8 +19,8 @@ from nats_insights.lab.demo.simulation import Audience, Fault, Simulator
 from nats_insights.lab.fleet.size import size
 from nats_insights.lab.servers import local
 from nats_insights.lab.servers.crowd import Crowd
-from nats_insights.tell.advisory import plain
 from nats_insights.tell.messages import Advisory, Heartbeat
+from nats_insights.text import plain
 
 # The share of a fleet's servers on which a connection is replaced before each epoch.
 CHURN = 0.02

@@ -19,19 +19,20 @@ from nats_insights import subjects
 from nats_insights.agent.peers import Peers
 from nats_insights.commands import show
 from nats_insights.connection import contexts
-from nats_insights.connection.access import PERMISSIONS, recognise
 from nats_insights.connection.client import Client
 from nats_insights.connection.connect import Subjects, connect, user_info
 from nats_insights.connection.contexts import Settings, without_login
 from nats_insights.errors import InsightsError
-from nats_insights.gather.connections import Target
+from nats_insights.facts import Names
+from nats_insights.gather.access import PERMISSIONS, recognise
 from nats_insights.gather.small import Gatherer
 from nats_insights.gather.window import Window
-from nats_insights.model.fold import Sweep
-from nats_insights.model.roster import Names, Roster
+from nats_insights.model.fold import Sweep, row_fields
+from nats_insights.model.roster import Roster
 from nats_insights.replies import wire
-from nats_insights.tell.advisory import plain
+from nats_insights.replies.heard import Target
 from nats_insights.tell.messages import AgentInfo
+from nats_insights.text import plain
 
 _MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "bad": ("✗", "red")}
 # Requests that change something: whoever reads only should not be able to send them.
@@ -198,7 +199,8 @@ def _covers(wild: str, subject: str) -> bool:
 
 async def _replies(client: Client) -> AsyncIterator[Step]:
     gatherer, roster = Gatherer(client, 2.0, Window(1024 * 1024)), Roster()
-    replies = await gatherer.small(set(wire.ENDPOINTS), roster, time.time())
+    replies = await gatherer.small(set(wire.ENDPOINTS), roster.expected())
+    roster.take(replies, time.time())
     everybody = {entry.id: entry.name for entry in roster}
     for entry in roster:
         if entry.state != "answering":
@@ -208,10 +210,12 @@ async def _replies(client: Client) -> AsyncIterator[Step]:
         if endpoint == "CONNZ":
             targets = [Target(e.key, e.id, 1) for e in roster if e.state == "answering"]
             start = partial(Sweep, {}, frozenset())
-            await gatherer.pages.sweep(targets, (), start, lambda names, _: swept.add(names))
+            await gatherer.pages.sweep(
+                targets, row_fields(()), start, lambda names, _: swept.add(names)
+            )
             heard = {entry.id for entry in roster if entry.key in swept}
         else:
-            heard = set(replies.data[endpoint])
+            heard = set(replies.replies[endpoint])
         if endpoint in gatherer.denied:
             yield "bad", endpoint, _REFUSED
         elif silent := sorted(everybody[one] for one in everybody.keys() - heard):

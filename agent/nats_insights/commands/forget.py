@@ -8,8 +8,8 @@ from nats_insights.commands import show
 from nats_insights.commands.ask import ask
 from nats_insights.commands.options import format_option
 from nats_insights.connection import contexts
-from nats_insights.tell.advisory import plain
 from nats_insights.tell.messages import ServersReply
+from nats_insights.text import plain
 
 # The agent answers when the next epoch has ended, and a server that hangs makes it long.
 _SECONDS = 60.0

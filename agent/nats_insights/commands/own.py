@@ -21,7 +21,8 @@ from nats_insights.judge.declare import discover
 from nats_insights.judge.rules import rules
 from nats_insights.tell import queries
 from nats_insights.tell.messages import AgentInfo
-from nats_insights.tell.queries import Refused, View
+from nats_insights.tell.queries import Refused
+from nats_insights.tell.view import View
 
 R = TypeVar("R", bound=Struct)
 

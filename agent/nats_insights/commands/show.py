@@ -15,7 +15,6 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from nats_insights.tell.advisory import plain
 from nats_insights.tell.messages import (
     Advisory,
     CheckInfo,
@@ -29,6 +28,7 @@ from nats_insights.tell.messages import (
     ServersReply,
     StatusReply,
 )
+from nats_insights.text import plain
 
 # The exit code of each verdict, as monitoring plugins have them.
 EXIT = {"ok": 0, "info": 0, "warning": 1, "critical": 2, "unknown": 3}

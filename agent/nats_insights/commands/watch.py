@@ -19,8 +19,8 @@ from nats_insights.connection import contexts
 from nats_insights.connection.client import Client
 from nats_insights.connection.connect import clients
 from nats_insights.errors import ConnectError, RequestError
-from nats_insights.tell.advisory import plain
 from nats_insights.tell.messages import Advisory, FindingsReply
+from nats_insights.text import plain
 
 
 def options(parser: ArgumentParser) -> None:

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from nats_insights.errors import ConfigError
-from nats_insights.tell.advisory import plain
+from nats_insights.text import plain
 
 DEFAULT_SERVER = "nats://127.0.0.1:4222"
 

@@ -1,24 +1,23 @@
-"""Pages: reads the connection rows of servers, one by one within the window.
+"""Read the connection rows of servers, page by page within the window.
 
-What is read is dropped at once: only what folds remember of it stays.
+A page is dropped as soon as it is counted.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 import nats.errors
-from msgspec import Struct
 from nats.aio.msg import Msg
 
+from nats_insights.facts import Names
 from nats_insights.gather.asking import Asker, each
 from nats_insights.gather.window import Window
-from nats_insights.model.fold import TOLERANCE, Fold, Sweep, row_fields
-from nats_insights.model.roster import Names
 from nats_insights.replies import wire
+from nats_insights.replies.heard import Target
 from nats_insights.replies.unpack import unpack
 
 # Requests in flight.
@@ -34,14 +33,24 @@ LEAST = 1024
 MOST_ROWS = 2**21
 ROW_BYTES = 600
 ROW_SECONDS = 50e-6
+# A page that lacks more than this share of the rows that were asked for is the last one.
+SHORT = 0.02
 
 
-class Target(Struct, frozen=True):
-    """A server to sweep, and about how many rows it has."""
+class Reading(Protocol):
+    """What counts the rows of one server; good only when `exact`."""
 
-    key: Names
-    id: str
     rows: int
+    total: int
+
+    def page(self, page: wire.Page) -> None:
+        """One page more."""
+
+    @property
+    def exact(self) -> bool: ...
+
+
+R = TypeVar("R", bound=Reading)
 
 
 class Pages:
@@ -60,15 +69,15 @@ class Pages:
     async def sweep(
         self,
         targets: Collection[Target],
-        folds: Iterable[Fold],
-        start: Callable[[], Sweep],
-        take: Callable[[Names, Sweep], None],
+        fields: Iterable[str],
+        start: Callable[[], R],
+        take: Callable[[Names, R], None],
     ) -> None:
-        """Fold every connection row of these servers.
+        """Read every connection row of these servers, with these fields.
 
         `start` begins the sweep of a server, `take` gets what could be read whole.
         """
-        decoder = wire.PageDecoder(row_fields(folds))
+        decoder = wire.PageDecoder(fields)
 
         async def one(target: Target) -> None:
             try:
@@ -98,7 +107,7 @@ class Pages:
             raise wire.Malformed("another server's reply")
         return page
 
-    async def _pages(self, target: Target, sweep: Sweep, decoder: wire.PageDecoder) -> None:
+    async def _pages(self, target: Target, sweep: Reading, decoder: wire.PageDecoder) -> None:
         """Page through one server. Rows move up while others leave, hence the dedupe in Sweep.
 
         A page that lacks many of the rows that were asked for is the last one, whatever the total:
@@ -116,7 +125,7 @@ class Pages:
                 async with self._turn:
                     page = await self._fold(message, target, sweep, decoder)
             offset += limit
-            short = len(page.connections) < (1 - TOLERANCE) * limit
+            short = len(page.connections) < (1 - SHORT) * limit
             if short or offset >= min(page.total, MOST_ROWS):
                 return
 
@@ -128,7 +137,7 @@ class Pages:
             return await self.asker.ask("CONNZ", server_id, body, timeout)
 
     async def _fold(
-        self, message: Msg, target: Target, sweep: Sweep, decoder: wire.PageDecoder
+        self, message: Msg, target: Target, sweep: Reading, decoder: wire.PageDecoder
     ) -> wire.Page:
         """One page, with a breath between any two of the things that take milliseconds."""
         payload = unpack(message.data, message.headers)

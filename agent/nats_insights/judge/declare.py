@@ -19,7 +19,7 @@ from msgspec import Meta, Struct
 
 from nats_insights.errors import DeclarationError
 from nats_insights.model.fold import Fold
-from nats_insights.model.nouns import Noun
+from nats_insights.model.nouns.noun import Noun
 from nats_insights.replies.wire import ENDPOINTS
 
 Category = Literal["health", "performance", "consistency", "saturation", "errors", "change"]
@@ -100,6 +100,7 @@ class Check(Struct, frozen=True, kw_only=True, eq=False):
     settle: bool
     news: bool
     clear: dict[str, float]
+    above: str = ""
 
     def eased(self, params: Params) -> Params:
         """The limits by which an open finding is held open."""
@@ -179,6 +180,7 @@ def check(
     settle: bool = False,
     news: bool = True,
     rules_out: RulesOut | None = None,
+    above: str = "",
 ) -> Callable[[Judge], Check]:
     """Declare a check: a function `(noun, params) -> Finding or None`.
 
@@ -194,6 +196,8 @@ def check(
     rules_out: `(cluster, params) -> bool`, the System for a noun of the whole system: whether small
         replies and last sweeps show that it can find nothing, so that no sweep is needed for it.
         `params` are the loosest in force anywhere.
+    above: the parameter that the main figure of a noun must exceed for the check to find anything;
+        nouns of which there may be a million are then picked by it before they are made.
     """
 
     def declare(judge: Judge) -> Check:
@@ -227,6 +231,7 @@ def check(
             resolve_after=resolve_after,
             settle=settle,
             news=news,
+            above=above,
             clear={p.name: p.clear for p in parameters_of(params) if p.clear is not None},
         )
 

@@ -18,10 +18,10 @@ from typing import Any, Literal
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
+from nats_insights.facts import Names
 from nats_insights.judge.audit import NOTHING, Audit, Found, Key
 from nats_insights.judge.declare import Severity
 from nats_insights.judge.rules import Rule
-from nats_insights.model.roster import Names
 
 Transition = Literal["opened", "updated", "reminded", "resolved"]
 # A figure that moved by less than this share of what was last told is no news.

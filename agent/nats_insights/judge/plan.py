@@ -7,13 +7,14 @@ from collections.abc import Generator, Iterable, Mapping
 
 from msgspec import Struct
 
+from nats_insights.facts import Names
 from nats_insights.judge.audit import Held, Key
 from nats_insights.judge.declare import Params
 from nats_insights.judge.rules import Rule
 from nats_insights.model.fold import Fold
-from nats_insights.model.nouns import ALL_SERVERS, Noun
-from nats_insights.model.roster import Names
+from nats_insights.model.nouns.noun import ALL_SERVERS, Noun
 from nats_insights.model.snapshot import Snapshot
+from nats_insights.model.sweeps import stands
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -33,16 +34,28 @@ def plan(rules: Iterable[Rule]) -> Plan:
     return Plan(endpoints=frozenset(endpoints), folds=folds)
 
 
+class Due(Struct, frozen=True):
+    """The servers to sweep, and what needs no sweep.
+
+    `ruled_out` maps the code of a check to the clusters in which the small replies alone show that
+    it can find nothing, "" being the whole system.
+    """
+
+    servers: set[Names]
+    ruled_out: dict[str, set[str]]
+
+
 def due(
     snapshot: Snapshot, rules: Iterable[Rule], held: Mapping[Key, Held]
-) -> Generator[None, None, set[Names]]:
+) -> Generator[None, None, Due]:
     """The servers that must be swept for these rules to find what a sweep of all would find.
 
-    A server is spared where all that its connections told still stands, or where the small replies
-    rule out that anything can be found; `snapshot.ruled_out` then says so. What is pending or open
-    is never ruled out: its figures are to be exact.
+    A server is spared where all that was counted of it is still true, or where the small replies
+    rule out that anything can be found. What is pending or open is never ruled out: its figures are
+    to be exact.
     """
     wanted: set[Names] = set()
+    ruled_out: dict[str, set[str]] = {}
     homes_of: dict[str, set[str]] = defaultdict(set)
     for key, life in held.items():
         homes_of[key.code].add(life.home)
@@ -50,20 +63,19 @@ def due(
         if not rule.check.folds:
             continue
         homes = homes_of[rule.check.code]
-        out = set()
+        out = ruled_out[rule.check.code] = set()
         for group in _groups(snapshot, rule):
             yield
             if group.home not in homes and _rules_out(rule, group):
                 out.add(group.home)
-        snapshot.ruled_out[rule.check.code] = out
         everywhere = rule.check.about.depends_on == ALL_SERVERS and "" in out
         for server in snapshot.servers.values():
             yield
             if everywhere or server.home in out:
                 continue
-            if not all(server.stands(fold) for fold in rule.check.folds):
+            if not all(stands(server, fold) for fold in rule.check.folds):
                 wanted.add(server.names)
-    return wanted
+    return Due(wanted, ruled_out)
 
 
 def _groups(snapshot: Snapshot, rule: Rule) -> Iterable[Noun]:

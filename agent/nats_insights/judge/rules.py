@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 from nats_insights.config import Config, convert, refuse_unknown, refuse_word
 from nats_insights.errors import ConfigError
 from nats_insights.judge.declare import Check, Params, Severity, parameters_of
-from nats_insights.model.nouns import Noun
+from nats_insights.model.nouns.noun import Noun
 from nats_insights.subjects import MONITORING
 
 LABELS = ("account", "cluster", "server", "user")

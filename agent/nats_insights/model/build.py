@@ -2,58 +2,46 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
+from datetime import datetime
 from typing import Any
 
 from nats_insights.errors import Missing
-from nats_insights.facts import Coverage
-from nats_insights.model.nouns import Cluster, Server, seconds_between
-from nats_insights.model.roster import Names, Roster
+from nats_insights.facts import Coverage, Names
+from nats_insights.model.nouns.cluster import Cluster
+from nats_insights.model.nouns.server import Server
+from nats_insights.model.roster import Roster
 from nats_insights.model.snapshot import Snapshot
 from nats_insights.model.sweeps import Sweeps
 from nats_insights.replies import wire
+from nats_insights.replies.heard import Heard
 
 # Accounts in clusters that are told apart: servers name them, so their number has a bound.
 MOST_ACCOUNTS = 200_000
 
 
-class Replies:
-    """What an epoch heard: `(endpoint, server id)` to the decoded reply, and what was asked."""
-
-    def __init__(self, asked: Iterable[str] = ()) -> None:
-        self.asked = set(asked)
-        self.data: dict[str, dict[str, Any]] = defaultdict(dict)
-        self.denied: set[str] = set()
-
-    def add(self, endpoint: str, server_id: str, data: Any) -> None:
-        """The first reply of a server stands; a second one is a duplicate."""
-        self.data[endpoint].setdefault(server_id, data)
-
-
 def build(
     roster: Roster,
-    replies: Replies,
+    heard: Heard,
     sweeps: Sweeps,
     *,
-    epoch: int,
     now: float,
     system_accounts: Collection[str] = ("$SYS",),
-    own_server: str = "",
     expect: int | Collection[str] = 0,
 ) -> Generator[None, None, Snapshot]:
     """Turn what was heard into a snapshot, one server at a step.
 
     All servers owe CONNZ until those that need it have been swept. The accounts in
-    `system_accounts` are left out of every figure. `own_server` is the id of the server that the
-    agent itself is connected to, and `expect` the number or the names of the servers that there
-    should be.
+    `system_accounts` are left out of every figure, and `expect` is the number or the names of the
+    servers that there should be.
     """
-    snapshot = Snapshot(epoch, now, sweeps)
-    snapshot.denied = set(replies.denied)
+    snapshot = Snapshot(now, sweeps)
+    lacking = snapshot.lacking
+    lacking.denied = set(heard.denied)
+    lacking.dropped_names = sweeps.dropped
     snapshot.forgotten = frozenset(roster.forgotten)
     if roster.cut_off:
-        snapshot.blind = "the agent is cut off from half of the servers or more"
+        lacking.blind = "the agent is cut off from half of the servers or more"
     _coverage(snapshot, roster, expect)
     for entry in roster:
         yield
@@ -65,23 +53,23 @@ def build(
         if not entry.belongs:
             continue
         if not entry.counts:
-            snapshot.absent.add(entry.key)
-            for endpoint in replies.asked:
-                snapshot.lacking[endpoint].add(entry.key)
+            lacking.absent.add(entry.key)
+            for endpoint in heard.asked:
+                lacking.owed[endpoint].add(entry.key)
             continue
         server = _server(snapshot, entry.key)
         server.id = entry.id
         if entry.version:
             server.version = entry.version
-        server.own_connections = int(entry.id == own_server)
-        for endpoint in replies.asked - {"CONNZ"}:
-            data = replies.data[endpoint].get(entry.id)
-            if data is None:
-                snapshot.lacking[endpoint].add(entry.key)
+        server.own_connections = int(entry.id == heard.own)
+        for endpoint in heard.asked - {"CONNZ"}:
+            reply = heard.replies[endpoint].get(entry.id)
+            if reply is None:
+                lacking.owed[endpoint].add(entry.key)
             else:
-                _TAKE[endpoint](server, data)
-    if "CONNZ" in replies.asked:
-        snapshot.lacking["CONNZ"] = snapshot.absent | snapshot.servers.keys()
+                _TAKE[endpoint](server, reply)
+    if "CONNZ" in heard.asked:
+        lacking.owed["CONNZ"] = lacking.absent | snapshot.servers.keys()
     yield from _accounts(snapshot, frozenset(system_accounts))
     return snapshot
 
@@ -149,7 +137,7 @@ def _accounts(snapshot: Snapshot, system_accounts: frozenset[str]) -> Iterator[N
 
 def _count(snapshot: Snapshot, server: Server, account: str, connections: int) -> None:
     if account not in snapshot.accounts and len(snapshot.accounts) >= MOST_ACCOUNTS:
-        snapshot.dropped_accounts += 1
+        snapshot.lacking.dropped_accounts += 1
         return
     snapshot.accounts[account] = snapshot.accounts.get(account, 0) + connections
     if server.cluster is None:
@@ -157,7 +145,12 @@ def _count(snapshot: Snapshot, server: Server, account: str, connections: int) -
     on = snapshot.accounts_in_clusters.get((account, server.cluster.name))
     if on is None:
         if len(snapshot.accounts_in_clusters) >= MOST_ACCOUNTS:
-            snapshot.dropped_accounts += 1
+            snapshot.lacking.dropped_accounts += 1
             return
         on = snapshot.accounts_in_clusters[account, server.cluster.name] = {}
     on[server.name] = connections
+
+
+def seconds_between(start: datetime | None, now: datetime | None) -> float:
+    """Seconds from `start` to `now`, 0 where either is not told."""
+    return (now - start).total_seconds() if start and now else 0.0

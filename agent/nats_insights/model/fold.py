@@ -6,13 +6,16 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 from msgspec.structs import fields as fields_of
 
 from nats_insights.errors import DeclarationError
 from nats_insights.replies.wire import Connection, Page
+
+if TYPE_CHECKING:
+    from nats_insights.model.nouns.system import System
 
 CAP = 100_000
 TOLERANCE = 0.02
@@ -88,6 +91,14 @@ class Fold(Struct, frozen=True, eq=False):
 
     def __hash__(self) -> int:
         return hash(self.page)
+
+    def exact(self, system: System) -> Counter[Any]:
+        """Its sums over all servers, or Missing."""
+        return system.snapshot.folded(self)
+
+    def at_least(self, system: System) -> Counter[Any]:
+        """Its sums over the servers whose connections are known."""
+        return system.snapshot.seen(self)
 
 
 def fold(*fields: str, moves_with: str = "") -> Callable[[PageFunction], Fold]:

@@ -14,8 +14,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from nats_insights.facts import Names
 from nats_insights.model.fold import CAP, Tally, rarest, short_key
-from nats_insights.model.roster import Names
 
 _SIZE = array("I").itemsize
 # A part with more keys than this is searched for at most so many of them: then it gets an index.
@@ -136,6 +136,9 @@ class Ledger:
         number = self.numbers.get(key)
         return 0 if number is None else self.numbers.sums[number]
 
+    def __contains__(self, key: Any) -> bool:
+        return key in self.numbers
+
     def __len__(self) -> int:
         return len(self.numbers)
 
@@ -143,6 +146,13 @@ class Ledger:
         """Each key that somebody holds, and its sum."""
         sums = self.numbers.sums
         return ((key, sums[number]) for key, number in self.numbers.items())
+
+    def above(self, figure: float) -> Iterator[tuple[Any, int]]:
+        """Each key whose sum exceeds `figure`, and the sum: there may be a million keys."""
+        sums, keys = self.numbers.sums, self.numbers.keys_of
+        for number in [number for number, count in enumerate(sums) if count > figure]:
+            if (key := keys[number]) is not None:
+                yield key, sums[number]
 
     def most(self) -> int:
         """The largest sum, 0 where there is none."""

@@ -18,14 +18,15 @@ them is given up, and nothing is known of the system.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Literal
 
 from msgspec import Struct
 
+from nats_insights.facts import Names
+from nats_insights.replies.heard import Expected, Heard
 from nats_insights.replies.wire import ServerInfo
 
-Names = tuple[str, ...]
 State = Literal["answering", "hung", "dead", "left"]
 # Each outsider can name servers by its heartbeats, so their number has a bound.
 MOST = 20_000
@@ -53,7 +54,7 @@ class Entry(Struct, kw_only=True, gc=False):
     gone: bool = False
     goodbye: Literal["", "lame duck", "shutdown"] = ""
     goodbye_at: float = 0.0
-    changed_at: float = float("-inf")
+    changed_at: float = 0.0
     last_error: str = ""
 
     @property
@@ -107,9 +108,27 @@ class Roster:
         """The servers of this name; where a cluster is given, "" for none, only those in it."""
         return [e for e in self if e.name == name and cluster in (None, e.cluster)]
 
-    def expected(self) -> set[str]:
-        """Ids of the servers that should answer, or that might again."""
-        return {entry.id for entry in self if entry.belongs and entry.id}
+    def expected(self) -> Expected:
+        """Who should answer the next requests."""
+        return Expected(
+            answering=frozenset([entry.id for entry in self if entry.state == "answering"]),
+            belonging=frozenset([entry.id for entry in self if entry.belongs and entry.id]),
+            keys={entry.id: entry.key for entry in self},
+        )
+
+    def take(self, heard: Heard, now: float) -> None:
+        """Who answered an epoch's requests, and what became of those that did not."""
+        for info in heard.infos.values():
+            self.heard(info, now, heard.infos.keys())
+        for info in heard.named.values():
+            self.meet(info, now, heard.infos.keys())
+        for server_id, silence in heard.silent.items():
+            self.unheard(server_id, silence.state, now, silence.why)
+        for server_id, why in heard.errors.items():
+            if (entry := self.by_id(server_id)) is not None:
+                entry.last_error = why
+        self.close(now)
+        self.forget(now)
 
     def known(self) -> list[Entry]:
         """Servers that belong to the system, silent and dead ones included."""
@@ -244,6 +263,13 @@ class Roster:
                 entry.silent, entry.dead_since = 1, now
             elif entry.dead_since is not None and now - entry.dead_since >= self.gone_after:
                 entry.gone = True
+
+    def restore(self, entries: Iterable[Entry]) -> None:
+        """Know the servers that another process knew."""
+        for entry in entries:
+            self._entries[entry.key] = entry
+            self._by_id[entry.id] = entry
+            self._told[entry.key] = entry.state
 
     def forget(self, now: float) -> None:
         """Drop the servers that left or were given up, `forget_after` seconds after they spoke."""

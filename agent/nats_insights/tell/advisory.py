@@ -25,13 +25,13 @@ from nats_insights.tell.messages import (
     OpenCounts,
     SeverityName,
 )
+from nats_insights.text import LONGEST_IN_SENTENCE, plain, shortened
 
 SCHEMAS = "urn:nats-insights:schema:"
 # An advisory with its headers is never longer, nor longer than the server's max_payload.
 LONGEST = 16 * 1024
 # Names, users and addresses come from outsiders; what is told of one is no longer than this.
 LONGEST_NAME = 256
-LONGEST_IN_SENTENCE = 64
 
 F = TypeVar("F", bound=FindingState)
 
@@ -85,6 +85,14 @@ def finding_state(life: Life, check: Check, valid_for: float) -> dict[str, Any]:
         "valid_until": at(max(life.told_at, life.updated_at) + valid_for),
         "stale": at(life.stale_since) if life.stale_since is not None else None,
     }
+
+
+def resolved_state(told: Told, check: Check) -> FindingState:
+    """A finding that resolved, as FINDINGS answers it."""
+    over = at(told.at)
+    members = finding_state(told.life, check, 0.0)
+    members |= {"state": "resolved", "resolved_at": over, "valid_until": over}
+    return FindingState(**members)
 
 
 def advisory(
@@ -150,12 +158,6 @@ def fitting(state: F, room: int) -> F:
     return shorter
 
 
-def shortened(text: str, most: int = LONGEST_IN_SENTENCE) -> str:
-    """The beginning of a text, safe to print, with an ellipsis where it was cut."""
-    text = plain(text[: most + 1])
-    return text if len(text) <= most else f"{text[: most - 1]}…"
-
-
 def brief(coverage: Coverage) -> Coverage:
     """The coverage with some names of missing servers, together at most 1 KiB."""
     names: list[str] = []
@@ -177,13 +179,6 @@ def bounded(value: Any, depth: int = 6) -> Any:
     if isinstance(value, list | tuple) and depth:
         return [bounded(item, depth - 1) for item in value[:50]]
     return value if isinstance(value, int | float | None) else str(type(value).__name__)
-
-
-def plain(text: str) -> str:
-    """Text that is safe to print: what outsiders named may hold control characters."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _summary(life: Life) -> str:
@@ -248,5 +243,5 @@ def _shorter(state: F) -> Iterator[F]:
 
 
 def _short_entity(entity: Entity) -> Entity:
-    names = ("id", "name", "cluster", "server", "account", "user")
+    names = [name for name in entity.__struct_fields__ if name != "kind"]
     return replace(entity, **{name: shortened(getattr(entity, name)) for name in names})

@@ -10,14 +10,12 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from nats_insights.facts import Access, Cost, Coverage
+from nats_insights.facts import Access, Cost, Coverage, Kind, Scope
 
 Id = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
 Time = Annotated[datetime, Meta(tz=True)]
 SeverityName = Literal["critical", "warning", "info"]
 Verdict = Literal["ok", "info", "warning", "critical", "unknown"]
-Scope = Literal["SYSTEM", "CLUSTER", "SERVER", "ACCOUNT"]
-Kind = Literal["server", "cluster", "account", "account_in_cluster", "user", "system", "agent"]
 Role = Literal["leader", "standby", "stopped"]
 
 
@@ -31,6 +29,13 @@ class Entity(Struct, frozen=True, kw_only=True, omit_defaults=True):
     server: str = ""
     account: str = ""
     user: str = ""
+    stream: str = ""
+    consumer: str = ""
+    group: str = ""
+    remote: str = ""
+    listener: str = ""
+    subject: str = ""
+    service: str = ""
 
 
 class AgentInfo(Struct, frozen=True, kw_only=True):

@@ -5,22 +5,21 @@ from __future__ import annotations
 import difflib
 import time
 from collections.abc import Callable, Iterable, Sequence
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 from msgspec.structs import replace
 
 from nats_insights.config import refuse_unknown
 from nats_insights.errors import ConfigError
-from nats_insights.facts import Access, Cost, Coverage
+from nats_insights.facts import Coverage
 from nats_insights.judge.audit import Outcome
-from nats_insights.judge.declare import CRITICAL, Check, Severity, parameters_of
-from nats_insights.judge.lifecycle import Life
+from nats_insights.judge.declare import Check, Severity, parameters_of
+from nats_insights.judge.lifecycle import Life, Told
 from nats_insights.judge.rules import Rule
-from nats_insights.model.roster import Entry, Names, Roster
-from nats_insights.tell.advisory import at, brief, counts, finding_state, fitting, plain, shortened
+from nats_insights.model.roster import Entry, Roster
+from nats_insights.tell.advisory import at, brief, counts, finding_state, fitting, resolved_state
 from nats_insights.tell.messages import (
     AgentInfo,
     CheckInfo,
@@ -43,8 +42,9 @@ from nats_insights.tell.messages import (
     ServersReply,
     ServerState,
     StatusReply,
-    Verdict,
 )
+from nats_insights.tell.view import View, verdict
+from nats_insights.text import plain, shortened
 
 # By which FINDINGS can be filtered, beside the check, the severity and the scope.
 _LABELS = ("account", "cluster", "server")
@@ -53,46 +53,6 @@ _SEVERITIES = {str(severity): severity for severity in Severity}
 LONGEST = 256 * 1024
 # What a page has beside its head and its rows: type, total, offset, more.
 _FRAME = 160
-
-
-class View(Struct, kw_only=True, dict=True):
-    """All that queries are answered from: what the agent knows after its last epoch.
-
-    `lives` come in the order of their keys.
-    """
-
-    agent: AgentInfo
-    coverage: Coverage
-    access: Access
-    checks: list[Check]
-    rules: list[Rule]
-    lives: list[Life]
-    resolved: list[FindingState]
-    outcomes: dict[str, Outcome]
-    servers: list[Entry]
-    swept_at: dict[Names, float] = {}
-    cost: Cost
-    started_at: float
-    interval: float
-    failed_epochs: int = 0
-    last_failure: str = ""
-    valid_for: float
-    max_payload: int = 1024 * 1024
-
-    @cached_property
-    def open(self) -> list[Life]:
-        """What is open, the worst first: in the order of their keys within each severity."""
-        by_severity: dict[Severity, list[Life]] = {severity: [] for severity in Severity}
-        for life in self.lives:
-            if life.is_open:
-                by_severity[life.severity].append(life)
-        return [
-            life for severity in sorted(by_severity, reverse=True) for life in by_severity[severity]
-        ]
-
-    def rule(self, code: str) -> Rule | None:
-        """The rule of a check, None where the check is disabled."""
-        return next((rule for rule in self.rules if rule.check.code == code), None)
 
 
 class Refused(Exception):
@@ -104,24 +64,6 @@ class Refused(Exception):
 
 
 QUERIES = ("STATUS", "FINDINGS", "CHECKS", "EXPLAIN", "SERVERS")
-
-
-def verdict(view: View) -> Verdict:
-    """The worst open severity; unknown where not all was looked at and nothing critical is known.
-
-    All is looked at when each known server answered, and each enabled check could be judged.
-    """
-    worst = view.open[0].severity if view.open else None
-    if worst is CRITICAL:
-        return "critical"
-    if not view.coverage.complete or not_evaluated(view):
-        return "unknown"
-    return "ok" if worst is None else str(worst)  # type: ignore[return-value]
-
-
-def not_evaluated(view: View) -> int:
-    """How many checks the verdict waits for."""
-    return sum(1 for one in view.outcomes.values() if one.why and not one.excused)
 
 
 def answer(view: View, name: str, body: bytes) -> bytes:
@@ -181,7 +123,7 @@ def findings(view: View, body: bytes = b"") -> FindingsReply:
         if request.code in ("", check.code) and request.scope in ("", check.about.scope)
     }
     labels = [(label, value) for label in _LABELS if (value := getattr(request, label))]
-    found: list[Life | FindingState] = []
+    found: list[Life | Told] = []
     if request.state != "resolved":
         # One filter after another: there may be a hundred thousand of them.
         lives = [life for life in view.open if life.key.code in codes]
@@ -193,11 +135,11 @@ def findings(view: View, body: bytes = b"") -> FindingsReply:
         found += lives
     if request.state != "open":
         found += [
-            state
-            for state in view.resolved
-            if state.code in codes
-            and request.severity in ("", state.severity)
-            and all(getattr(state.entity, label) == value for label, value in labels)
+            told
+            for told in view.resolved
+            if told.life.key.code in codes
+            and request.severity in ("", str(told.life.severity))
+            and all(told.life.entity.get(label) == value for label, value in labels)
         ]
     return FindingsReply(**_page(view, request, found, "findings", _stater(view)))
 
@@ -207,13 +149,13 @@ def open_findings(view: View) -> list[FindingState]:
     return [_stater(view)(life) for life in view.open]
 
 
-def _stater(view: View) -> Callable[[Life | FindingState], FindingState]:
+def _stater(view: View) -> Callable[[Life | Told], FindingState]:
     """What makes a finding fit to be told; made only of those that are, as there may be many."""
     by_code = {check.code: check for check in view.checks}
 
-    def state(of: Life | FindingState) -> FindingState:
-        if isinstance(of, FindingState):
-            return of
+    def state(of: Life | Told) -> FindingState:
+        if isinstance(of, Told):
+            return resolved_state(of, by_code[of.life.key.code])
         return FindingState(**finding_state(of, by_code[of.key.code], view.valid_for))
 
     return state

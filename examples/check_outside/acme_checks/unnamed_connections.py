@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from nats_insights.check import Account
 from nats_insights.judge.declare import INFO, Finding, Params, check, limit
 from nats_insights.model.fold import Tally, fold
-from nats_insights.model.nouns import Account
 from nats_insights.replies.wire import Connection
 
 

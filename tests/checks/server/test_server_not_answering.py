@@ -90,7 +90,7 @@ def test_a_server_that_is_forgotten_by_hand_is_over_at_once():
     story = Story(checks=[check])
     for one in (WHOLE, DEAD, DEAD):
         story.hears(one)
-    story.roster.remove(story.roster.by_id("id of C1 n3"))
+    story.auditor.roster.remove(story.auditor.roster.by_id("id of C1 n3"))
     without = system(cluster(n1=1, n2=1))
     assert story.hears(without) == ["resolved SERVER_901 C1 n3"]
     assert story.told[0].reason == "forgotten"

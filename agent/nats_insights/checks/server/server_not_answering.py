@@ -46,7 +46,7 @@ def server_not_answering(server: Member, params: Silence) -> Finding | None:
         cleared=f"{entry.name} answers again",
         evidence={
             "state": entry.state,
-            "last_seen_seconds": round(server.snapshot.now - entry.last_seen, 1),
+            "last_seen_seconds": round(server.last_seen, 1),
             "last_error": entry.last_error,
         },
     )

@@ -25,6 +25,7 @@ def nobody_can_have_passed(system: System, params: Ceiling) -> bool:
     needs=(by_user,),
     explain="connections",
     rules_out=nobody_can_have_passed,
+    above="max_connections",
 )
 def excessive_user_connections(user: User, params: Ceiling) -> Finding | None:
     """One user holds more connections than one service should need.
@@ -39,13 +40,14 @@ def excessive_user_connections(user: User, params: Ceiling) -> Finding | None:
     of {user} in {account} first. Give each service a user of its own, and raise the limit by an
     override for a user that is meant to scale out.
     """
-    if user.seen <= params.max_connections:
+    if user.seen_connections <= params.max_connections:
         return None
     return Finding(
-        value=user.seen,
+        value=user.seen_connections,
         threshold=params.max_connections,
         unit="connections",
-        summary=f"user {user.name} of account {user.account} holds {user.seen:,} connections",
+        summary=f"user {user.name} of account {user.account} holds "
+        f"{user.seen_connections:,} connections",
         evidence={"by_server": (most := user.most())},
         servers=tuple(name for name, _ in most["top"]),
     )

@@ -1,0 +1,108 @@
+"""One epoch: ask the servers, have the auditor judge, and name the clients behind what it found."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import nats.errors
+from msgspec.structs import replace
+
+from nats_insights.agent.clients import name_clients
+from nats_insights.errors import ConnectError, place
+from nats_insights.facts import Cost
+from nats_insights.gather.small import Gatherer
+from nats_insights.gather.stepwise import emptied, stepwise
+from nats_insights.judge.auditor import Auditor
+from nats_insights.judge.lifecycle import Told
+
+log = logging.getLogger(__name__)
+
+# Seconds from the first request of an epoch to its last connection row, within which clients that
+# move are not counted on two servers.
+TORN_AFTER = 1.0
+_BROKE = "the connection broke during the epoch"
+
+
+async def epoch(
+    auditor: Auditor,
+    gatherer: Gatherer,
+    now: float,
+    *,
+    counts: bool = True,
+    settle: float | None = None,
+) -> list[Told]:
+    """Ask, judge, and say what is to be published; `now` is Unix seconds.
+
+    ConnectError, and nothing changed in any finding, if the connection broke meanwhile. Any other
+    error makes everything unknown for this epoch, and is noted.
+    """
+    gatherer.begin()
+    try:
+        await _gather(auditor, gatherer, now)
+        return await _judge(auditor, gatherer, counts=counts, settle=settle)
+    except ConnectError:
+        raise
+    except nats.errors.Error as error:
+        raise ConnectError(f"{_BROKE}: {error}") from None
+    except Exception as error:
+        if gatherer.client.closed.is_set():
+            raise ConnectError(_BROKE) from None
+        known = {where for _, where in auditor.failures}
+        level = logging.DEBUG if place(error) in known else logging.WARNING
+        log.log(level, "epoch %d failed: %s", auditor.number, place(error))
+        log.debug("where it came from", exc_info=error)
+        auditor.fail(error)
+    try:
+        return await _judge(auditor, gatherer, counts=counts, settle=settle)
+    except ConnectError:
+        raise
+    except Exception as error:  # The next epoch may fare better.
+        auditor.note(error)
+        return []
+
+
+def cost(auditor: Auditor, gatherer: Gatherer) -> Cost:
+    """What the epoch cost so far."""
+    return replace(
+        gatherer.cost(),
+        dropped_keys=auditor.dropped,
+        oldest_sweep_seconds=round(auditor.sweeps.oldest(auditor.now), 3),
+    )
+
+
+async def _gather(auditor: Auditor, gatherer: Gatherer, now: float) -> None:
+    auditor.window = gatherer.window.size
+    asking = auditor.begin(now)
+    heard = await gatherer.small(asking.endpoints, asking.expected)
+    _still_connected(gatherer)
+    await stepwise(auditor.hear(heard))
+    targets = await stepwise(auditor.due())
+    if targets:
+        await gatherer.pages.sweep(targets, auditor.fields, auditor.sweep, auditor.take)
+        auditor.snapshot.torn = gatherer.elapsed > TORN_AFTER
+        auditor.snapshot.lacking.denied |= gatherer.denied & {"CONNZ"}
+
+
+async def _judge(
+    auditor: Auditor, gatherer: Gatherer, *, counts: bool, settle: float | None
+) -> list[Told]:
+    before = auditor.lives, auditor.audit, auditor.resolved.copy()
+    raised = auditor.audit.raised
+    told = await stepwise(auditor.judge(counts=counts, settle=settle))
+    await stepwise(emptied(auditor.audit.found))
+    clients = await name_clients(told, auditor, gatherer)
+    await asyncio.sleep(0)
+    if gatherer.client.closed.is_set():
+        auditor.lives, auditor.audit, auditor.resolved = before
+        raise ConnectError(_BROKE)
+    gatherer.window.grow()
+    for code, where in auditor.audit.raised.items():
+        if raised.get(code) != where:
+            log.warning("check %s is unknown where it raised %s", code, where)
+    return auditor.name_clients(clients, told)
+
+
+def _still_connected(gatherer: Gatherer) -> None:
+    if gatherer.client.closed.is_set():
+        raise ConnectError(_BROKE)

@@ -1,0 +1,278 @@
+"""The auditor: what is known from epoch to epoch, and what each epoch makes of it. No NATS here.
+
+    begin     a new epoch: what to ask of whom
+    hear      the small replies that came
+    due       whose connections to read
+    take      what was counted of the connections of one server
+    judge     what to publish
+
+The agent, `check`, the tests and whoever replays a recording all go this way.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from nats_insights.config import Config
+from nats_insights.errors import Missing, place
+from nats_insights.facts import Coverage, Names
+from nats_insights.judge.audit import Audit, Key, Outcome, audit
+from nats_insights.judge.declare import Check
+from nats_insights.judge.lifecycle import Life, Told, advance
+from nats_insights.judge.pace import Pace
+from nats_insights.judge.plan import due, plan
+from nats_insights.judge.rules import rules
+from nats_insights.model.build import build
+from nats_insights.model.fold import Sweep, row_fields
+from nats_insights.model.nouns.agent import Agent
+from nats_insights.model.roster import Entry, Roster
+from nats_insights.model.snapshot import Snapshot
+from nats_insights.model.sweeps import Sweeps
+from nats_insights.replies.heard import Expected, Heard, Target
+
+# Findings that are remembered after they resolved.
+RESOLVED_KEPT = 100
+
+
+class Asking(Struct, frozen=True, kw_only=True):
+    """What an epoch asks for: small replies of everybody, and who should answer."""
+
+    endpoints: frozenset[str]
+    expected: Expected
+
+
+class Known(Struct, kw_only=True):
+    """All that is known from epoch to epoch, as plain data that survives JSON.
+
+    What was counted of connections is not part of it: the first epoch reads them all again.
+    """
+
+    number: int
+    roster: list[Entry]
+    system_accounts: list[str]
+    lives: list[Life]
+    resolved: list[Told]
+    cut_offs: list[tuple[int, str]]
+    failures: list[tuple[int, str]]
+
+
+class Auditor:
+    """One agent's knowledge of one system; `id` is the agent's name.
+
+    `failed` counts the epochs that ended by an error in the program, `failures` are the last ones;
+    `swept` the servers whose connections were read in this epoch. `window` is the number of bytes
+    that the agent lets servers owe it, which it may find too small.
+    """
+
+    def __init__(self, checks: Sequence[Check], config: Config, id: str = "") -> None:
+        self.checks = list(checks)
+        self.config = config
+        self.rules = rules(checks, config)
+        self.plan = plan(self.rules)
+        lifecycle = config.lifecycle
+        self.roster = Roster(lifecycle.forget_after, lifecycle.gone_after)
+        self.system_accounts: frozenset[str] = frozenset()
+        self.id = id or config.id
+        self.pace = Pace(config.interval, config.gather)
+        self.number = 0
+        self.now = 0.0
+        self.window = 0
+        self.swept = 0
+        self.snapshot = Snapshot(0.0)
+        self.audit = Audit()
+        self.failed = 0
+        self.failures: deque[tuple[int, str]] = deque(maxlen=Agent.MEMORY)
+        self._ruled_out: Mapping[str, set[str]] = {}
+        self.start_over()
+
+    def start_over(self) -> None:
+        """Nothing is known, as at the start: of what was found so far another agent publishes."""
+        self.sweeps = Sweeps(self.plan.folds)
+        self.lives: dict[Key, Life] = {}
+        self.resolved: deque[Told] = deque(maxlen=RESOLVED_KEPT)
+        self.cut_offs: deque[tuple[int, str]] = deque(maxlen=Agent.MEMORY)
+
+    @property
+    def known(self) -> Known:
+        """What another process needs to go on from here."""
+        return Known(
+            number=self.number,
+            roster=list(self.roster),
+            system_accounts=sorted(self.system_accounts),
+            lives=list(self.lives.values()),
+            resolved=list(self.resolved),
+            cut_offs=list(self.cut_offs),
+            failures=list(self.failures),
+        )
+
+    def restore(self, known: Known) -> None:
+        """Go on from what another process knew."""
+        self.start_over()
+        self.number = known.number
+        self.roster.restore(known.roster)
+        self.system_accounts = frozenset(known.system_accounts)
+        self.lives = {life.key: life for life in known.lives}
+        self.resolved.extend(known.resolved)
+        self.cut_offs.extend(known.cut_offs)
+        self.failures.extend(known.failures)
+
+    @property
+    def outcomes(self) -> dict[str, Outcome]:
+        """What became of each check in the last epoch, by its code."""
+        return self.audit.outcomes
+
+    @property
+    def valid_for(self) -> float:
+        """Seconds that an advisory may be believed: two reminders, and the wait for an epoch."""
+        epochs = self.pace.interval * self.config.gather.connections_every
+        return 2 * (self.config.lifecycle.remind_every + epochs)
+
+    @property
+    def dropped(self) -> int:
+        """Names beyond some bound, which are not counted."""
+        lacking = self.snapshot.lacking
+        return self.roster.overflow + self.sweeps.dropped + lacking.dropped_accounts
+
+    def begin(self, now: float) -> Asking:
+        """A new epoch, at `now` in Unix seconds."""
+        self.number += 1
+        self.now = now
+        self._ruled_out = {}
+        self.swept = 0
+        return Asking(
+            endpoints=self.plan.endpoints - self._not_due(), expected=self.roster.expected()
+        )
+
+    def hear(self, heard: Heard) -> Generator[None, None, None]:
+        """The small replies that came, and who did not answer."""
+        self.snapshot.clear()
+        self.roster.take(heard, self.now)
+        yield
+        told = {varz.system_account for varz in heard.replies["VARZ"].values()}
+        self.system_accounts |= told
+        self.sweeps.begin({entry.key for entry in self.roster if entry.belongs})
+        self.snapshot = yield from build(
+            self.roster,
+            heard,
+            self.sweeps,
+            now=self.now,
+            system_accounts=self.system_accounts,
+            expect=self.config.expect,
+        )
+        self.snapshot.lacking.not_due = self._not_due()
+        self.snapshot.lacking.accepted = frozenset(self.config.access.without)
+        self._unresponsive = heard.unresponsive
+        self._look_at_itself(self.snapshot.agent)
+
+    def due(self) -> Generator[None, None, list[Target]]:
+        """The servers whose connections can tell something new; the others owe nothing."""
+        snapshot = self.snapshot
+        if "CONNZ" not in self.plan.endpoints - self._not_due() or snapshot.lacking.blind:
+            return []
+        wanted = set(snapshot.servers)
+        if self.config.gather.sweep == "moved":
+            found = yield from due(snapshot, self.rules, self.lives)
+            wanted, self._ruled_out = found.servers, found.ruled_out
+        snapshot.lacking.owed["CONNZ"] = snapshot.lacking.absent | wanted
+        targets = []
+        for server in (snapshot.servers[names] for names in wanted):
+            if server.id in self._unresponsive:
+                continue
+            with suppress(Missing):
+                rows = server.varz.connections + server.varz.leafnodes
+                targets.append(Target(server.names, server.id, rows))
+        return targets
+
+    @property
+    def fields(self) -> list[str]:
+        """The fields of connection rows that are counted."""
+        return row_fields(self.plan.folds)
+
+    def sweep(self) -> Sweep:
+        """What counts the connections of one server."""
+        return Sweep(self.plan.folds, self.system_accounts)
+
+    def take(self, names: Names, sweep: Sweep) -> None:
+        """What was counted of the connections of one server."""
+        self.swept += 1
+        self.snapshot.take(names, sweep)
+
+    def fail(self, error: Exception) -> None:
+        """An error in the program: nothing is known of the system in this epoch."""
+        self.note(error)
+        last, self.snapshot = self.snapshot.agent, Snapshot(self.now, self.sweeps)
+        names = [entry.name for entry in self.roster.known()]
+        self.snapshot.coverage = Coverage(
+            servers_known=len(names), servers_answered=0, missing=sorted(names)
+        )
+        self.snapshot.lacking.blind = f"the epoch failed: {place(error)}"
+        own = self.snapshot.agent
+        own.unreachable, own.known = last.unreachable, last.known
+        self._look_at_itself(own)
+
+    def note(self, error: Exception) -> None:
+        """An error in the program, to be counted."""
+        self.failed += 1
+        self.failures.append((self.number, place(error)))
+
+    def judge(
+        self, *, counts: bool = True, settle: float | None = None
+    ) -> Generator[None, None, list[Told]]:
+        """What to publish of this epoch. With `counts` False nothing opens or resolves."""
+        lifecycle = self.config.lifecycle
+        settle = lifecycle.settle if settle is None else settle
+        snapshot = self.snapshot
+        snapshot.lacking.dropped_names = self.sweeps.dropped
+        audited = yield from audit(snapshot, self.rules, self.lives, settle, self._ruled_out)
+        lives, told = yield from advance(
+            self.lives,
+            audited,
+            self.rules,
+            self.now,
+            remind_every=lifecycle.remind_every,
+            counts=counts,
+        )
+        self.audit, self.lives = audited, lives
+        self.resolved.extend(
+            item
+            for item in told
+            if item.transition == "resolved" and item.reason != "severity_changed"
+        )
+        return told
+
+    def name_clients(self, clients: Mapping[Key, dict[str, Any]], told: list[Told]) -> list[Told]:
+        """The clients behind some findings, to be published with them."""
+        for key, named in clients.items():
+            self.lives[key] = replace(self.lives[key], clients=named)
+        return [
+            replace(item, life=self.lives[item.life.key])
+            if item.life.key in clients and item.transition != "resolved"
+            else item
+            for item in told
+        ]
+
+    def cut_off(self, server: str) -> None:
+        """A server cut the agent off as a slow consumer: it was asked for too much at a time."""
+        self.cut_offs.append((self.number, server))
+
+    def _not_due(self) -> set[str]:
+        every = self.config.gather.connections_every
+        return {"CONNZ"} if (self.number - 1) % every else set()
+
+    def _look_at_itself(self, agent: Agent) -> None:
+        agent.names = (self.id,)
+        agent.cut_offs = [
+            server for number, server in self.cut_offs if self.number - number <= agent.MEMORY
+        ]
+        agent.failures = [
+            where for number, where in self.failures if self.number - number <= agent.MEMORY
+        ]
+        agent.window = self.window
+        agent.late, agent.took = self.pace.late, self.pace.took
+        agent.interval = self.pace.interval

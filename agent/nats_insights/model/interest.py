@@ -1,0 +1,30 @@
+"""The subscriptions of a server that were made on it, though its totals count routed ones too."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nats_insights.errors import Missing
+from nats_insights.model.fold import local_subscriptions
+
+if TYPE_CHECKING:
+    from nats_insights.model.nouns.server import Server
+
+
+def local(server: Server) -> int:
+    """Subscriptions made on a server, some 60 internal ones included.
+
+    The table holds routed interest too; what came over each link is told by ROUTEZ and LEAFZ.
+    """
+    routed = server.routez.subscriptions + server.leafz.subscriptions
+    return max(0, server.varz.subscriptions - routed)
+
+
+def internal(server: Server) -> int:
+    """How much of the local interest no client held when the server was last swept."""
+    swept = server.snapshot.last_sweep(server)
+    interest: int | None = swept.figures.get("local_interest")
+    if interest is None:
+        raise Missing("CONNZ", server.name)
+    held = server.snapshot.last_known(server, local_subscriptions)["subscriptions"]
+    return max(0, interest - held)

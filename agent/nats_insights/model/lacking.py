@@ -1,0 +1,91 @@
+"""What is lacking in an epoch, and what can therefore not be known."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, TypeVar
+
+from nats_insights.errors import Missing
+from nats_insights.facts import Names
+from nats_insights.model.nouns.noun import ALL_SERVERS, ITS_CLUSTER, ITS_SERVER
+
+if TYPE_CHECKING:
+    from nats_insights.model.nouns.noun import Noun
+
+T = TypeVar("T")
+_TOO_MANY_ACCOUNTS = "STATZ in full: there are more accounts than the agent counts"
+_TOO_MANY_NAMES = "CONNZ in full: there are more names than the agent counts"
+
+
+class Lacking:
+    """Which replies an epoch lacks.
+
+    `owed` maps the name of an endpoint to the servers that owe it; `absent` are those that owe
+    everything and are no members of their clusters any more. `denied` are endpoints that the agent
+    may not ask, `accepted` those where that is on purpose, `not_due` those that are asked in other
+    epochs. `blind` says why nothing can be known of the system in this epoch, "" where something
+    can. `dropped_accounts` counts accounts, `dropped_names` keys of folds, beyond their bounds.
+    """
+
+    def __init__(self, servers_of: Callable[[str], set[Names]]) -> None:
+        self.owed: dict[str, set[Names]] = defaultdict(set)
+        self.absent: set[Names] = set()
+        self.denied: set[str] = set()
+        self.accepted: frozenset[str] = frozenset()
+        self.not_due: set[str] = set()
+        self.blind = ""
+        self.dropped_accounts = self.dropped_names = 0
+        self._servers_of = servers_of
+        self._one_of: dict[str, str] = {}
+
+    @property
+    def too_many_accounts(self) -> str:
+        """Why not every account is counted, "" where each is."""
+        return _TOO_MANY_ACCOUNTS if self.dropped_accounts else ""
+
+    def came(self, endpoint: str, server: Names) -> None:
+        """This server does not owe it any more."""
+        self.owed[endpoint].discard(server)
+        self._one_of.pop(endpoint, None)
+
+    def whole(self, endpoint: str, figure: T) -> T:
+        """A sum over all servers: itself, or Missing where one of them owes its part."""
+        if self.owed.get(endpoint):
+            raise Missing(endpoint, self._one_that_owes(endpoint))
+        return figure
+
+    def of_system(self, endpoints: Iterable[str]) -> str:
+        """One reply of these endpoints that did not come, "" when all did."""
+        for endpoint in endpoints:
+            if self.owed.get(endpoint):
+                return f"{endpoint} of {self._one_that_owes(endpoint)}"
+            if endpoint == "STATZ" and self.dropped_accounts:
+                return _TOO_MANY_ACCOUNTS
+            if endpoint == "CONNZ" and self.dropped_names:
+                return _TOO_MANY_NAMES
+        return ""
+
+    def of(self, kind: type[Noun], home: str, rests_on: Names, endpoints: Iterable[str]) -> str:
+        """Why silence about such a noun would prove nothing; "" when it would."""
+        if kind.depends_on == ALL_SERVERS:
+            return self.of_system(endpoints)
+        for endpoint in endpoints:
+            late = self.owed.get(endpoint)
+            if not late:
+                continue
+            if kind.depends_on == ITS_SERVER and rests_on in late:
+                return f"{endpoint} of {rests_on[-1]}"
+            if kind.depends_on == ITS_CLUSTER and (hit := late & self._members(home)):
+                return f"{endpoint} of {min(hit)[-1]}"
+        return ""
+
+    def _members(self, home: str) -> set[Names]:
+        """The servers of a cluster, absent ones included."""
+        return self._servers_of(home) | {names for names in self.absent if names[0] == home}
+
+    def _one_that_owes(self, endpoint: str) -> str:
+        # Found once, not for each of a million users that would name it.
+        if endpoint not in self._one_of:
+            self._one_of[endpoint] = min(self.owed[endpoint])[-1]
+        return self._one_of[endpoint]

@@ -1,0 +1,100 @@
+"""Accounts, over all servers and within one cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from nats_insights.errors import Missing
+from nats_insights.facts import Names
+from nats_insights.model.nouns.cluster import Cluster
+from nats_insights.model.nouns.noun import ALL_SERVERS, ITS_CLUSTER, Noun, largest
+
+if TYPE_CHECKING:
+    from nats_insights.model.snapshot import Snapshot
+
+
+class Account(Noun):
+    """One account over all servers. `connections` is exact or Missing, `seen_connections` at least
+    what there is."""
+
+    __slots__ = ("name",)
+    kind, scope, depends_on = "account", "ACCOUNT", ALL_SERVERS
+    labelled = ("account",)
+    when_gone = "account {name} has no connections any more"
+
+    def __init__(self, name: str, snapshot: Snapshot) -> None:
+        self.name, self.names, self.snapshot = name, (name,), snapshot
+
+    @classmethod
+    def all(cls, snapshot: Snapshot) -> Iterable[Account]:
+        return (cls(name, snapshot) for name in snapshot.accounts)
+
+    @property
+    def seen_connections(self) -> int:
+        """Its connections on the servers that replied."""
+        return self.snapshot.accounts.get(self.name, 0)
+
+    @property
+    def connections(self) -> int:
+        """Its connections on all servers, or Missing."""
+        return self.snapshot.lacking.whole("STATZ", self.seen_connections)
+
+    def labels(self) -> dict[str, str]:
+        return {"account": self.name}
+
+
+class AccountInCluster(Noun):
+    """One account within one cluster."""
+
+    __slots__ = ("account", "cluster")
+    kind, scope, depends_on = "account_in_cluster", "ACCOUNT", ITS_CLUSTER
+    labelled = ("account", "cluster")
+    when_gone = "account {name} has no connections in {cluster} any more"
+
+    def __init__(self, account: str, cluster: Cluster, snapshot: Snapshot) -> None:
+        self.account, self.cluster, self.snapshot = account, cluster, snapshot
+        self.names = (account, cluster.name)
+
+    @classmethod
+    def all(cls, snapshot: Snapshot) -> Iterable[AccountInCluster]:
+        for account, cluster in snapshot.accounts_in_clusters:
+            yield cls(account, snapshot.clusters[cluster], snapshot)
+
+    @classmethod
+    def unseen(cls, snapshot: Snapshot, names: Names) -> str:
+        # Beyond the bound, accounts are not counted.
+        known = names in snapshot.accounts_in_clusters
+        return "" if known else snapshot.lacking.too_many_accounts
+
+    @property
+    def home(self) -> str:
+        return self.cluster.name
+
+    def labels(self) -> dict[str, str]:
+        return {"account": self.account, "cluster": self.cluster.name}
+
+    def entity(self) -> dict[str, str]:
+        return {**super().entity(), "name": self.account}
+
+    def by_server(self) -> dict[str, int]:
+        """Connections on each server of the cluster that has some; Missing if one did not reply."""
+        self.cluster.memo(_need_accounts)
+        return self._seen
+
+    def most(self) -> dict[str, Any]:
+        """The servers that hold most of its connections."""
+        return largest(self._seen)
+
+    @property
+    def _seen(self) -> dict[str, int]:
+        return self.snapshot.accounts_in_clusters.get(self.names, {})
+
+
+def _need_accounts(cluster: Cluster) -> None:
+    """Missing if a server of the cluster, an absent one too, did not tell its accounts."""
+    for server in cluster.servers:
+        _ = server.accounts
+    for home, name in cluster.snapshot.lacking.absent:
+        if home == cluster.name:
+            raise Missing("STATZ", name)

@@ -1,0 +1,109 @@
+"""One nats-server that answers, or owes an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from nats_insights.errors import Missing
+from nats_insights.facts import Names
+from nats_insights.model import interest
+from nats_insights.model.fold import Fold
+from nats_insights.model.ledger import Part
+from nats_insights.model.nouns.noun import ITS_SERVER, Noun
+from nats_insights.replies import wire
+
+if TYPE_CHECKING:
+    from nats_insights.model.nouns.cluster import Cluster
+    from nats_insights.model.snapshot import Snapshot
+
+
+class Server(Noun):
+    """One nats-server. Replies are `varz`, `statsz`, `subsz`, `routez`, `leafz`, `accountz`."""
+
+    __slots__ = (
+        "accounts",
+        "accountz",
+        "cluster",
+        "connections",
+        "id",
+        "leafz",
+        "name",
+        "own_connections",
+        "routez",
+        "settled",
+        "statsz",
+        "subsz",
+        "varz",
+        "version",
+    )
+    kind, scope, depends_on = "server", "SERVER", ITS_SERVER
+    labelled = ("cluster", "server")
+    REPLY_OF: ClassVar[dict[str, str]] = {
+        "varz": "VARZ",
+        "statsz": "STATSZ",
+        "subsz": "SUBSZ",
+        "routez": "ROUTEZ",
+        "leafz": "LEAFZ",
+        "accountz": "ACCOUNTZ",
+        "accounts": "STATZ",
+        "connections": "STATZ",
+        "settled": "VARZ",
+        "version": "VARZ",
+    }
+    varz: wire.Varz
+    statsz: wire.Statsz
+    subsz: wire.Subsz
+    routez: wire.Routez
+    leafz: wire.Leafz
+    accountz: wire.Accountz
+    accounts: dict[str, int]
+    connections: int
+    settled: float
+    version: str
+
+    def __init__(self, name: str, cluster: Cluster | None, snapshot: Snapshot) -> None:
+        self.name, self.cluster, self.snapshot = name, cluster, snapshot
+        self.names = (cluster.name if cluster else "", name)
+        self.id = ""
+        self.own_connections = 0
+
+    if not TYPE_CHECKING:  # Else mypy would take any name for a figure.
+
+        def __getattr__(self, name: str) -> Any:
+            # Reached only for a slot that stayed empty: the figures that are there cost nothing.
+            if name in Server.REPLY_OF:
+                raise Missing(Server.REPLY_OF[name], self.name)
+            raise AttributeError(name)
+
+    @classmethod
+    def all(cls, snapshot: Snapshot) -> Iterable[Server]:
+        return snapshot.servers.values()
+
+    @property
+    def home(self) -> str:
+        return self.names[0]
+
+    @property
+    def rests_on(self) -> Names:
+        return self.names
+
+    def labels(self) -> dict[str, str]:
+        return {"server": self.name, "cluster": self.home}
+
+    def entity(self) -> dict[str, str]:
+        return {**super().entity(), "id": self.id}
+
+    def folded(self, fold: Fold) -> Part:  # type: ignore[override]
+        """What a fold counted of this server's connections, exact or Missing."""
+        return self.snapshot.part(self, fold)
+
+    @property
+    def local_interest(self) -> int:
+        """Subscriptions made on this server, some 60 internal ones included."""
+        return interest.local(self)
+
+    @property
+    def internal_interest(self) -> int:
+        """How much of the local interest no client held when it was last swept."""
+        return interest.internal(self)

@@ -1,0 +1,74 @@
+"""Users over all servers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from nats_insights.facts import Names
+from nats_insights.model.fold import by_user
+from nats_insights.model.nouns.noun import ALL_SERVERS, Noun, largest
+
+if TYPE_CHECKING:
+    from nats_insights.model.snapshot import Snapshot
+
+
+class User(Noun):
+    """One (account, user). `connections` is exact or Missing, `seen_connections` at least what
+    there is. A check about it needs the fold `by_user`, which names the users that there are."""
+
+    __slots__ = ("account", "name", "seen_connections")
+    kind, scope, depends_on = "user", "ACCOUNT", ALL_SERVERS
+    labelled = ("account", "user")
+    when_gone = "user {name} of account {account} has no connections any more"
+    filled = (by_user,)
+
+    def __init__(self, account: str, name: str, seen: int, snapshot: Snapshot) -> None:
+        self.account, self.name, self.seen_connections = account, name, seen
+        self.names, self.snapshot = (account, name), snapshot
+
+    @classmethod
+    def all(cls, snapshot: Snapshot) -> Iterable[User]:
+        return cls.above(snapshot, float("-inf"))
+
+    @classmethod
+    def above(cls, snapshot: Snapshot, figure: float) -> Iterable[User]:
+        ledger, owed = snapshot.sweeps.ledgers.get(by_user), snapshot.owed_parts(by_user)
+        for (account, name), count in () if ledger is None else ledger.above(figure):
+            yield cls(account, name, count - owed[account, name], snapshot)
+
+    @classmethod
+    def find(cls, snapshot: Snapshot, names: Names) -> User | None:
+        ledger, owed = snapshot.sweeps.ledgers.get(by_user), snapshot.owed_parts(by_user)
+        if ledger is None or names not in ledger:
+            return None
+        account, name = names
+        return cls(account, name, ledger[names] - owed[names], snapshot)
+
+    @classmethod
+    def count(cls, snapshot: Snapshot) -> int:
+        ledger = snapshot.sweeps.ledgers.get(by_user)
+        return 0 if ledger is None else len(ledger)
+
+    @property
+    def connections(self) -> int:
+        """Its connections on all servers, or Missing."""
+        return self.snapshot.lacking.whole("CONNZ", self.seen_connections)
+
+    def labels(self) -> dict[str, str]:
+        return {"account": self.account, "user": self.name}
+
+    def entity(self) -> dict[str, str]:
+        return {**super().entity(), "id": self.name}
+
+    def most(self) -> dict[str, Any]:
+        """The servers that hold most of its connections."""
+        on: Counter[str] = Counter()  # Servers of two clusters may share a name.
+        for server, count in self.snapshot.held_by(by_user, self.names).items():
+            on[server[-1]] += count
+        return largest(on)
+
+    def at_most(self) -> User | None:
+        most = self.snapshot.at_most(by_user, self.names)
+        return None if most is None else User(self.account, self.name, most, self.snapshot)

@@ -1,0 +1,170 @@
+"""An agent without a connection: it hears a system in each epoch, and says what it publishes.
+
+All from the replies on is the agent's own: roster, snapshot, rules, audit, lifecycle.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable
+from functools import cache
+from typing import Any
+
+from msgspec.structs import replace
+
+from nats_insights import checks as own_checks
+from nats_insights.config import Config, parse
+from nats_insights.gather.stepwise import at_once
+from nats_insights.judge.audit import Audit, Key
+from nats_insights.judge.auditor import Asking, Auditor
+from nats_insights.judge.declare import Check, discover
+from nats_insights.judge.lifecycle import Life, Told
+from nats_insights.model.snapshot import Snapshot
+from nats_insights.replies import wire
+from nats_insights.replies.heard import Expected, Heard, Silence
+from nats_insights.testing.systems import START, Replying, System
+
+
+class Story:
+    """An agent without a connection: `hears` a system in each epoch, and says what it told.
+
+    It asks only what its checks need. `told` holds the transitions of the last epoch.
+    """
+
+    def __init__(
+        self, config: str = "", checks: Iterable[Check] | None = None, *, settle: float = 0.0
+    ) -> None:
+        known = tuple(discover(own_checks)) if checks is None else tuple(checks)
+        self.auditor = Auditor(known, _parsed(config))
+        self.settle = settle
+        self.now = START
+        self.told: list[Told] = []
+        self.swept = 0  # Servers that listed their connections in the last epoch.
+
+    @property
+    def lives(self) -> dict[Key, Life]:
+        """Findings, pending and open."""
+        return self.auditor.lives
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The system at the last epoch."""
+        return self.auditor.snapshot
+
+    @property
+    def audit(self) -> Audit:
+        """What the last epoch found."""
+        return self.auditor.audit
+
+    @property
+    def found(self) -> set[str]:
+        """What the last epoch found, as the names of each entity in one string."""
+        return {_words(key) for key in self.audit.found}
+
+    def hears(
+        self,
+        system: System,
+        lost: Collection[tuple[str, str]] = (),
+        *,
+        denied: Collection[str] = (),
+        after: float = 30.0,
+        counts: bool = True,
+    ) -> list[str]:
+        """One epoch, `after` seconds later, without the `lost` replies: (server, endpoint).
+
+        Whoever asks for an endpoint in `denied` is refused.
+        """
+        auditor = self.auditor
+        self.now += after
+        if system.expect:
+            auditor.config = replace(auditor.config, expect=system.expect)
+        self._goodbye(system)
+        asking = auditor.begin(self.now)
+        heard, rows = _hear(system, asking, frozenset(lost), set(denied))
+        at_once(auditor.hear(heard))
+        for target in at_once(auditor.due()):
+            if (page := rows.get(target.id)) is not None:
+                sweep = auditor.sweep()
+                sweep.page(page)
+                if sweep.exact:
+                    auditor.take(target.key, sweep)
+        self.swept = auditor.swept
+        auditor.snapshot.agent.names = ("me",)
+        for figure, value in system.agent.items():
+            setattr(auditor.snapshot.agent, figure, value)
+        self.told = at_once(auditor.judge(counts=counts, settle=self.settle))
+        return [f"{told.transition} {told.life.key.code} {_words(told.life)}" for told in self.told]
+
+    def _goodbye(self, system: System) -> None:
+        """Servers that leave say so before."""
+        roster = self.auditor.roster
+        for one in system.servers:
+            entry = roster.meet(one.info, self.now) if one.state == "left" else None
+            if entry is not None and not entry.goodbye:
+                roster.goodbye(one.info.id, self.now, gone=True)
+
+
+def found(check: Check, system: System, config: str = "") -> set[str]:
+    """What one check finds in one epoch, as the names of each entity in one string."""
+    story = Story(config, [check])
+    story.hears(system)
+    return story.found
+
+
+def finding(check: Check, system: System, config: str = "") -> Any:
+    """The only finding of one check in one epoch."""
+    story = Story(config, [check])
+    story.hears(system)
+    (only,) = story.audit.found.values()
+    return replace(only.finding, evidence=json.loads(bytes(only.evidence)))
+
+
+@cache
+def _parsed(config: str) -> Config:
+    return parse(config)
+
+
+def _hear(
+    system: System, asking: Asking, lost: frozenset[tuple[str, str]], denied: set[str]
+) -> tuple[Heard, dict[str, wire.Page]]:
+    """What a gatherer would hear of this system, and the connections of each server by its id."""
+    silent = {name for name, endpoint in lost if endpoint == "VARZ"}
+    servers = [
+        replace(one, state="hung") if one.info.name in silent else one for one in system.servers
+    ]
+    heard = Heard(asking.endpoints, _id_of(system.own, servers))
+    heard.denied = denied & asking.endpoints
+    rows: dict[str, wire.Page] = {}
+    for one in servers:
+        if one.state != "answering":
+            continue
+        heard.infos[one.info.id] = one.info
+        for endpoint in asking.endpoints - denied:
+            if (one.info.name, endpoint) in lost or endpoint not in one.replies:
+                continue
+            if endpoint == "CONNZ":
+                rows[one.info.id] = one.replies[endpoint]
+            else:
+                heard.add(endpoint, one.info.id, one.replies[endpoint])
+    _fall_silent(heard, servers, asking.expected)
+    return heard, rows
+
+
+def _fall_silent(heard: Heard, servers: Iterable[Replying], expected: Expected) -> None:
+    """Who does not answer: it hangs, is dead, left, or is in this system no more."""
+    states = {one.info.id: one.state for one in servers}
+    for one in servers:
+        if one.state != "answering" and one.info.id not in expected.keys:
+            heard.named[one.info.id] = one.info
+    for server_id in expected.missing(heard.infos) | heard.named.keys():
+        hangs = states.get(server_id) == "hung"
+        heard.silent[server_id] = Silence("hung" if hangs else "dead", "")
+
+
+def _id_of(name: str, servers: Iterable[Replying]) -> str:
+    return next((one.info.id for one in servers if one.info.name == name), "")
+
+
+def _words(of: Key | Life) -> str:
+    key = of if isinstance(of, Key) else of.key
+    return " ".join(name for name in key.names if name)

@@ -1,0 +1,141 @@
+"""Systems in one line, as they would reply.
+
+system(cluster(n1=60, n2=15, n3=15))                     three servers, so many connections
+system(cluster("EU", a=Server(5, up=10), b=hung), lone(n1=60))
+system(cluster(n1=Server(varz={"cpu": 360.0, "cores": 4})))
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from nats_insights.facts import Names
+from nats_insights.model.roster import State
+from nats_insights.replies import wire
+
+START = 1_800_000_000.0
+DAY = 86_400.0
+
+
+class Server(Struct, frozen=True):
+    """What a server holds: connections of user `app` in account APP, and more by "ACCOUNT user".
+
+    `accepted` are the connections that it ever accepted, by default those that it holds. `varz`
+    are more figures of VARZ, `replies` whole replies by the name of their endpoint, and `rows`
+    more connections.
+    """
+
+    connections: int = 0
+    users: dict[str, int] = {}
+    subscriptions: int = 0  # Of all its clients together.
+    internal: int = 0  # Subscriptions that no client holds.
+    accepted: int = 0
+    max_connections: int = 65_536
+    up: float = DAY
+    state: State = "answering"
+    id: str = ""
+    version: str = "2.15.1"
+    varz: dict[str, Any] = {}
+    replies: dict[str, Any] = {}
+    rows: tuple[wire.Connection, ...] = ()
+
+
+hung, dead, left = (Server(state=state) for state in ("hung", "dead", "left"))
+
+
+class Replying(Struct, frozen=True):
+    """One server as it replies: who it is, and its reply to each endpoint, CONNZ being a page."""
+
+    info: wire.ServerInfo
+    replies: dict[str, Any]
+    state: State = "answering"
+
+    @property
+    def key(self) -> Names:
+        """Its (cluster, name)."""
+        return (self.info.cluster, self.info.name)
+
+
+class System(Struct, frozen=True):
+    """Servers, the name of the one that the agent is connected to, and how the agent fares.
+
+    `expect` is how many servers there should be, or their names, if not what the story says.
+    """
+
+    servers: tuple[Replying, ...]
+    own: str = ""
+    agent: dict[str, Any] = {}
+    expect: int | list[str] = 0
+
+    def __repr__(self) -> str:
+        return f"system({', '.join(f'{one.info.cluster} {one.info.name}' for one in self.servers)})"
+
+
+def system(*clusters: Iterable[Replying], own: str = "", **agent: Any) -> System:
+    """All servers of some clusters; `agent` are figures of the agent itself."""
+    return System(tuple(one for cluster in clusters for one in cluster), own, agent)
+
+
+def cluster(name: str = "C1", /, **servers: int | Server) -> list[Replying]:
+    """A cluster of servers, each a number of connections or a `Server`."""
+    return [_replying(name, own, held) for own, held in servers.items()]
+
+
+def lone(**servers: int | Server) -> list[Replying]:
+    """Servers without a cluster."""
+    return cluster("", **servers)
+
+
+def row(**fields: Any) -> wire.Connection:
+    """One connection more, of user `app` in account APP if not said otherwise."""
+    plain = {"kind": "Client", "account": "APP", "authorized_user": "app"}
+    return wire.Connection(**(plain | fields))
+
+
+def _replying(cluster: str, name: str, held: int | Server) -> Replying:
+    if isinstance(held, int):
+        held = Server(held)
+    info = wire.ServerInfo(
+        name=name, id=held.id or f"id of {cluster} {name}", cluster=cluster, ver=held.version
+    )
+    rows = _rows(held)
+    now = datetime.fromtimestamp(START, UTC)
+    started = now - timedelta(seconds=held.up)
+    accounts = Counter(one.account for one in rows)
+    varz = wire.Varz(
+        start=started,
+        now=now,
+        connections=len(rows),
+        total_connections=held.accepted or len(rows),
+        max_connections=held.max_connections,
+        subscriptions=held.subscriptions + held.internal,
+    )
+    replies = {
+        "VARZ": replace(varz, **held.varz),
+        "STATSZ": wire.Statsz(start=started, connections=len(rows)),
+        "SUBSZ": wire.Subsz(num_subscriptions=held.subscriptions),
+        "ROUTEZ": wire.Routez(),
+        "LEAFZ": wire.Leafz(),
+        "ACCOUNTZ": wire.Accountz(accounts=sorted(accounts)),
+        "STATZ": wire.Statz(dict(accounts)),
+        "CONNZ": wire.Page(info, rows, len(rows)),
+    }
+    return Replying(info, replies | held.replies, held.state)
+
+
+def _rows(held: Server) -> list[wire.Connection]:
+    users: Mapping[str, int] = Counter({"APP app": held.connections}) + Counter(held.users)
+    rows = list(held.rows)
+    for who, count in users.items():
+        account, _, user = who.partition(" ")
+        rows += [row(account=account, authorized_user=user) for _ in range(count)]
+    rows = [replace(one, cid=number) for number, one in enumerate(rows, 1)]
+    if held.subscriptions:
+        rows[0].subscriptions = held.subscriptions
+    return rows
