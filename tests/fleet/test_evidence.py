@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from fleet.asking import reply
 from fleet.auditing import auditing, sick_and_well
+from nats_insights.agent.epoch import epoch
 from nats_insights.judge.clients import MOST_FINDINGS
 from nats_insights.lab.fleet.misbehave import Misbehaviour
 from nats_insights.lab.fleet.model import SYSTEM_ACCOUNT
@@ -60,7 +61,7 @@ def forget_clients(watch):
 
 async def reminded(watch):
     """An epoch a day later, in which each finding is told again."""
-    return await watch.auditor.epoch(watch.gatherer, time.time() + 86_400, settle=0)
+    return await epoch(watch.auditor, watch.gatherer, time.time() + 86_400, settle=0)
 
 
 def clients(fleet, server):
