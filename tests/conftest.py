@@ -14,7 +14,7 @@ from typing import Any
 import nats
 import pytest
 
-import servers
+from kit import servers
 from nats_insights.lab.servers import local
 
 Start = Callable[..., local.System]

@@ -9,6 +9,7 @@ import jsonschema_rs
 import pytest
 from msgspec.structs import replace
 
+from kit.published import AGENT, BY_CODE, COVERAGE, openings, tell, uneven
 from nats_insights.facts import Cost, Coverage
 from nats_insights.judge.lifecycle import Told
 from nats_insights.tell.advisory import (
@@ -21,7 +22,6 @@ from nats_insights.tell.advisory import (
 )
 from nats_insights.tell.messages import Heartbeat, OpenCounts
 from nats_insights.tell.schemas import schemas
-from published import AGENT, BY_CODE, COVERAGE, openings, tell, uneven
 from scenario import CHECKS, START, Server, Story, cluster, hung, left, system
 
 # --- What is said.

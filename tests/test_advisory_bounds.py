@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from kit.published import AGENT, BY_CODE, COVERAGE, HOSTILE, MIB, openings, size, tell
 from nats_insights.facts import Coverage
 from nats_insights.judge.lifecycle import Told
 from nats_insights.tell.advisory import advisory, bounded, brief, message, subject
 from nats_insights.tell.messages import Advisory
 from nats_insights.tell.schemas import schemas
 from nats_insights.text import plain, shortened
-from published import AGENT, BY_CODE, COVERAGE, HOSTILE, MIB, openings, size, tell
 from scenario import CHECKS, Story, cluster, system
 
 VALID = jsonschema_rs.validator_for(

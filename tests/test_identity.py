@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import pytest
 
-from published import BY_CODE, tell
+from kit.published import BY_CODE, tell
 from scenario import Server, Story, cluster, system
 
 # One server that is hot in every way, beside an agent that was late and cut off.

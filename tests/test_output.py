@@ -12,13 +12,13 @@ import msgspec
 import pytest
 from nats.aio.msg import Msg
 
-from asked import view
+from kit.asked import view
+from kit.published import HOSTILE, openings, tell
 from nats_insights import __main__ as program
 from nats_insights.commands import show, watch
 from nats_insights.errors import RequestError
 from nats_insights.tell import queries
 from nats_insights.tell.messages import Advisory
-from published import HOSTILE, openings, tell
 from scenario import Story, cluster, system
 
 EXPLAIN = [sys.executable, "-m", "nats_insights", "explain", "USER_002", "--own"]

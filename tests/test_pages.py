@@ -8,7 +8,7 @@ import jsonschema_rs
 import msgspec
 import pytest
 
-from asked import AGENT, MIB, after, pages, view
+from kit.asked import AGENT, MIB, after, pages, view
 from nats_insights.facts import Coverage
 from nats_insights.tell import queries
 from nats_insights.tell.queries import Refused, answer

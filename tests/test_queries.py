@@ -7,7 +7,7 @@ import json
 import jsonschema_rs
 import pytest
 
-from asked import after, ask, view
+from kit.asked import after, ask, view
 from nats_insights.judge.declare import parameters_of
 from nats_insights.tell.queries import QUERIES, Refused, answer, forget
 from nats_insights.tell.schemas import schemas

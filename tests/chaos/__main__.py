@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser
 
-from tests import servers
 from tests.chaos.network import Unavailable
 from tests.chaos.sequence import run
+from tests.kit import servers
 
 
 def main() -> int:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import pytest
 
-from live.watching import Watch, watching
+from kit.watching import Watch, watching
 from nats_insights.lab.servers import local
 from nats_insights.lab.servers.crowd import Crowd
 from nats_insights.tell.messages import StatusReply

@@ -16,7 +16,7 @@ import nats.errors
 import pytest
 from nats.aio.msg import Msg
 
-from jwts import Operator
+from kit.jwts import Operator
 from nats_insights.connection import client as client_module
 from nats_insights.connection import connect as connect_module
 from nats_insights.connection.client import Client

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from jwts import Operator
+from kit.jwts import Operator
 from nats_insights.connection import connect as connect_module
 from nats_insights.connection.client import Client
 from nats_insights.connection.connect import clients, user_info

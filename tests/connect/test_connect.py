@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from jwts import Key, Operator
+from kit.jwts import Key, Operator
 from nats_insights.connection.client import Client
 from nats_insights.connection.connect import Permissions, Responses, Subjects, connect, user_info
 from nats_insights.connection.contexts import Settings

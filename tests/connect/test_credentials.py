@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from jwts import Account, Operator, User
+from kit.jwts import Account, Operator, User
 from nats_insights.connection import credentials
 from nats_insights.connection.contexts import Settings
 from nats_insights.errors import ConnectError

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from examples.programs import Login, Program, ask, connected, environment, line
+from kit.programs import Login, Program, ask, connected, environment, line
 from nats_insights.lab.servers import local
 from nats_insights.lab.servers.crowd import Crowd
 

@@ -8,7 +8,7 @@ import tomllib
 import msgspec
 import pytest
 
-from examples.programs import EXAMPLES
+from kit.programs import EXAMPLES
 from nats_insights import checks, config
 from nats_insights.judge.declare import discover, parameters_of
 from nats_insights.judge.rules import Judging, rules

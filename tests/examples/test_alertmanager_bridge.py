@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from examples.programs import EXAMPLES, connected, environment, found, until
+from kit.programs import EXAMPLES, connected, environment, found, until
 
 BINARY = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
 NOW = datetime(2027, 1, 15, 12, tzinfo=UTC)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from examples.programs import EXAMPLES, connected, found
+from kit.programs import EXAMPLES, connected, found
 
 pytestmark = pytest.mark.live
 

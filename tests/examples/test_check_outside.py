@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from examples.programs import EXAMPLES, connected, found
+from kit.programs import EXAMPLES, connected, found
 from nats_insights.__main__ import parser
 
 HOME = EXAMPLES / "check_outside"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from examples.programs import EXAMPLES
+from kit.programs import EXAMPLES
 from nats_insights import checks, subjects
 from nats_insights.__main__ import parser
 from nats_insights.judge.declare import discover

@@ -13,7 +13,7 @@ import nats.errors
 import pytest
 from nats.js.api import RePublish
 
-from examples.programs import EXAMPLES, ask, connected, until
+from kit.programs import EXAMPLES, ask, connected, until
 from nats_insights.connection.connect import connect, user_info
 from nats_insights.connection.contexts import Settings
 from nats_insights.lab.servers import local

@@ -8,7 +8,7 @@ import shlex
 
 import pytest
 
-from examples.programs import EXAMPLES
+from kit.programs import EXAMPLES
 from nats_insights import config
 from nats_insights.__main__ import parser
 from nats_insights.connection import contexts

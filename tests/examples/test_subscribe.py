@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from examples.programs import EXAMPLES, line, until
+from kit.programs import EXAMPLES, line, until
 
 pytestmark = pytest.mark.live
 

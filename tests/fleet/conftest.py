@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 import nats
 import pytest
 
-from fleet.asker import SERVERS, Asker, login
+from kit.fleet.asker import SERVERS, Asker, login
 from nats_insights.lab.fleet.plant import plant
 from nats_insights.lab.fleet.serve import Service, serve
 from nats_insights.lab.servers import local

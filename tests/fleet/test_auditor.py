@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from fleet.auditing import auditing, sick_and_well
+from kit.fleet.auditing import auditing, sick_and_well
 from nats_insights.facts import Access
 from nats_insights.tell.advisory import resolved_state
 from nats_insights.tell.messages import AgentInfo

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fleet.auditing import auditing, held
+from kit.fleet.auditing import auditing, held
 from nats_insights.gather import connections as pages
 from nats_insights.lab.fleet.plant import Faults, plant
 from nats_insights.lab.fleet.truth import truth

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fleet.asking import ask
+from kit.fleet.asking import ask
 from nats_insights.lab.fleet.model import Fleet, User
 from nats_insights.lab.fleet.plant import Faults, plant
 

@@ -9,8 +9,8 @@ from collections import Counter
 import pytest
 from msgspec.structs import replace
 
-from fleet.asking import reply
-from fleet.auditing import auditing, sick_and_well
+from kit.fleet.asking import reply
+from kit.fleet.auditing import auditing, sick_and_well
 from nats_insights.agent.epoch import epoch
 from nats_insights.judge.clients import MOST_FINDINGS
 from nats_insights.lab.fleet.misbehave import Misbehaviour

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fleet.auditing import SWEEP_ALL, auditing, held, subscribed
+from kit.fleet.auditing import SWEEP_ALL, auditing, held, subscribed
 from nats_insights.gather import connections as pages
 from nats_insights.lab.fleet.misbehave import Misbehaviour
 from nats_insights.lab.fleet.model import Fleet, User

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from fleet.auditing import auditing, reconnect, sick_and_well
+from kit.fleet.auditing import auditing, reconnect, sick_and_well
 from nats_insights.lab.fleet.misbehave import Misbehaviour
 from nats_insights.lab.fleet.plant import Faults, plant
 from nats_insights.lab.fleet.truth import truth

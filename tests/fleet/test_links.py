@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from fleet.auditing import Watch, auditing
+from kit.fleet.auditing import Watch, auditing
 from nats_insights.errors import ConnectError
 from nats_insights.lab.fleet import links
 from nats_insights.lab.fleet.misbehave import Misbehaviour

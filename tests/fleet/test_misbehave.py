@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fleet.asking import reply
+from kit.fleet.asking import reply
 from nats_insights.lab.fleet.misbehave import Malformation, spoil
 from nats_insights.lab.fleet.model import Fleet, User
 

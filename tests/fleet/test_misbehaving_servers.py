@@ -9,7 +9,7 @@ import nats
 import pytest
 from nats.errors import NoRespondersError
 
-from fleet.asker import ALL, Asker, decoded, login, names
+from kit.fleet.asker import ALL, Asker, decoded, login, names
 from nats_insights.lab.fleet.misbehave import Misbehaviour
 from nats_insights.lab.fleet.model import Fleet, User
 from nats_insights.lab.fleet.serve import Service, serve

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fleet.asking import ask, cids
+from kit.fleet.asking import ask, cids
 from nats_insights.lab.fleet.model import BORN, SYSTEM_ACCOUNT, Fleet, User
 from nats_insights.lab.fleet.plant import plant
 

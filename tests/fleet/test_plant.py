@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from fleet.asking import ask
+from kit.fleet.asking import ask
 from nats_insights.lab.fleet.model import Fleet
 from nats_insights.lab.fleet.plant import HEALTHY, Faults, plant
 from nats_insights.lab.fleet.truth import truth

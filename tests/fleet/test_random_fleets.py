@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from fleet.auditing import CHECKS, auditing, held, subscribed
+from kit.fleet.auditing import CHECKS, auditing, held, subscribed
 from nats_insights.lab.fleet.plant import Faults, plant
 from nats_insights.lab.fleet.truth import truth
 from nats_insights.lab.servers import local

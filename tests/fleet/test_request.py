@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fleet.asking import read
+from kit.fleet.asking import read
 from nats_insights.lab.fleet import request
 
 

@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from fleet.asker import ALL, SERVERS, Asker, decoded, login, names
+from kit.fleet.asker import ALL, SERVERS, Asker, decoded, login, names
 from nats_insights.lab.fleet.misbehave import Misbehaviour
 from nats_insights.lab.fleet.model import Fleet, User
 from nats_insights.lab.fleet.plant import plant

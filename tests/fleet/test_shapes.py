@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from fleet.asking import ask
-from fleet.captured import CAPTURED
-from fleet.shapes import shape, written
+from kit.fleet.asking import ask
+from kit.fleet.captured import CAPTURED
+from kit.fleet.shapes import shape, written
 from nats_insights.lab.fleet import replies
 from nats_insights.lab.fleet.model import Fleet, User
 from nats_insights.lab.fleet.plant import plant

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from fleet.auditing import SWEEP_ALL, auditing, held
+from kit.fleet.auditing import SWEEP_ALL, auditing, held
 from nats_insights.lab.fleet.model import User
 from nats_insights.lab.fleet.plant import Faults, plant
 from nats_insights.lab.fleet.truth import truth

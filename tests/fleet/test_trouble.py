@@ -9,7 +9,7 @@ import sys
 import nats
 import pytest
 
-from fleet.asker import Asker, login
+from kit.fleet.asker import Asker, login
 from nats_insights.errors import ConnectError
 from nats_insights.lab.fleet.plant import plant
 from nats_insights.lab.fleet.serve import serve

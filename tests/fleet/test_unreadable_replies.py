@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from fleet.auditing import (
+from kit.fleet.auditing import (
     CHECKS,
     PATIENT,
     SECRET,

@@ -13,8 +13,9 @@ from typing import Any
 
 import jsonschema_rs
 
-from asked import ask, view
-from hostile.mutation import NAMES, NUMBERS, TIMES, survives
+from kit.asked import ask, view
+from kit.hostile import NAMES, NUMBERS, TIMES, survives
+from kit.published import MIB, size, tell
 from nats_insights.judge.lifecycle import Told
 from nats_insights.model import build
 from nats_insights.model.roster import State
@@ -22,7 +23,6 @@ from nats_insights.replies.wire import ENDPOINTS, Malformed, ServerInfo
 from nats_insights.tell.queries import QUERIES
 from nats_insights.tell.schemas import schemas
 from nats_insights.testing.systems import Replying
-from published import MIB, size, tell
 from scenario import Server, Story, System, cluster, read, system
 
 VALID = jsonschema_rs.validator_for(

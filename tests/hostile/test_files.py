@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from hostile.mutation import (
+from kit.hostile import (
     NAMES,
     NUMBERS,
     TIMES,
@@ -18,7 +18,7 @@ from hostile.mutation import (
     survives,
     torn,
 )
-from jwts import Operator
+from kit.jwts import Operator
 from nats_insights import config
 from nats_insights.connection.contexts import Settings, settings
 from nats_insights.connection.credentials import login

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from hostile.mutation import NUMBERS, changed, recorded, reply, survives, torn
+from kit.hostile import NUMBERS, changed, recorded, reply, survives, torn
 from nats_insights.model.build import seconds_between
 from nats_insights.model.fold import Sweep, Tally, by_user, fold, local_subscriptions, short_key
 from nats_insights.model.ledger import Ledger

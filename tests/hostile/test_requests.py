@@ -12,8 +12,8 @@ from msgspec import to_builtins
 from msgspec.structs import replace
 from nats.aio.msg import Msg
 
-from asked import AGENT, after
-from hostile.mutation import NAMES, changed, strange, survives, torn
+from kit.asked import AGENT, after
+from kit.hostile import NAMES, changed, strange, survives, torn
 from nats_insights.agent import peers
 from nats_insights.agent.peers import Peers
 from nats_insights.facts import Cost, Coverage

@@ -15,7 +15,7 @@ from subprocess import CompletedProcess
 import jsonschema_rs
 import pytest
 
-from live.watching import watching
+from kit.watching import watching
 from nats_insights.lab.demo.stage import login
 from nats_insights.lab.servers import local
 from nats_insights.tell.schemas import schemas

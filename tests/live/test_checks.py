@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from live.watching import QUICK, watching
+from kit.watching import QUICK, watching
 from nats_insights import checks, config
 from nats_insights.agent.epoch import epoch
 from nats_insights.connection.connect import connect

@@ -20,12 +20,12 @@ import pytest
 from msgspec.structs import replace
 from nats.aio.msg import Msg
 
+from kit.published import AGENT, COVERAGE, openings, tell
 from nats_insights.commands.demo import compared
 from nats_insights.facts import Cost
 from nats_insights.lab.demo.simulation import LAST_EPOCH, Audience, fault
 from nats_insights.lab.fleet.size import size
 from nats_insights.tell.messages import Advisory, Heartbeat, OpenCounts
-from published import AGENT, COVERAGE, openings, tell
 
 pytestmark = pytest.mark.live
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from nats.aio.msg import Msg
 
-from live.watching import watching
+from kit.watching import watching
 from nats_insights.connection.client import Client
 from nats_insights.connection.connect import connect, user_info
 from nats_insights.connection.contexts import Settings

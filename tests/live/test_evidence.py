@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from live.watching import Watch, watching
+from kit.watching import Watch, watching
 from nats_insights.lab.demo.stage import login
 from nats_insights.lab.servers import local
 from nats_insights.lab.servers.crowd import Crowd, Member

@@ -8,7 +8,7 @@ import re
 import nats
 import pytest
 
-from live.watching import watching
+from kit.watching import watching
 from nats_insights.commands.ask import ask
 from nats_insights.gather.small import Gatherer
 from nats_insights.lab.demo.stage import login

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 from nats.aio.msg import Msg
 
-from live.watching import PATIENCE, watching
+from kit.watching import PATIENCE, watching
 from nats_insights.connection.client import Client
 from nats_insights.connection.connect import connect, user_info
 from nats_insights.lab.demo.stage import login

@@ -15,7 +15,7 @@ from typing import Any
 import nats
 import pytest
 
-import servers
+from kit import servers
 from nats_insights.errors import ConnectError, InsightsError
 from nats_insights.lab.servers import conf, local, mesh
 from nats_insights.lab.servers.crowd import Crowd

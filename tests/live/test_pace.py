@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from live.watching import watching
+from kit.watching import watching
 
 pytestmark = pytest.mark.live
 

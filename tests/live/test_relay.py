@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 import pytest
 from msgspec.structs import replace
 
-from live.watching import watching
+from kit.watching import watching
 from nats_insights.lab.demo.stage import login
 from nats_insights.lab.servers import conf, local
 from nats_insights.lab.servers.crowd import Crowd

@@ -12,7 +12,7 @@ import jsonschema_rs
 import nats
 import pytest
 
-from live.watching import Watch, watching
+from kit.watching import Watch, watching
 from nats_insights.commands.ask import ask
 from nats_insights.errors import RequestError
 from nats_insights.lab.demo.stage import login

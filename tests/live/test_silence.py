@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from live.watching import PATIENCE, Watch, anywhere, watching
+from kit.watching import PATIENCE, Watch, anywhere, watching
 from nats_insights.commands.ask import ask
 from nats_insights.connection.connect import connect
 from nats_insights.connection.contexts import Settings

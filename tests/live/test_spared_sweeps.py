@@ -8,7 +8,7 @@ import json
 import nats
 import pytest
 
-from live.watching import watching
+from kit.watching import watching
 from nats_insights.lab.servers import conf
 
 pytestmark = pytest.mark.live

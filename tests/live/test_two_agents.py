@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from live.watching import Watch, watching
+from kit.watching import Watch, watching
 from nats_insights.connection.client import Client
 from nats_insights.connection.connect import connect
 from nats_insights.lab.demo.stage import login

@@ -24,7 +24,6 @@ from msgspec import Struct
 from nats.aio.client import Client
 from nats.errors import Error
 from nats.js.api import AckPolicy, ConsumerConfig, StorageType, StreamConfig, StreamSource
-
 from nats_insights.demo import conf, local
 from nats_insights.demo.crowd import Crowd
 

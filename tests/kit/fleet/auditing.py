@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 import nats.errors
 
-from fleet.asker import login
+from kit.fleet.asker import login
 from nats_insights import checks
 from nats_insights.agent.epoch import cost, epoch
 from nats_insights.config import parse

