@@ -207,7 +207,7 @@ def test_a_check_that_raises_leaves_the_others_alone(cli, system, tmp_path):
 
 RAISES = '''
 from nats_insights.check import INFO, Finding, Params, check
-from nats_insights.nouns import Server
+from nats_insights.model.nouns import Server
 
 
 class Nothing(Params, frozen=True):

@@ -145,7 +145,7 @@ async def test_an_agent_whose_own_server_fails_goes_on_with_another(
     start_cluster, crowd, monkeypatch, end
 ):
     for name, seconds in (("PROBE_SECONDS", 0.3), ("PROBE_TIMEOUT", 0.3)):
-        monkeypatch.setattr(f"nats_insights.connect.{name}", seconds)
+        monkeypatch.setattr(f"nats_insights.connection.connect.{name}", seconds)
     system = start_cluster("n1", "n2", "n3")
     await join(crowd, system, "big", n2=101)
     agent = anywhere(system, "n3", "n1", "n2")
