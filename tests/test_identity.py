@@ -69,7 +69,7 @@ NAMES = {
 
 @pytest.mark.parametrize(("names", "expected"), NAMES.values(), ids=NAMES)
 def test_a_fingerprint_is_that_of_the_names_whatever_they_are(names, expected):
-    assert BY_CODE["SERVER_011"].fingerprint(names) == expected
+    assert BY_CODE["SERVER_011"].fingerprint("server", names) == expected
 
 
 TRANSITIONS = [

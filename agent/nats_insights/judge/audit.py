@@ -61,12 +61,17 @@ class Held(Protocol):
     def rests_on(self) -> Names: ...
     @property
     def is_open(self) -> bool: ...
+    @property
+    def is_common(self) -> bool: ...
+    @property
+    def fingerprint(self) -> str: ...
 
 
 class Found(Struct, frozen=True, eq=False, gc=False):
     """A finding, and what it is about. `partial` names a reply that lacks: at least this.
 
-    It is `torn` where it rests on a sum that may count twice what moved meanwhile.
+    It is `torn` where it rests on a sum that may count twice what moved meanwhile, and explained by
+    the finding of this fingerprint.
 
     The evidence of the finding is here, as JSON: there may be a hundred thousand findings, and the
     garbage collector stops everything to look at each list and dict that is left lying.
@@ -79,6 +84,12 @@ class Found(Struct, frozen=True, eq=False, gc=False):
     partial: str = ""
     evidence: Raw = NOTHING
     torn: bool = False
+    explained_by: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """The identity of the finding."""
+        return self.check.fingerprint(self.subject.kind, self.subject.names)
 
 
 class Outcome(Struct, frozen=True):
@@ -309,6 +320,10 @@ class _Run:
     def _vanished(self, names: Names) -> None:
         """Gone only if every reply that it could hide in is here."""
         check, held, key = self.check, self.held[names], Key(self.check.code, names)
+        if held.is_common:
+            if lacking := self.doubts.get(False) or self.snapshot.lacking.of_system(check.needs):
+                self.result.unknown[key] = lacking
+            return
         lacking = self.snapshot.lacks_for(check.about, names, held.home, held.rests_on, check.needs)
         if lacking:
             self.result.unknown[key] = lacking

@@ -23,6 +23,7 @@ from nats_insights.config import Config
 from nats_insights.errors import Missing, place
 from nats_insights.facts import Coverage, Names
 from nats_insights.judge.audit import Audit, Key, Outcome, audit
+from nats_insights.judge.correlate import correlate
 from nats_insights.judge.declare import Check
 from nats_insights.judge.lifecycle import Life, Told, advance
 from nats_insights.judge.pace import Pace
@@ -230,6 +231,7 @@ class Auditor:
         snapshot = self.snapshot
         snapshot.lacking.dropped_names = self.sweeps.dropped
         audited = yield from audit(snapshot, self.rules, self.lives, settle, self._ruled_out)
+        yield from correlate(audited, snapshot.system, self.lives)
         lives, told = yield from advance(
             self.lives,
             audited,

@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from nats_insights.errors import DeclarationError
+from nats_insights.facts import Names
 from nats_insights.model.fold import Fold
 from nats_insights.model.nouns.noun import Noun
 from nats_insights.replies.wire import ENDPOINTS
@@ -60,7 +61,8 @@ class Finding(Struct, frozen=True, kw_only=True, gc=False):
 
     `value` decided against `threshold`, both in `unit`; `severity` only where it is not the
     check's own; `servers` are those whose clients make it up, the fullest first. `cleared` is the
-    sentence for its end, where the check has no figures to tell then.
+    sentence for its end, where the check has no figures to tell then. `involves` are the stable
+    names of other entities that it rests on: what is wrong with one of them explains it.
     """
 
     summary: str
@@ -71,6 +73,7 @@ class Finding(Struct, frozen=True, kw_only=True, gc=False):
     evidence: dict[str, Any] = {}
     servers: tuple[str, ...] = ()
     cleared: str = ""
+    involves: tuple[Names, ...] = ()
 
 
 Judge = Callable[[Any, Any], Finding | None]
@@ -101,6 +104,8 @@ class Check(Struct, frozen=True, kw_only=True, eq=False):
     news: bool
     clear: dict[str, float]
     above: str = ""
+    explains: bool = False
+    common: bool = False
 
     def eased(self, params: Params) -> Params:
         """The limits by which an open finding is held open."""
@@ -114,9 +119,9 @@ class Check(Struct, frozen=True, kw_only=True, eq=False):
         lowest = {parameter.name: parameter.lowest for parameter in parameters_of(self.params)}
         return msgspec.structs.replace(params, **lowest)
 
-    def fingerprint(self, names: Iterable[str]) -> str:
+    def fingerprint(self, kind: str, names: Iterable[str]) -> str:
         """32 hex characters that stay for as long as the entity keeps its names."""
-        identity = msgspec.json.encode([self.code, self.about.kind, *names])
+        identity = msgspec.json.encode([self.code, kind, *names])
         return hashlib.sha256(identity).hexdigest()[:32]
 
     def remediation(self, labels: dict[str, str]) -> str:
@@ -181,6 +186,8 @@ def check(
     news: bool = True,
     rules_out: RulesOut | None = None,
     above: str = "",
+    explains: bool = False,
+    common: bool = False,
 ) -> Callable[[Judge], Check]:
     """Declare a check: a function `(noun, params) -> Finding or None`.
 
@@ -198,6 +205,8 @@ def check(
         `params` are the loosest in force anywhere.
     above: the parameter that the main figure of a noun must exceed for the check to find anything;
         nouns of which there may be a million are then picked by it before they are made.
+    explains: whether a finding of it explains those of other checks that involve its noun.
+    common: whether many findings of it at once have one cause, so that one finding says so.
     """
 
     def declare(judge: Judge) -> Check:
@@ -232,6 +241,8 @@ def check(
             settle=settle,
             news=news,
             above=above,
+            explains=explains,
+            common=common,
             clear={p.name: p.clear for p in parameters_of(params) if p.clear is not None},
         )
 

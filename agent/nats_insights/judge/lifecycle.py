@@ -35,7 +35,9 @@ class Life(Struct, frozen=True, kw_only=True, gc=False):
 
     `evidence` is the check's, as JSON, `clients` those behind it. `stale_since` says since when the
     replies it rests on did not come, and `stale` which. `home` is the cluster that its noun lives
-    in, `rests_on` the (cluster, name) of the server that it is part of.
+    in, `rests_on` the (cluster, name) of the server that it is part of. What is `explained_by` the
+    finding of that fingerprint does not open; what is open stays. One that `is_common` is about the
+    whole system in place of many.
     """
 
     key: Key
@@ -43,7 +45,10 @@ class Life(Struct, frozen=True, kw_only=True, gc=False):
     home: str
     rests_on: Names
     when_gone: str
+    scope: str
+    fingerprint: str
     entity: dict[str, str]
+    is_common: bool = False
     is_open: bool = False
     found: int = 0
     cleared: int = 0
@@ -63,6 +68,7 @@ class Life(Struct, frozen=True, kw_only=True, gc=False):
     partial: str = ""
     stale: str = ""
     stale_since: float | None = None
+    explained_by: str = ""
 
 
 class Told(Struct, frozen=True, kw_only=True, gc=False):
@@ -142,10 +148,10 @@ def _found(
             return _still(rule, _figures(life, found, now), found.severity, now, remind_every)
         return replace(_figures(life, found, now), cleared=life.cleared), []
     if counts:
-        life = replace(life, found=life.found + 1)
+        life = replace(life, found=0 if found.explained_by else life.found + 1)
     life = replace(_figures(life, found, now), severity=found.severity)
     needed = max(rule.open_after, rule.open_after_torn) if found.torn else rule.open_after
-    if not counts or life.found < needed:
+    if not counts or found.explained_by or life.found < needed:
         return life, []
     life = replace(life, is_open=True, opened_at=now)
     life = _tell(life, now)
@@ -198,6 +204,9 @@ def _new(key: Key, found: Found) -> Life:
         home=subject.home,
         rests_on=subject.rests_on,
         when_gone=subject.when_gone,
+        scope=subject.scope,
+        fingerprint=found.fingerprint,
+        is_common=subject.kind != found.check.about.kind,
         entity=subject.entity(),
     )
 
@@ -219,6 +228,7 @@ def _figures(life: Life, found: Found, now: float) -> Life:
         partial=found.partial,
         stale="",
         stale_since=None,
+        explained_by=found.explained_by,
     )
 
 

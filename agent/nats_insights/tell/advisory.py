@@ -71,7 +71,7 @@ def finding_state(life: Life, check: Check, valid_for: float) -> dict[str, Any]:
         "title": check.title,
         "category": check.category,
         "severity": str(life.severity),
-        "fingerprint": check.fingerprint(life.key.names),
+        "fingerprint": life.fingerprint,
         "entity": msgspec.convert(entity, Entity),
         "summary": _summary(life),
         "value": life.value,
@@ -83,6 +83,7 @@ def finding_state(life: Life, check: Check, valid_for: float) -> dict[str, Any]:
         "updated_at": at(life.updated_at),
         "revision": life.revision,
         "valid_until": at(max(life.told_at, life.updated_at) + valid_for),
+        "explained_by": life.explained_by or None,
         "stale": at(life.stale_since) if life.stale_since is not None else None,
     }
 
@@ -119,9 +120,8 @@ def advisory(
 
 def subject(life: Life, check: Check) -> str:
     """Where the advisories of a finding go, from its whole names, however long they are."""
-    scope = check.about.scope
+    scope = life.scope
     label = {"SERVER": "server", "CLUSTER": "cluster", "ACCOUNT": "account"}.get(scope, "")
-    fingerprint = check.fingerprint(life.key.names)
     entity = life.entity
     return subjects.advisory(
         str(life.severity),
@@ -129,7 +129,7 @@ def subject(life: Life, check: Check) -> str:
         entity.get("cluster", ""),
         entity.get(label, ""),
         check.code,
-        fingerprint,
+        life.fingerprint,
     )
 
 

@@ -17,7 +17,16 @@ _HUNG = "hangs, or cannot be reached from where the agent is"
 _DEAD = "is dead"
 
 
-@check("SERVER_901", WARNING, "health", needs=(), open_after=2, resolve_after=1, news=False)
+@check(
+    "SERVER_901",
+    WARNING,
+    "health",
+    needs=(),
+    open_after=2,
+    resolve_after=1,
+    news=False,
+    explains=True,
+)
 def server_not_answering(server: Member, params: Silence) -> Finding | None:
     """A server does not answer.
 
