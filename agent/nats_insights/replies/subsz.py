@@ -1,0 +1,27 @@
+"""SUBSZ: the subscription table, routed interest included."""
+
+from __future__ import annotations
+
+from .endpoint import Endpoint
+from .fields import Count, Counter, Limit, Rate, Reply, Time
+
+
+class Subsz(Reply, gc=False):
+    """SUBSZ, which is never asked for subscriptions: `total` is zero then."""
+
+    server_id: str = ""
+    now: Time | None = None
+    num_subscriptions: Count = 0
+    num_cache: Count = 0
+    num_inserts: Counter = 0
+    num_removes: Counter = 0
+    num_matches: Counter = 0
+    cache_hit_rate: Rate = 0.0
+    max_fanout: Count = 0
+    avg_fanout: Rate = 0.0
+    total: Count = 0
+    offset: Limit = 0
+    limit: Limit = 0
+
+
+SUBSZ = Endpoint("SUBSZ", Subsz, weight=800)
