@@ -1,0 +1,154 @@
+"""CONNZ: connections of one server, page by page. `jwt` is never declared: it can hold a secret."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from .endpoint import Endpoint
+from .fields import (
+    Bytes,
+    Count,
+    Counter,
+    Limit,
+    Malformed,
+    Part,
+    Reply,
+    ServerInfo,
+    Time,
+    absent,
+    envelope,
+    parse,
+    since,
+    told,
+)
+from .varz import Proxy
+
+
+class PeerCertificate(Struct, gc=False):
+    """A certificate that a client showed."""
+
+    subject: str = ""
+    spki_sha256: str = ""
+    cert_sha256: str = ""
+
+
+class Connection(Part, gc=False):
+    """One row: all that can be asked for. The decoders of pages hold the asked fields only.
+
+    `rtt`, `uptime` and `idle` are as Go prints durations.
+    """
+
+    cid: Counter = 0
+    kind: str = ""
+    type: str = ""
+    ip: str = ""
+    port: Limit = 0
+    start: str = ""
+    last_activity: str = ""
+    stop: str = ""
+    reason: str = ""
+    rtt: str = ""
+    uptime: str = ""
+    idle: str = ""
+    pending_bytes: Counter = 0
+    in_msgs: Counter = 0
+    out_msgs: Counter = 0
+    in_bytes: Bytes = 0
+    out_bytes: Bytes = 0
+    stalls: Counter = since("2.12.0", zero=0)
+    subscriptions: Count = 0
+    name: str = ""
+    lang: str = ""
+    version: str = ""
+    tls_version: str = ""
+    tls_cipher_suite: str = ""
+    tls_peer_certs: tuple[PeerCertificate, ...] | None = None
+    tls_first: bool = False
+    authorized_user: str = ""
+    account: str = "$G"
+    issuer_key: str = ""
+    name_tag: str = ""
+    tags: tuple[str, ...] | None = None
+    mqtt_client: str = ""
+    proxy: Proxy | None = since("2.12.0")
+
+
+class Connz(Reply, gc=False):
+    """A page with all fields of its rows; readers of many use a PageDecoder."""
+
+    server_id: str = ""
+    now: Time | None = None
+    num_connections: Count = 0
+    total: Count = 0
+    offset: Limit = 0
+    limit: Limit = 0
+    connections: list[Connection] | None = None
+
+
+class Page(Struct):
+    """One page of CONNZ: how many of its rows could not be read, and its bytes of JSON."""
+
+    server: ServerInfo
+    connections: list[Any]
+    total: int
+    bad: int = 0
+    size: int = 0
+
+
+class PageDecoder:
+    """Reads pages of CONNZ whose rows have `fields` and nothing else."""
+
+    def __init__(self, fields: Iterable[str]) -> None:
+        self.fields = tuple(fields)
+        self._page, self._rough, self._row = _decoders(self.fields)
+
+    def not_told_by(self, server: ServerInfo) -> list[str]:
+        """Those of the fields that servers of this version do not send: they read as zero."""
+        return [name for name in self.fields if not told(Connection, name, server.ver)]
+
+    def decode(self, payload: bytes) -> Page:
+        """One page. Rows that cannot be read are left out and counted; Malformed if all is lost."""
+        try:
+            whole = self._page.decode(payload)
+        except Exception:
+            return self._row_by_row(payload)
+        if whole.data is None:
+            code = whole.error.code if whole.error else 0
+            raise Malformed(f"CONNZ answered with error {code} and no data")
+        return Page(whole.server, whole.data.connections or [], whole.data.total, 0, len(payload))
+
+    def _row_by_row(self, payload: bytes) -> Page:
+        whole = parse(self._rough, payload)
+        if whole.data is None:
+            raise Malformed("CONNZ answered without data")
+        rows, bad = [], 0
+        for raw in whole.data.connections or ():
+            try:
+                rows.append(self._row.decode(raw))
+            except Exception:
+                bad += 1
+        return Page(whole.server, rows, whole.data.total, bad, len(payload))
+
+
+@functools.cache
+def _decoders(names: tuple[str, ...]) -> tuple[msgspec.json.Decoder[Any], ...]:
+    """For pages, for pages with broken rows, and for one row."""
+    known = {field.name: field for field in msgspec.structs.fields(Connection)}
+    members = [(name, known[name].type, absent(known[name].default)) for name in names]
+    row: Any = msgspec.defstruct("Row", members, gc=False)
+    page = envelope(_data("Data", list[row]))
+    rough = envelope(_data("Rough", list[msgspec.Raw]))
+    return page, rough, msgspec.json.Decoder(row)
+
+
+def _data(name: str, rows: Any) -> Any:
+    return msgspec.defstruct(name, [("total", Count, 0), ("connections", rows | None, None)])
+
+
+# The body of each request says which page, and whether users and accounts are to be told.
+CONNZ = Endpoint("CONNZ", Connz, weight=256 * 1024, packed=True, paged=True)
