@@ -1,0 +1,56 @@
+"""LEAFZ: leaf nodes of this server, and the interest that came over them."""
+
+from __future__ import annotations
+
+from .endpoint import Endpoint
+from .fields import Bytes, Count, Counter, Limit, Part, Reply, Time, shared, since
+from .varz import Proxy
+
+
+class Leaf(Part, gc=False):
+    """One connection, of one account: both of its ends list it.
+
+    Its `id`, which some versions tell, is the number of a connection and not the server's id.
+    """
+
+    name: str = ""
+    is_spoke: bool = False
+    is_isolated: bool = since("2.12.0", zero=False)
+    account: str = ""
+    ip: str = ""
+    port: Limit = 0
+    rtt: str = ""
+    in_msgs: Counter = 0
+    out_msgs: Counter = 0
+    in_bytes: Bytes = 0
+    out_bytes: Bytes = 0
+    subscriptions: Count = 0
+    compression: str = ""
+    proxy: Proxy | None = since("2.12.0")
+
+
+class Leafz(Reply, gc=False):
+    """LEAFZ."""
+
+    server_id: str = ""
+    now: Time | None = None
+    leafnodes: Count = 0
+    leafs: list[Leaf] | None = None
+
+    def __post_init__(self) -> None:
+        for leaf in self.leafs or ():
+            leaf.name = shared(leaf.name)
+            leaf.account = shared(leaf.account)
+
+    @property
+    def peers(self) -> frozenset[str]:
+        """Names of the servers at the other ends."""
+        return frozenset([leaf.name for leaf in self.leafs or ()])
+
+    @property
+    def subscriptions(self) -> int:
+        """The interest that came over all leaf nodes."""
+        return sum([leaf.subscriptions for leaf in self.leafs or ()])
+
+
+LEAFZ = Endpoint("LEAFZ", Leafz, weight=1000)

@@ -1,0 +1,50 @@
+"""Account statistics of one server: its own clients, leaf nodes and traffic of each account."""
+
+from __future__ import annotations
+
+from .endpoint import Endpoint
+from .fields import Count, Counter, Part, Reply, Time, shared, since
+from .statsz import SplitTraffic
+
+
+class AccountStat(Part, gc=False):
+    """One account on this server. `num_subscriptions` counts interest of other servers, too."""
+
+    acc: str = ""
+    name: str = since("2.11.0", zero="")
+    conns: Count = 0
+    leafnodes: Count = 0
+    total_conns: Count = 0
+    num_subscriptions: Count = 0
+    sent: SplitTraffic | None = None
+    received: SplitTraffic | None = None
+    slow_consumers: Counter = 0
+
+
+class Statz(Reply, gc=False):
+    """Account statistics; the order of the accounts is random."""
+
+    server_id: str = ""
+    now: Time | None = None
+    account_statz: list[AccountStat] | None = None
+
+    def __post_init__(self) -> None:
+        for account in self.account_statz or ():
+            account.acc = shared(account.acc)
+
+    @property
+    def connections(self) -> dict[str, int]:
+        """Connected clients by account id; accounts without any left out."""
+        return {one.acc: one.conns for one in self.account_statz or () if one.conns}
+
+
+# Servers with nothing to say are silent, unless the unused accounts are asked for. No server can
+# be asked alone.
+STATZ = Endpoint(
+    "STATZ",
+    Statz,
+    b'{"include_unused":true}',
+    root="$SYS.REQ.ACCOUNT",
+    addressable=False,
+    packed=True,
+)
