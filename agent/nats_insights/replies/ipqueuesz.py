@@ -1,0 +1,19 @@
+"""IPQUEUESZ: queues inside a server that are not empty."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from .endpoint import Endpoint
+from .fields import Count
+
+
+class Queue(Struct, gc=False):
+    """How many entries wait, and how many are being worked on."""
+
+    pending: Count = 0
+    in_progress: Count = 0
+
+
+# By name of the queue. "System recvQ" always holds the request itself.
+IPQUEUESZ = Endpoint("IPQUEUESZ", dict[str, Queue], weight=600, since="2.10.26")
