@@ -7,7 +7,7 @@ InsightsError              one sentence that says what to do; the commands print
 └── DeclarationError       a check or a fold is declared wrong; raised when it is imported
 Missing                    a figure that this epoch does not have; the only one a check meets
 ├── NotTold                a figure that a server of this version does not send
-└── TooSoon                a figure that needs more epochs than there were
+└── TooSoon                a figure of the past that was not told often or long enough yet
 """
 
 from __future__ import annotations
@@ -54,11 +54,13 @@ class NotTold(Missing):
 
 
 class TooSoon(Missing):
-    """A figure that compares epochs, of which there were too few: what it is, and whose."""
+    """A figure of the past that was not told often or long enough yet: what it is, whose, and what
+    it needs. Nothing failed: it comes with time.
+    """
 
-    def __init__(self, what: str, whose: str) -> None:
+    def __init__(self, what: str, whose: str, needs: str) -> None:
         super().__init__(what, whose)
-        self.args = (f"{what} of {whose}: needs another epoch",)
+        self.args = (f"{what} of {whose}: needs {needs}",)
 
 
 def place(error: BaseException) -> str:

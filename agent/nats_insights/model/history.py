@@ -1,0 +1,598 @@
+"""History: figures of nouns that checks compare with, remembered from epoch to epoch.
+
+A figure leaves a trace only in an epoch in which it was told, so what is compared was told twice:
+a lost reply is no change, and a server that was silent for a while has no wrong rate. What is
+remembered belongs to stable names, and a counter that falls began again at zero.
+
+There may be a hundred thousand nouns of a kind: what is held of each is bytes and Structs that the
+garbage collector does not look at.
+"""
+
+from __future__ import annotations
+
+import inspect
+import struct
+import typing
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from copy import copy
+from functools import cached_property
+from itertools import pairwise
+from math import inf, isfinite
+from statistics import linear_regression
+from typing import Any, Generic, Protocol, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from nats_insights.errors import DeclarationError, Missing, TooSoon
+from nats_insights.facts import Names
+
+# Nouns of one past; what there is no room for is counted.
+MOST = 200_000
+MOST_POINTS = 1024
+# Times of change that are held of one noun.
+MOST_CHANGES = 16
+# A noun that was told in one of so many epochs stays, however long these took.
+EPOCHS = 3
+# Epochs are not exact: points are as far apart as they should be when this share of it went by.
+_NEARLY = 0.9
+# What a noun may remember of parts that are told no more, beside as many as are told.
+_SPARE_PARTS = 64
+_POINT = struct.Struct("<dd")
+_SIZE = _POINT.size
+_TIME = struct.Struct("<d")
+
+R = TypeVar("R", bound="Changes | Samples")
+
+
+class Past(Generic[R]):
+    """The declaration of a figure `(noun) -> value` whose past a check reads.
+
+    It is remembered for `keep` seconds, in points at least `every` seconds apart; `every` is 0
+    where only the last value and the times of its changes are held.
+    """
+
+    def __init__(self, figure: Callable[[Any], Any], keep: float, every: float) -> None:
+        self.figure, self.keep, self.every = figure, keep, every
+
+    @property
+    def name(self) -> str:
+        """The name of the figure, for sentences."""
+        return self.figure.__name__
+
+    @property
+    def key(self) -> str:
+        """Its name in plain data: two checks may each have a figure of one name."""
+        return f"{self.figure.__module__}:{self.figure.__qualname__}"
+
+    @cached_property
+    def about(self) -> type[Any]:
+        """The noun that it is a figure of; DeclarationError where the annotation names none."""
+        arguments = list(inspect.signature(self.figure).parameters)
+        about = typing.get_type_hints(self.figure).get(arguments[0]) if arguments else None
+        if len(arguments) != 1 or not isinstance(about, type):
+            raise DeclarationError(f"{self.name}: its one argument must be annotated with a noun")
+        return about
+
+    def __repr__(self) -> str:
+        return f"Past({self.key})"
+
+
+def changes(*, keep: float) -> Callable[[Callable[[Any], Any]], Past[Changes]]:
+    """Declare a figure of which the last value is remembered, and when it differed.
+
+    It is a number, a string, a bool or a tuple of these. Changes are remembered for `keep` seconds.
+    """
+    _refuse(keep)
+
+    def declare(figure: Callable[[Any], Any]) -> Past[Changes]:
+        return Past(figure, keep, 0.0)
+
+    return declare
+
+
+def samples(*, keep: float, every: float) -> Callable[[Callable[[Any], Any]], Past[Samples]]:
+    """Declare a figure of which points are remembered: `keep` seconds, `every` seconds apart.
+
+    It is a number, or a mapping of part to number, such as a counter of each server. A mapping is
+    remembered as the sum of what each part grew since it was first told: a part that is not told,
+    or falls, takes nothing away. A part that is nothing yet must be told as 0, else what it begins
+    with is no growth.
+    """
+    _refuse(keep)
+    if not 0 < every <= keep or keep / every > MOST_POINTS:
+        raise DeclarationError(f"samples every {every:g} s for {keep:g} s: 1 to {MOST_POINTS}")
+
+    def declare(figure: Callable[[Any], Any]) -> Past[Samples]:
+        return Past(figure, keep, every)
+
+    return declare
+
+
+def _refuse(keep: float) -> None:
+    if not 0 < keep < inf:
+        raise DeclarationError(f"a past is kept for a number of seconds, not {keep!r}")
+
+
+def _window(past: Past[Any], seconds: float) -> None:
+    if not 0 < seconds <= past.keep:
+        raise ValueError(f"{past.name} is kept for {past.keep:g} s, and asked for {seconds:g} s")
+
+
+class Level(Struct, array_like=True, gc=False):
+    """What is held of one noun for `changes`; times are Unix seconds.
+
+    `first` and `told` are when it was told first and last, `times` when it differed, packed.
+    """
+
+    value: Any
+    before: Any
+    first: float
+    told: float
+    times: bytes = b""
+
+    def differs(self, value: Any, now: float, keep: float) -> None:
+        """It was told to be another one."""
+        times = [at for at in self.changed() if now - at <= keep]
+        self.times = _pack([*times, now][-MOST_CHANGES:])
+        self.before, self.value = self.value, value
+
+    def changed(self) -> tuple[float, ...]:
+        """When it differed, the latest last."""
+        return _unpack(self.times)
+
+    def rewind(self, now: float) -> None:
+        """The clock was set back: nothing was later than now."""
+        self.first = min(self.first, now)
+        self.times = _pack([min(at, now) for at in self.changed()])
+
+
+class Changes(Struct, frozen=True, gc=False):
+    """A figure as it is now, and when it differed; TooSoon until it was told in two epochs.
+
+    Seconds are those before the present epoch, at most the `keep` of the past, else ValueError.
+    """
+
+    past: Past[Changes]
+    whose: str
+    level: Level
+
+    @property
+    def now(self) -> Any:
+        """What it is in this epoch."""
+        return self.level.value
+
+    @property
+    def before(self) -> Any:
+        """What it was before it last changed; the same as `now` where it did not within `keep`."""
+        return self.level.before if self._since(self.past.keep) else self.level.value
+
+    @property
+    def last_change(self) -> float | None:
+        """Seconds since it was told to differ, None where it did not within `keep`."""
+        times = self._since(self.past.keep)
+        return self.level.told - times[-1] if times else None
+
+    @property
+    def since(self) -> float:
+        """The Unix second since which it is what it is now, as far as it was told."""
+        times = self._since(inf)
+        return times[-1] if times else self.level.first
+
+    def changed_within(self, seconds: float) -> bool:
+        """Whether it was told to differ in the last so many seconds."""
+        return self.times_within(seconds) > 0
+
+    def times_within(self, seconds: float) -> int:
+        """How often it differed in the last so many seconds, MOST_CHANGES at most."""
+        _window(self.past, seconds)
+        return len(self._since(seconds))
+
+    def same_for(self, seconds: float) -> bool:
+        """Whether it was the same for so many seconds; TooSoon where nobody can know yet."""
+        if self.times_within(seconds):
+            return False
+        if self.level.told - self.since < seconds:
+            raise TooSoon(self.past.name, self.whose, f"{seconds:g} s of its past")
+        return True
+
+    def _since(self, seconds: float) -> list[float]:
+        level = self.level
+        if level.first == level.told:
+            raise TooSoon(self.past.name, self.whose, "a second epoch")
+        return [at for at in level.changed() if level.told - at <= seconds]
+
+
+class Samples(Struct, frozen=True, gc=False):
+    """The points of a figure, the present one last; TooSoon until they cover what is asked for.
+
+    Seconds are those before the present epoch, at most the `keep` of the past, else ValueError. A
+    window begins at the point that is nearest to so long ago: where epochs were lost, or are longer
+    than the window, it covers more, and never less than nine tenths of it.
+    """
+
+    past: Past[Samples]
+    whose: str
+    points: bytes
+    falls: bytes
+
+    @property
+    def now(self) -> float:
+        """What it is in this epoch."""
+        return self._values[-1]
+
+    def growth(self, seconds: float) -> float:
+        """How much a counter grew within the window; one that fell began again at zero."""
+        return self._grown(self._base(seconds))
+
+    def rate(self, seconds: float) -> float:
+        """How much a counter grew within the window, per second."""
+        base = self._base(seconds)
+        at = self._at
+        return self._grown(base) / (at[-1] - at[base])
+
+    def difference(self, seconds: float) -> float:
+        """What it is now less what it was when the window began; a gauge may fall."""
+        base = self._base(seconds)
+        return self._values[-1] - self._values[base]
+
+    def values(self, seconds: float) -> tuple[float, ...]:
+        """What it was at each point of the window, the earliest first."""
+        return self._values[self._base(seconds) :]
+
+    def rising(self, seconds: float) -> float:
+        """The share of the steps from one point of the window to the next that did not fall."""
+        steps = [now >= then for then, now in pairwise(self.values(seconds))]
+        return sum(steps) / len(steps)
+
+    def trend(self, points: int = 2) -> float:
+        """The slope of a least-squares line through all points, per second.
+
+        TooSoon with fewer points than these.
+        """
+        at, values = self._at, self._values
+        if len(at) < max(2, points):
+            raise self._too_soon(f"{points} points" if points > 2 else "a second epoch")
+        # Unix seconds are large: their squares would not leave enough digits.
+        slope: float = linear_regression([one - at[-1] for one in at], values).slope
+        return slope
+
+    @property
+    def _at(self) -> tuple[float, ...]:
+        return _unpack(self.points)[::2]
+
+    @property
+    def _values(self) -> tuple[float, ...]:
+        return _unpack(self.points)[1::2]
+
+    def _base(self, seconds: float) -> int:
+        """The number of the point at which the window begins."""
+        _window(self.past, seconds)
+        at = self._at
+        if len(at) < 2:
+            raise self._too_soon("a second epoch")
+        begin, latest = at[-1] - seconds, at[-1] - seconds * _NEARLY
+        bases = [number for number, one in enumerate(at) if one <= latest]
+        if not bases:
+            raise self._too_soon(f"{seconds:g} s of its past")
+        return min(bases, key=lambda number: abs(at[number] - begin))
+
+    def _grown(self, base: int) -> float:
+        begin, values = self._at[base], self._values
+        lost: float = sum(amount for at, amount in _POINT.iter_unpack(self.falls) if at > begin)
+        return values[-1] - values[base] + lost
+
+    def _too_soon(self, needs: str) -> TooSoon:
+        return TooSoon(self.past.name, self.whose, needs)
+
+
+class Series(Struct, array_like=True, gc=False):
+    """What is held of one noun for `samples`, as plain data.
+
+    `points` are packed pairs of Unix seconds and value, `falls` of Unix seconds and the value from
+    which it fell; `parts` and `counts` are the parts of a mapping and what each was told last.
+    """
+
+    points: bytes
+    falls: bytes = b""
+    parts: tuple[Any, ...] = ()
+    counts: bytes = b""
+
+
+class Remembered(Struct):
+    """A history as plain data: by the key of the past, the nouns by their names."""
+
+    changes: dict[str, list[tuple[Names, Level]]] = {}
+    samples: dict[str, list[tuple[Names, Series]]] = {}
+
+
+class _Table(Protocol):
+    """What is held for one past."""
+
+    def __len__(self) -> int: ...
+    def record(self, names: Names, value: Any, now: float) -> bool:
+        """Remember a figure; False where there is no room."""
+
+    def read(self, names: Names, now: float) -> Any:
+        """What is remembered; None where it was not recorded at `now`."""
+
+    def drop(self, before: float, now: float) -> float:
+        """Drop what was last told before some time, or later than now.
+
+        When the oldest of the rest was told.
+        """
+
+
+class _Levels(dict[Names, Level]):
+    def __init__(self, past: Past[Changes], most: int) -> None:
+        self.past, self.most = past, most
+
+    def record(self, names: Names, value: Any, now: float) -> bool:
+        level = self.get(names)
+        if level is None:
+            if len(self) >= self.most:
+                return False
+            self._need(value)
+            self[names] = Level(value, value, now, now)
+        elif now != level.told:
+            if now < level.told:
+                level.rewind(now)
+            if value != level.value:
+                self._need(value)
+                level.differs(value, now, self.past.keep)
+            level.told = now
+        return True
+
+    def _need(self, value: Any) -> None:
+        if not _fits(value):
+            raise ValueError(f"{self.past.name}: {str(value)[:100]} is no figure to remember")
+
+    def read(self, names: Names, now: float) -> Changes | None:
+        level = self.get(names)
+        if level is None or level.told != now:
+            return None
+        return Changes(self.past, names[-1], level)
+
+    def drop(self, before: float, now: float) -> float:
+        for names in [n for n, level in self.items() if not before <= level.told <= now]:
+            del self[names]
+        return min((level.told for level in self.values()), default=inf)
+
+    def plain(self) -> list[tuple[Names, Level]]:
+        return [(names, copy(level)) for names, level in self.items()]
+
+    def restore(self, rows: Iterable[tuple[Names, Level]], now: float) -> None:
+        for names, level in rows:
+            if len(self) >= self.most:
+                break
+            value, before = _thawed(level.value), _thawed(level.before)
+            if (
+                now - self.past.keep <= level.told <= now
+                and _in_order(level)
+                and _fits(value)
+                and _fits(before)
+            ):
+                self[names] = replace(level, value=value, before=before)
+
+
+class _Rows(dict[Names, bytes]):
+    """The points of each noun. The last one is the present; it stays when the next one comes, if
+    it is far enough from the one before it.
+    """
+
+    def __init__(self, past: Past[Samples], most: int) -> None:
+        self.past, self.most = past, most
+        self.every = past.every * _NEARLY
+        # Of a counter hardly any: only when its server started again.
+        self.falls: dict[Names, bytes] = {}
+        self.parts: dict[Names, tuple[tuple[Any, ...], bytes]] = {}
+
+    def record(self, names: Names, value: Any, now: float) -> bool:
+        row = self.get(names)
+        if row is None:
+            if len(self) >= self.most:
+                return False
+            self[names] = _POINT.pack(now, self._figure(names, value, 0.0))
+            return True
+        at, last = _POINT.unpack_from(row, -_SIZE)
+        if now == at:
+            return True
+        value = self._figure(names, value, last)
+        if now < at:  # The clock was set back: no point is worth anything.
+            self.falls.pop(names, None)
+            self[names] = _POINT.pack(now, value)
+            return True
+        # Not in a function of its own: this is done for every noun in every epoch.
+        if len(row) > _SIZE:
+            if at - _TIME.unpack_from(row, -2 * _SIZE)[0] < self.every:
+                row = row[:-_SIZE]
+            # Of what is too old the latest stays: there the longest window begins.
+            while len(row) > _SIZE and _TIME.unpack_from(row, _SIZE)[0] <= now - self.past.keep:
+                row = row[_SIZE:]
+        if value < last:
+            self._fell(names, row, now, last)
+        self[names] = row + _POINT.pack(now, value)
+        return True
+
+    def _fell(self, names: Names, row: bytes, now: float, last: float) -> None:
+        """Falls between the same two points become one, and those before all points go."""
+        begin, kept = _TIME.unpack_from(row)[0], _told(row)
+        falls = [f for f in _POINT.iter_unpack(self.falls.get(names, b"")) if f[0] > begin]
+        if falls and falls[-1][0] > kept:
+            last += falls.pop()[1]
+        self.falls[names] = b"".join([_POINT.pack(*fall) for fall in [*falls, (now, last)]])
+
+    def _figure(self, names: Names, value: Any, last: float) -> float:
+        if not isinstance(value, (int, float)):
+            return self._total(names, value, last)
+        if not isfinite(value):
+            raise ValueError(f"{self.past.name}: {value} is no figure to remember")
+        return value
+
+    def _total(self, names: Names, told: Any, last: float) -> float:
+        """What all parts grew by since they were first told."""
+        if not isinstance(told, Mapping) or not all(map(isfinite, told.values())):
+            raise ValueError(f"{self.past.name}: {str(told)[:100]} is no figure to remember")
+        parts, counts = self.parts.get(names, ((), b""))
+        held = dict(zip(parts, _unpack(counts), strict=True))
+        for part, now in told.items():
+            then = held.get(part, now)
+            last += now - then if now >= then else now
+        held.update(told)
+        if len(held) != len(parts):
+            # Parts that are told no more must not pile up.
+            held = held if len(held) <= 2 * len(told) + _SPARE_PARTS else dict(told)
+            parts = tuple(held)
+        self.parts[names] = parts, _pack(held.values())
+        return last
+
+    def read(self, names: Names, now: float) -> Samples | None:
+        row = self.get(names)
+        if row is None or _told(row) != now:
+            return None
+        return Samples(self.past, names[-1], row, self.falls.get(names, b""))
+
+    def drop(self, before: float, now: float) -> float:
+        for names in [n for n, row in self.items() if not before <= _told(row) <= now]:
+            del self[names]
+            self.falls.pop(names, None)
+            self.parts.pop(names, None)
+        return min(map(_told, self.values()), default=inf)
+
+    def plain(self) -> list[tuple[Names, Series]]:
+        return [
+            (names, Series(row, self.falls.get(names, b""), *self.parts.get(names, ((), b""))))
+            for names, row in self.items()
+        ]
+
+    def restore(self, rows: Iterable[tuple[Names, Series]], now: float) -> None:
+        for names, series in rows:
+            if len(self) >= self.most:
+                break
+            if not _whole(series) or not now - self.past.keep <= _told(series.points) <= now:
+                continue
+            self[names] = series.points
+            if series.falls:
+                self.falls[names] = series.falls
+            if series.parts:
+                self.parts[names] = _thawed(series.parts), series.counts
+
+
+class History:
+    """What is remembered of the nouns, for each past."""
+
+    def __init__(self, pasts: Iterable[Past[Any]] = (), most: int = MOST) -> None:
+        self._levels: dict[Past[Any], _Levels] = {}
+        self._rows: dict[Past[Any], _Rows] = {}
+        for past in pasts:
+            if past.every:
+                self._rows[past] = _Rows(past, most)
+            else:
+                self._levels[past] = _Levels(past, most)
+        self._tables: dict[Past[Any], _Table] = {**self._levels, **self._rows}
+        self._epochs: deque[float] = deque(maxlen=EPOCHS + 1)
+        # Nothing of a past is too old before this time.
+        self._due = dict.fromkeys(self._tables, -inf)
+        self.left_out = 0
+        """Figures since the last `forget` that there was no room for."""
+
+    def record(self, past: Past[Any], names: Names, value: Any, now: float) -> None:
+        """Remember a figure that was told in the epoch of the Unix second `now`.
+
+        The first one of an epoch stands. ValueError for what is no such figure as was declared.
+        """
+        if not self._tables[past].record(names, value, now):
+            self.left_out += 1
+
+    def of(self, past: Past[R], names: Names, now: float) -> R:
+        """What is remembered of a noun; Missing where it was not recorded at `now`."""
+        found = self._tables[past].read(names, now)
+        if found is None:
+            raise Missing(past.name, names[-1])
+        return found  # type: ignore[no-any-return]
+
+    def forget(self, now: float) -> None:
+        """A new epoch: drop the nouns that were told neither for `keep` nor in the last epochs."""
+        if self._epochs and now < self._epochs[-1]:  # The clock was set back.
+            self._epochs.clear()
+            self._due = dict.fromkeys(self._tables, -inf)
+        self._epochs.append(now)
+        self.left_out = 0
+        if len(self._epochs) <= EPOCHS:
+            return
+        for past, table in self._tables.items():
+            if now > self._due[past]:
+                oldest = table.drop(min(now - past.keep, self._epochs[0]), now)
+                self._due[past] = min(oldest, now) + past.keep
+
+    def plain(self) -> Remembered:
+        """All of it, as it can be written down."""
+        return Remembered(
+            changes={past.key: levels.plain() for past, levels in self._levels.items()},
+            samples={past.key: rows.plain() for past, rows in self._rows.items()},
+        )
+
+    def restore(self, remembered: Remembered, now: float) -> None:
+        """Take up what was written down, by the present Unix second.
+
+        What is damaged, of the future, or last told longer ago than it is kept is left out.
+        """
+        for past, levels in self._levels.items():
+            levels.restore(remembered.changes.get(past.key, ()), now)
+        for past, rows in self._rows.items():
+            rows.restore(remembered.samples.get(past.key, ()), now)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._tables.values()))
+
+
+def _fits(value: Any) -> bool:
+    """Whether it can be written down and read again as the same."""
+    for one in value if isinstance(value, tuple) else (value,):
+        if isinstance(one, float):
+            fits = isfinite(one)
+        else:
+            fits = isinstance(one, str) or (isinstance(one, int) and -(2**63) <= one < 2**63)
+        if not fits:
+            return False
+    return True
+
+
+def _thawed(value: Any) -> Any:
+    """Tuples come back from JSON as lists."""
+    if isinstance(value, (list, tuple)):
+        return tuple([_thawed(one) for one in value])
+    return value
+
+
+def _in_order(level: Level) -> bool:
+    """Whether its times are such as `plain` writes."""
+    if len(level.times) % 8:
+        return False
+    times = (level.first, *level.changed(), level.told)
+    return all(map(isfinite, times)) and all(a <= b for a, b in pairwise(times))
+
+
+def _whole(series: Series) -> bool:
+    """Whether it is something that was written by `plain`."""
+    sizes = (len(series.points) % _SIZE, len(series.falls) % _SIZE)
+    if any(sizes) or not series.points or len(series.counts) != 8 * len(series.parts):
+        return False
+    figures = (*_unpack(series.points), *_unpack(series.falls), *_unpack(series.counts))
+    at = _unpack(series.points)[::2]
+    return all(map(isfinite, figures)) and all(a < b for a, b in pairwise(at))
+
+
+def _told(row: bytes) -> float:
+    at: float = _TIME.unpack_from(row, -_SIZE)[0]
+    return at
+
+
+def _pack(figures: Iterable[float]) -> bytes:
+    figures = list(figures)
+    return struct.pack(f"<{len(figures)}d", *figures)
+
+
+def _unpack(packed: bytes) -> tuple[float, ...]:
+    return struct.unpack(f"<{len(packed) // 8}d", packed)
