@@ -25,6 +25,11 @@ def rows(fleet: Fleet, server: Any) -> list[dict[str, Any]]:
     return list(ask(fleet, server, "CONNZ", {"auth": True})["data"]["connections"])
 
 
+def internal(fleet: Fleet, server: Any) -> int:
+    """56 in the system account, and 4 in each other one that is loaded."""
+    return 56 + 4 * (len(ask(fleet, server, "ACCOUNTZ")["data"]["accounts"]) - 1)
+
+
 def subscriptions(links: list[dict[str, Any]]) -> int:
     return sum(link["subscriptions"] for link in links)
 
@@ -41,8 +46,7 @@ def check_identity(fleet: Fleet) -> None:
         routed = subscriptions(ask(fleet, server, "ROUTEZ")["data"]["routes"])
         leafs = subscriptions(ask(fleet, server, "LEAFZ")["data"]["leafs"])
         local = subscriptions([row for row in rows(fleet, server) if row["kind"] == "Client"])
-        # 56 in the system account, and 4 in each other one.
-        assert varz - routed - leafs == local + 56 + 4 * (len(fleet.accounts) - 1)
+        assert varz - routed - leafs == local + internal(fleet, server)
         assert routed > 0
 
 
@@ -73,7 +77,7 @@ def test_subsz_counts_local_subscriptions_only_when_asked_to(fleet: Fleet) -> No
     local = subscriptions([row for row in rows(fleet, server) if row["kind"] == "Client"])
     asked = ask(fleet, server, "SUBSZ", {"subscriptions": True, "limit": 1})["data"]
     assert ask(fleet, server, "SUBSZ")["data"]["total"] == 0
-    assert asked["total"] == local + 56 + 4 * (len(fleet.accounts) - 1)
+    assert asked["total"] == local + internal(fleet, server)
 
 
 def test_interest_comes_over_the_routes_of_the_cluster_only(fleet: Fleet) -> None:
@@ -162,6 +166,21 @@ def test_every_endpoint_refuses_a_filter_of_a_wrong_type(endpoint: str) -> None:
     reply = ask(fleet, "a", endpoint, {"server_name": 7})
     assert reply["error"]["code"] == 400
     assert set(reply) == {"server", "error"}
+
+
+def test_a_server_has_loaded_the_accounts_that_have_connections_to_its_cluster() -> None:
+    fleet = Fleet({"C1": ["a", "b"], "C2": ["c"]})
+    fleet.open(fleet.server("a"), User(account="APP", name="app"))
+    fleet.open(fleet.server("c"), User(account="EDGE", name="edge", kind="leaf"))
+    loaded = {name: ask(fleet, name, "ACCOUNTZ")["data"]["accounts"] for name in "abc"}
+    elsewhere = ask(fleet, "c", "ACCOUNTZ", {"account": "APP"})
+    assert loaded == {
+        "a": ["SYS", "$G", "APP"],
+        "b": ["SYS", "$G", "APP"],
+        "c": ["SYS", "$G", "EDGE"],
+    }
+    assert elsewhere["error"]["code"] == 500
+    assert ask(fleet, "c", "CONNZ", {"acc": "APP"})["data"]["connections"] is None
 
 
 def test_an_account_is_told_in_detail_if_it_exists() -> None:

@@ -97,6 +97,15 @@ def test_churn_brings_no_users_that_were_not_there(fleet: Fleet) -> None:
     assert not [u for u in came if u.kind == "leaf" or u.account == SYSTEM_ACCOUNT]
 
 
+def test_users_who_come_by_churn_are_of_their_cluster() -> None:
+    fleet = Fleet({"C1": ["a", "b"], "C2": ["c"]})
+    fleet.open(fleet.server("a"), User(account="APP", name="a"), 5)
+    fleet.open(fleet.server("c"), User(account="APP", name="c"), 5)
+    fleet.churn(1.0, closed=0, opened=20)
+    on = {s.name: {c.user.name for c in fleet.connections(s)} for s in fleet.servers}
+    assert on == {"a": {"a"}, "b": {"a"}, "c": {"c"}}
+
+
 @pytest.mark.parametrize(("share", "count"), [(0.0, 0), (0.01, 1), (0.2, 2), (0.21, 3), (1.0, 10)])
 def test_a_share_of_the_servers_is_at_least_one(fleet: Fleet, share: float, count: int) -> None:
     assert len(fleet.some(share)) == count

@@ -7,7 +7,8 @@ from collections import Counter
 import pytest
 
 from kit.fleet.asking import ask
-from nats_insights.lab.fleet.model import Fleet
+from nats_insights.lab.fleet.counts import accounts
+from nats_insights.lab.fleet.model import SYSTEM_ACCOUNT, Fleet
 from nats_insights.lab.fleet.plant import HEALTHY, Faults, plant
 from nats_insights.lab.fleet.truth import truth
 
@@ -60,6 +61,31 @@ def test_the_fleet_has_the_size_that_was_asked_for() -> None:
     assert (sorted(sizes), len({s.name for s in fleet.servers})) == ([6, 6, 6, 7], 25)
     # A tenth more or less, and the connection of the system account.
     assert 180 <= min(connections) < 200 < max(connections) <= 221
+
+
+def test_users_are_many_hold_few_connections_each_and_know_several_servers() -> None:
+    fleet = plant(20, 500)
+    on: Counter[int] = Counter()
+    for server in fleet.servers:
+        on.update(set(server.users))
+    ordinary = [number for number in on if fleet.users[number].account != SYSTEM_ACCOUNT]
+    connections = sum(len(server.cids) for server in fleet.servers)
+    assert 5 < connections / len(ordinary) < 6
+    assert sum(on[number] > 1 for number in ordinary) > 0.9 * len(ordinary)
+
+
+def test_a_few_accounts_have_most_of_the_users() -> None:
+    users = Counter(user.account for user in plant(20, 500).users)
+    few = [count for _, count in users.most_common(len(users) // 5)]
+    assert sum(few) > sum(users.values()) / 2
+
+
+def test_clusters_share_some_accounts_and_have_others_to_themselves() -> None:
+    fleet = plant(30, 200, clusters=3, accounts=12)
+    known = [set(accounts(fleet, cluster)) for cluster in fleet.clusters]
+    assert [len(here) for here in known] == [13, 13, 13]
+    assert set.intersection(*known) == {"SYS", "$G", "ORDERS", "PAYMENTS", "INVENTORY"}
+    assert len(set.union(*known)) == 5 + 3 * 8
 
 
 def test_servers_without_connections_are_a_fleet_too() -> None:

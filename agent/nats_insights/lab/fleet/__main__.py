@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     add("-s", "--server", default=url, help="a real server that has `max_payload: 64MB`")
     add("--user", default="root", help="a user of the system account")
     add("--clusters", type=int, help="default: one for ten servers")
-    add("--accounts", type=int, default=24)
+    add("--accounts", type=int, default=24, help="of each cluster")
     add("--seed", type=int, default=1, help="the same seed, the same fleet")
     add("--healthy", action="store_true", help="plant no faults")
     add("--hung", type=float, default=0.0, metavar="SHARE", help="servers that never answer")

@@ -11,12 +11,13 @@ from nats_insights.lab.fleet.rows import timestamp
 
 
 def accountz(fleet: Fleet, server: Server, options: Options, now: float) -> dict[str, Any]:
-    """The names of the loaded accounts, which here are all; or one account in detail."""
+    """The names of the loaded accounts, or one of them in detail."""
     account = cast(AccountOptions, options).account
     data: dict[str, Any] = {"system_account": SYSTEM_ACCOUNT}
+    loaded = counts.accounts(fleet, server.cluster)
     if not account:
-        return data | {"accounts": fleet.accounts}
-    if account not in fleet.accounts:
+        return data | {"accounts": loaded}
+    if account not in loaded:
         raise Refused(500, f"Account {account} does not exist")
     own = counts.tally(fleet, server)
     known = counts.by_account(fleet, server)[account]
@@ -50,7 +51,7 @@ def statz(fleet: Fleet, server: Server, options: Options, now: float) -> dict[st
     asked = cast(StatzOptions, options)
     own, known = counts.tally(fleet, server), counts.by_account(fleet, server)
     rows = []
-    for account in fleet.accounts:
+    for account in known:
         clients, leafs = own.connections[account], own.leafnodes[account]
         if asked.accounts and account not in asked.accounts:
             continue

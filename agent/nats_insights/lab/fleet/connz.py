@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nats_insights.lab.fleet import rows
+from nats_insights.lab.fleet import counts, rows
 from nats_insights.lab.fleet.model import Fleet, Server, User
 from nats_insights.lab.fleet.request import ConnzOptions, Refused
 from nats_insights.lab.fleet.splice import Packed, pack
@@ -31,7 +31,7 @@ def page(
     are those of their first reading.
     """
     _check(options)
-    if options.acc and options.acc not in fleet.accounts:
+    if options.acc and options.acc not in counts.accounts(fleet, server.cluster):
         return _data("", 0, 0, options, now) | {"connections": None}, None
     chosen, total = _chosen(fleet, server, options)
     limit = 1 if options.cid else options.limit

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 
-from nats_insights.lab.fleet.model import SYSTEM_ACCOUNT, Cluster, Fleet, Server, Tally
+from nats_insights.lab.fleet.model import (
+    GLOBAL_ACCOUNT,
+    SYSTEM_ACCOUNT,
+    Cluster,
+    Fleet,
+    Server,
+    Tally,
+)
 
 # Interest that a server tells each of its peers for the system account's sake, as measured.
 _ROUTED_SYSTEM = 53
@@ -17,6 +24,17 @@ def tally(fleet: Fleet, server: Server) -> Tally:
     if server.tally is None:
         server.tally = _tallied(fleet, server)
     return server.tally
+
+
+def accounts(fleet: Fleet, cluster: Cluster) -> tuple[str, ...]:
+    """The accounts that its servers have loaded: those that have a connection to one of them."""
+    if not cluster.accounts:
+        loaded = dict.fromkeys((SYSTEM_ACCOUNT, GLOBAL_ACCOUNT))
+        for member in cluster.running:
+            own = tally(fleet, member)
+            loaded |= dict.fromkeys((*own.connections, *own.leafnodes))
+        cluster.accounts = tuple(loaded)
+    return cluster.accounts
 
 
 def interest(fleet: Fleet, server: Server) -> Counter[str]:
@@ -34,7 +52,7 @@ def interest(fleet: Fleet, server: Server) -> Counter[str]:
 
 def local(fleet: Fleet, server: Server) -> int:
     """The subscriptions of the server's clients, and its own."""
-    internal = sum(_internal(account) for account in fleet.accounts)
+    internal = sum(_internal(account) for account in accounts(fleet, server.cluster))
     return tally(fleet, server).subscriptions.total() + internal
 
 
@@ -54,7 +72,7 @@ def by_account(fleet: Fleet, server: Server) -> dict[str, int]:
         + _internal(account)
         + announced[account]
         - told[account]
-        for account in fleet.accounts
+        for account in accounts(fleet, server.cluster)
     }
 
 

@@ -31,7 +31,7 @@ def routez(fleet: Fleet, server: Server, now: float) -> dict[str, Any]:
     for peer in peers(server):
         subjects = [0] * ROUTES_PER_PEER
         told = counts.interest(fleet, peer)
-        for number, account in enumerate(fleet.accounts):
+        for number, account in enumerate(counts.accounts(fleet, server.cluster)):
             lane = POOL if account == SYSTEM_ACCOUNT else number % POOL
             subjects[lane] += told[account]
         route = _route(server, peer, now)

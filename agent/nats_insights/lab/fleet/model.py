@@ -12,7 +12,6 @@ from math import ceil
 from typing import Literal, NamedTuple
 
 from msgspec import Struct, field
-from msgspec.structs import astuple
 
 from nats_insights.lab.fleet import names
 from nats_insights.lab.fleet.splice import Packed
@@ -27,10 +26,10 @@ BORN = 1_735_689_600
 _FIRST_CID = 21
 
 
-class User(Struct, frozen=True, kw_only=True, eq=False):
+class User(Struct, frozen=True, kw_only=True, cache_hash=True, gc=False):
     """A login, and the program that uses it. Kind `leaf` is a leaf node's, not a client's.
 
-    A Fleet keeps one of each; its identity is what makes it a cheap key.
+    A Fleet keeps one of each, and there may be a million of them.
     """
 
     account: str
@@ -65,7 +64,12 @@ class Cluster:
         self.name = name
         self.number = number
         self.servers: list[Server] = []
+        self.changed()
+
+    def changed(self) -> None:
+        """Drops what was worked out from the connections as they were."""
         self.interest: Counter[str] | None = None
+        self.accounts: tuple[str, ...] = ()
 
     @property
     def running(self) -> list[Server]:
@@ -104,7 +108,7 @@ class Server:
         self.tally: Tally | None = None
         self.interest: Counter[str] | None = None
         self.pages: dict[tuple[bool, int, int], Packed] = {}
-        self.cluster.interest = None
+        self.cluster.changed()
 
 
 class Fleet:
@@ -124,12 +128,11 @@ class Fleet:
         self.clock = clock
         self.rng = random.Random(seed)
         self.users: list[User] = []
-        self.accounts: list[str] = [SYSTEM_ACCOUNT, GLOBAL_ACCOUNT]
         self.clusters = [Cluster(name, number) for number, name in enumerate(layout)]
         self.servers: list[Server] = []
         self.ids: dict[str, Server] = {}
         self.dead: set[str] = set()
-        self._numbers: dict[tuple[str, ...], int] = {}
+        self._numbers: dict[User, int] = {}
         for cluster in self.clusters:
             for name in layout[cluster.name]:
                 server = Server(name, cluster, len(self.servers))
@@ -157,13 +160,10 @@ class Fleet:
 
     def number(self, user: User) -> int:
         """The number that stands for a user in a server's arrays; makes the user known."""
-        key = astuple(user)
-        if key not in self._numbers:
-            self._numbers[key] = len(self.users)
+        if user not in self._numbers:
+            self._numbers[user] = len(self.users)
             self.users.append(user)
-            if user.account not in self.accounts:
-                self.accounts.append(user.account)
-        return self._numbers[key]
+        return self._numbers[user]
 
     def open(self, server: Server, user: User, count: int = 1, subscriptions: int = 1) -> None:
         """Opens `count` connections of `user`, each with that many subscriptions."""
@@ -206,11 +206,11 @@ class Fleet:
     def churn(self, share: float, *, closed: int = 1, opened: int = 1) -> list[Server]:
         """On a random share of the running servers, closes and opens some connections.
 
-        The new ones belong to users known already. Returns the servers that it touched.
+        The new ones belong to users whom its cluster knows. Returns the servers that it touched.
         """
         touched = self.some(share)
-        known = [i for i, user in enumerate(self.users) if _ordinary(user)]
         for server in touched:
+            known = self._somebody(server.cluster)
             self.close_some(server, closed)
             if known:
                 at = [int(self.clock())] * opened
@@ -239,6 +239,12 @@ class Fleet:
         rows = zip(server.cids, server.users, server.subscriptions, strict=True)
         for cid, user, subscriptions in rows:
             yield Connection(cid, self.users[user], subscriptions)
+
+    def _somebody(self, cluster: Cluster) -> list[int]:
+        """The ordinary users of one server of a cluster, as often as they are connected."""
+        members = [server for server in cluster.running if server.users]
+        some = self.rng.choice(members).users if members else ()
+        return [number for number in some if _ordinary(self.users[number])]
 
     def _name(self, server: Server) -> None:
         server.id = names.server_id(self.rng)

@@ -6,7 +6,8 @@ import random
 import time
 from array import array
 from collections.abc import Callable
-from itertools import islice
+from itertools import accumulate, islice
+from sys import intern
 
 from msgspec import Struct
 
@@ -23,8 +24,9 @@ from nats_insights.lab.fleet.model import (
 )
 
 _SERVERS_PER_CLUSTER = 10
-# Connections of one ordinary user: far from the 100 that are excessive, growth allowed for.
-_HELD = (40, 80)
+# Connections of one ordinary user: two at least, 5.3 in the mean, and far from the 100 that are
+# excessive, growth allowed for. A few hold most of them, as a few accounts have most of the users.
+_LEAST_HELD, _MOST_HELD, _TAIL = 2, 80, 1.4
 _SUBSCRIPTIONS = (1, 1, 2, 3, 4, 8)
 _LEAKED = 150
 _CONCENTRATED = 20
@@ -65,7 +67,8 @@ def plant(
 ) -> Fleet:
     """A fleet of that many servers with about `connections` client connections each.
 
-    By default ten servers to a cluster. The same arguments make the same fleet.
+    By default ten servers to a cluster. A cluster has so many `accounts`, a third of them found
+    in every other one too. The same arguments make the same fleet.
     """
     clusters = clusters or -(-servers // _SERVERS_PER_CLUSTER)
     fleet = Fleet(_layout(servers, clusters), seed=seed, clock=clock)
@@ -110,7 +113,7 @@ def _populate(
     for server in crowded:
         held[server] = int(connections * _factor(server) * 1.15)
     decks = {
-        cluster.name: iter(_deck(fleet, sum(held[s] for s in cluster.servers), accounts))
+        cluster.name: iter(_deck(fleet, cluster, sum(held[s] for s in cluster.servers), accounts))
         for cluster in fleet.clusters
     }
     for server, count in held.items():
@@ -130,22 +133,35 @@ def _factor(server: Server) -> float:
     return 2 * peers / (peers - 1)
 
 
-def _deck(fleet: Fleet, connections: int, accounts: int) -> array[int]:
+def _deck(fleet: Fleet, cluster: Cluster, connections: int, accounts: int) -> array[int]:
     """A user number for each connection, in random order; $G has users as any account."""
-    tenants = [GLOBAL_ACCOUNT, *(names.account(number) for number in range(accounts - 1))]
+    rng, tenants = fleet.rng, _tenants(cluster.number, accounts)
+    rng.shuffle(tenants)
+    # The second largest account has half as many users as the largest, the third one a third.
+    weights = list(accumulate(1 / rank for rank in range(1, accounts + 1)))
     deck = array("I")
     while len(deck) < connections:
-        user = _user(fleet.rng, tenants[len(fleet.users) % accounts], len(fleet.users))
-        deck.extend([fleet.number(user)] * fleet.rng.randint(*_HELD))
+        (account,) = rng.choices(tenants, cum_weights=weights)
+        user = _user(rng, account, len(fleet.users))
+        held = min(_MOST_HELD, int(_LEAST_HELD * rng.paretovariate(_TAIL)))
+        deck.extend([fleet.number(user)] * held)
     del deck[connections:]
-    fleet.rng.shuffle(deck)
+    rng.shuffle(deck)
     return deck
+
+
+def _tenants(cluster: int, accounts: int) -> list[str]:
+    """The accounts of the cluster with this number, from 0: those of all clusters, and its own."""
+    everywhere = max(1, accounts // 3)
+    first = everywhere - 1 + cluster * (accounts - everywhere)
+    numbers = [*range(everywhere - 1), *range(first, first + accounts - everywhere)]
+    return [GLOBAL_ACCOUNT, *(names.account(number) for number in numbers)]
 
 
 def _user(rng: random.Random, account: str, number: int) -> User:
     program = names.PROGRAMS[number % len(names.PROGRAMS)]
     lang, version = rng.choice(names.CLIENTS)
-    name = f"{account.lower().strip('$')}-{program}"
+    name = intern(f"{account.lower().strip('$')}-{program}")
     return User(
         account=account,
         name=f"{name}-{number:05}",

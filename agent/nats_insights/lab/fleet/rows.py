@@ -64,7 +64,7 @@ def _second(at: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at))
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=16_384)
 def _constants(user: User, auth: bool) -> tuple[str, str, str]:
     """What all rows of a user share: its kind, and what stands before and after a number."""
     login = f',"authorized_user":{_quoted(user.name)}' if auth else ""
@@ -81,7 +81,7 @@ def _constants(user: User, auth: bool) -> tuple[str, str, str]:
     return kind, f',"name":{program}-', f'","lang":{_quoted(user.lang)}{version}{login}'
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=4_096)
 def _quoted(text: str) -> str:
     return msgspec.json.encode(text).decode()
 
