@@ -15,6 +15,7 @@ from tests.bench.first_advisory import first_advisory
 from tests.bench.fleets import SMALL_PENDING, fleet
 from tests.bench.full_house import full_house
 from tests.bench.idle import idle
+from tests.bench.judging import judging
 from tests.bench.picture import picture
 from tests.bench.rounds import Costs
 from tests.bench.table import aligned, table
@@ -25,6 +26,7 @@ from nats_insights.lab.fleet.size import size
 # A process may often open 20,000 files and no more; a server needs some of them for itself.
 MOST_CONNECTIONS = 19_900
 FULL_HOUSE = 50_000
+CHECKS, SERVERS, FINDINGS = 150, 1_000, 100_000
 
 
 async def tell_first_advisory(troubles: list[str]) -> None:
@@ -71,6 +73,18 @@ async def tell_full_house(troubles: list[str]) -> None:
         print(f"  {name}: {1000 * seconds:.0f} ms")
 
 
+async def tell_judging(troubles: list[str]) -> None:
+    measured = await asyncio.to_thread(judging, CHECKS, SERVERS, FINDINGS, troubles)
+    print(f"judging alone: {CHECKS} checks over {SERVERS:,} servers; {FINDINGS:,} findings")
+    rows = [("", "CPU", "per check and noun", "of the check alone", "pause")]
+    for name, cost in measured.items():
+        each = 1e6 * cost["cpu_seconds"] / cost["judgements"]
+        pause = f"{1000 * cost['longest_pause']:.0f} ms" if "longest_pause" in cost else ""
+        ratio = f"{cost['cpu_seconds'] / cost['alone']:.1f} x"
+        rows.append((name, f"{1000 * cost['cpu_seconds']:.0f} ms", f"{each:.2f} us", ratio, pause))
+    print(*aligned(rows), sep="\n")
+
+
 async def tell_fleet(name: str, troubles: list[str]) -> Costs:
     costs = await fleet(*size(name), troubles)
     print(f"a fleet of {name}")
@@ -85,9 +99,10 @@ OTHERS: dict[str, Callable[[list[str]], Awaitable[None]]] = {
     "small-pending": tell_small_pending,
     "disturbance": tell_disturbance,
     "full-house": tell_full_house,
+    "judging": tell_judging,
 }
 USUAL = ("first-advisory", "idle", "crowd", "100x100", "100x1000", "1000x1000")
-REST = ("20x50000", "10000x100", "small-pending", "disturbance", "full-house")
+REST = ("20x50000", "10000x100", "small-pending", "disturbance", "full-house", "judging")
 
 
 async def measure(wanted: list[str], fleets: dict[str, Costs]) -> list[str]:
