@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nats_insights.check import Server
 from nats_insights.errors import DeclarationError, Missing, TooSoon
 from nats_insights.model import history
 from nats_insights.model.history import (
@@ -24,7 +25,6 @@ from nats_insights.model.history import (
     changes,
     samples,
 )
-from nats_insights.model.nouns import Server
 
 N1, N2 = ("C1", "n1"), ("C1", "n2")
 NOW = 1_790_000_000.0

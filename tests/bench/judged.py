@@ -8,14 +8,13 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from msgspec import Struct
-from tests.scenario import Server as Held
-from tests.scenario import Story, cluster, system
 
-from nats_insights.audit import Audit, audit
-from nats_insights.check import WARNING, Check, Finding, Params, check, limit
-from nats_insights.lifecycle import advance
-from nats_insights.nouns import Account, Server
-from nats_insights.stepwise import emptied, stepwise
+from nats_insights.check import WARNING, Account, Check, Finding, Params, Server, check, limit
+from nats_insights.gather.stepwise import emptied, stepwise
+from nats_insights.judge.audit import Audit, audit
+from nats_insights.judge.lifecycle import advance
+from nats_insights.testing import Server as Held
+from nats_insights.testing import Story, cluster, system
 
 PEERS = 10
 
@@ -93,14 +92,16 @@ class Scene(Struct, frozen=True):
 
     async def judge(self) -> Audit:
         """The same as the program does it in an epoch."""
-        return await stepwise(audit(self.story.snapshot, self.story.rules, self.story.lives, 0.0))
+        return await stepwise(
+            audit(self.story.snapshot, self.story.auditor.rules, self.story.lives, 0.0)
+        )
 
     async def judge_and_remember(self) -> int:
         """The same, and what becomes of findings before they are told; how many these are."""
         story, found = self.story, await self.judge()
-        every = story.config.lifecycle.remind_every
+        every = story.auditor.config.lifecycle.remind_every
         _, told = await stepwise(
-            advance(story.lives, found, story.rules, story.now, remind_every=every)
+            advance(story.lives, found, story.auditor.rules, story.now, remind_every=every)
         )
         await stepwise(emptied(found.found))
         return len(told)
@@ -130,7 +131,7 @@ def quiet(checks: int, servers: int, *, overridden: bool = False, silent: float 
     if silent:
         names = [one.info.name for one in whole.servers[:: round(1 / silent)]]
         story.hears(whole, [(name, "VARZ") for name in names])
-    late = story.snapshot.lacking["VARZ"]
+    late = story.snapshot.lacking.owed["VARZ"]
     servers_in = [one for one in story.snapshot.servers.values() if one.names not in late]
     return Scene(story, some, servers_in)
 
@@ -140,5 +141,5 @@ def crowded(accounts: int) -> Scene:
     story = Story(checks=[there])
     users = {f"account-{number} user": 1 for number in range(accounts)}
     story.hears(system(cluster(n1=Held(users=users))))
-    story.lives = {}
+    story.auditor.lives = {}
     return Scene(story, [there], list(story.snapshot.each(Account)))

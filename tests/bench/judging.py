@@ -16,7 +16,7 @@ from tests.bench.judged import Scene
 from tests.bench.pauses import pauses
 from tests.bench.processes import command
 
-from nats_insights import garbage
+from nats_insights.agent import garbage
 
 _ROUNDS = 5
 _SILENT = 0.1

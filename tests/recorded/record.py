@@ -16,7 +16,7 @@ from typing import Any
 
 from nats.aio.client import Client
 from tests.recorded import file, system
-from tests.servers import VERSIONS, binary
+from tests.kit.servers import VERSIONS, binary
 
 _DETAIL = {"accounts": True, "streams": True, "consumer": True, "config": True, "raft": True}
 _SERVER, _ACCOUNT = "$SYS.REQ.SERVER.PING", "$SYS.REQ.ACCOUNT.PING"

@@ -24,8 +24,9 @@ from msgspec import Struct
 from nats.aio.client import Client
 from nats.errors import Error
 from nats.js.api import AckPolicy, ConsumerConfig, StorageType, StreamConfig, StreamSource
-from nats_insights.demo import conf, local
-from nats_insights.demo.crowd import Crowd
+
+from nats_insights.lab.servers import conf, local
+from nats_insights.lab.servers.crowd import Crowd
 
 CLUSTERS = {"EU": ("eu1", "eu2", "eu3"), "US": ("us1", "us2")}
 HUB, LEAF, PRIVATE = "eu1", "edge", "private"
