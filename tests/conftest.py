@@ -1,13 +1,20 @@
-"""Gives tests real servers of the selected versions, and a way to ask them for the truth."""
+"""Gives tests real servers of the selected versions, and a way to ask them for the truth.
+
+A test is `live` if it says so, or takes a fixture in REAL; all others are `pure`, and a server that
+one of them starts is refused.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import functools
 import json
+import os
 import signal
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +27,10 @@ from nats_insights.lab.servers import local
 Start = Callable[..., local.System]
 SysRequest = Callable[..., Awaitable[dict[str, Any]]]
 
+# Fixtures that wait for something outside this process: servers of the version in turn, peers on
+# the wire, and a wheel that is built.
+REAL = {"binary", "listen", "image"}
+
 try:
     import uvloop
 
@@ -31,6 +42,32 @@ except ImportError:
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Tests run on the event loop that the agent runs on."""
     return {"loop": _new_event_loop}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks every test that is neither `live` nor `chaos` as `pure`."""
+    for item in items:
+        if REAL.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker("live")
+        if not any(item.iter_markers("live")) and not any(item.iter_markers("chaos")):
+            item.add_marker("pure")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    _running_a_pure_test.set(item.get_closest_marker("pure") is not None)
+
+
+def _refuse_servers(event: str, arguments: tuple[Any, ...]) -> None:
+    """An audit hook: no nats-server may be started by a pure test."""
+    if event == "subprocess.Popen" and _running_a_pure_test.get():
+        _, command, *_ = arguments
+        if any(Path(os.fsdecode(word)).name == "nats-server" for word in command):
+            raise RuntimeError("a pure test starts a nats-server: mark it as live")
+
+
+_running_a_pure_test = ContextVar("running a pure test", default=False)
+sys.addaudithook(_refuse_servers)
 
 
 @pytest.fixture(scope="session", autouse=True)
