@@ -44,6 +44,20 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
     return {"loop": _new_event_loop}
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Spreads the whole suite over two processes to a core: most tests mostly wait.
+
+    Chosen files run in one process, and so does the suite with `-n 0` or `--pdb`.
+    """
+    option = config.option
+    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    worker = hasattr(config, "workerinput")
+    if whole and not worker and option.numprocesses is None and not option.usepdb:
+        option.numprocesses = min(2 * (os.cpu_count() or 1), 8)
+        option.dist = "loadfile"
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks every test that is neither `live` nor `chaos` as `pure`."""
     for item in items:
