@@ -6,36 +6,23 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import difflib
 import os
 import signal
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Collection, Coroutine, Sequence
+from importlib import import_module
 from typing import Any, NoReturn
 
 from nats_insights import __version__
-from nats_insights.commands import (
-    check,
-    checks,
-    demo,
-    doctor,
-    evaluate,
-    explain,
-    findings,
-    forget,
-    run,
-    schemas,
-    servers,
-    status,
-    watch,
-)
 from nats_insights.errors import InsightsError
 from nats_insights.text import plain
 
+# Modules of `commands`, in the order of the help. Each is imported only when it is asked for:
+# `--version` and `--help` import none.
 COMMANDS = (
-    *(run, check, demo, watch, findings, status, servers, evaluate, forget),
-    *(checks, explain, doctor, schemas),
+    *("run", "check", "demo", "watch", "findings", "status", "servers", "evaluate", "forget"),
+    *("checks", "explain", "doctor", "schemas"),
 )
 COULD_NOT_TELL = 3
 STOPPED_BY = 128
@@ -56,30 +43,39 @@ class Parser(argparse.ArgumentParser):
             raise argparse.ArgumentError(action, f"there is no {str(value)!r}, {hint}")
 
 
-def parser() -> Parser:
-    """All commands and their options."""
+def parser(complete: Collection[str] = COMMANDS) -> Parser:
+    """All commands; with their options those of `complete`, whose modules are imported."""
     top = Parser(
         prog="nats-insights",
-        description="Audits a NATS system from its system account, and says what is wrong.",
+        description="Audits a NATS system from its system account and publishes findings.",
     )
     top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     below = top.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
-    for module in COMMANDS:
-        name = module.__name__.rpartition(".")[2]
-        title = (module.__doc__ or "").partition("\n")[0]
+    for name in COMMANDS:
+        title = _title(name)
         command = below.add_parser(name, help=title, description=title)
-        module.options(command)
-        command.set_defaults(run=module.run)
+        if name in complete:
+            module = import_module(f"nats_insights.commands.{name}")
+            module.options(command)
+            command.set_defaults(run=module.run)
     return top
+
+
+def _title(command: str) -> str:
+    """The first line of a command's docstring, read without importing its module."""
+    path = os.path.join(os.path.dirname(__file__), "commands", f"{command}.py")
+    with open(path, encoding="utf-8") as file:
+        return file.readline().strip().strip('"')
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
     given = sys.argv[1:] if arguments is None else arguments
+    top = parser(set(given))
     if not given:
-        parser().print_help()
+        top.print_help()
         return COULD_NOT_TELL
-    args = parser().parse_args(given)
+    args = top.parse_args(given)
     try:
         code = _loop(args.run(args))
         sys.stdout.flush()
@@ -104,6 +100,8 @@ def _give_up_output() -> None:
 
 
 def _loop(command: Coroutine[Any, Any, int]) -> int:
+    import asyncio  # Not for `--version`: it takes as long as all the rest of that.
+
     try:
         import uvloop
     except ImportError:

@@ -15,8 +15,8 @@ import tempfile
 from typing import Any
 
 from nats.aio.client import Client
-from tests.recorded import file, system
 from tests.kit.servers import VERSIONS, binary
+from tests.recorded import file, system
 
 _DETAIL = {"accounts": True, "streams": True, "consumer": True, "config": True, "raft": True}
 _SERVER, _ACCOUNT = "$SYS.REQ.SERVER.PING", "$SYS.REQ.ACCOUNT.PING"

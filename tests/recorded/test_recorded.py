@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tests.kit.servers import VERSIONS
 from tests.recorded import file, recorded
 from tests.recorded.record import REQUESTS
 from tests.recorded.system import ANSWERING, CLUSTERS, HUB, PRIVATE
-from tests.kit.servers import VERSIONS
 
 MOST_BYTES = 300_000
 SECRET_FIELD = re.compile(r"jwt|pass|token|secret|seed|creds|private", re.IGNORECASE)

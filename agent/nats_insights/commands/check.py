@@ -13,13 +13,8 @@ from msgspec.structs import replace
 from nats_insights import __version__
 from nats_insights.agent.epoch import cost, epoch
 from nats_insights.commands import show
-from nats_insights.commands.options import (
-    checks_option,
-    config_options,
-    format_option,
-    known_checks,
-    load_config,
-)
+from nats_insights.commands.catalogue import checks_option, known_checks
+from nats_insights.commands.options import config_options, format_option, load_config
 from nats_insights.connection import contexts
 from nats_insights.connection.connect import clients
 from nats_insights.errors import ConnectError

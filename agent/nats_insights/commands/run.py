@@ -9,7 +9,8 @@ from argparse import ArgumentParser, Namespace
 
 from nats_insights.agent import garbage
 from nats_insights.agent.loop import Agent
-from nats_insights.commands.options import checks_option, config_options, known_checks, load_config
+from nats_insights.commands.catalogue import checks_option, known_checks
+from nats_insights.commands.options import config_options, load_config
 from nats_insights.connection import contexts
 
 log = logging.getLogger(__name__)

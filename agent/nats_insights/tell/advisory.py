@@ -25,7 +25,8 @@ from nats_insights.tell.messages import (
     OpenCounts,
     SeverityName,
 )
-from nats_insights.text import LONGEST_IN_SENTENCE, plain, shortened
+from nats_insights.text import LONGEST_IN_SENTENCE, shortened
+from nats_insights.text import plain as plain
 
 SCHEMAS = "urn:nats-insights:schema:"
 # An advisory with its headers is never longer, nor longer than the server's max_payload.

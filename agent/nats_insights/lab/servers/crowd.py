@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import resource
 import socket
 import struct
 from collections.abc import Callable, Iterable, Iterator
@@ -234,6 +233,8 @@ async def _close(members: Iterable[Member]) -> None:
 
 def _allow_files(connections: int) -> None:
     """Raises this process's limit of open files as far as it may; InsightsError if too low."""
+    import resource  # Windows does not have it.
+
     needed = connections + _SPARE_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < needed:

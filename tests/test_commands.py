@@ -1,0 +1,71 @@
+"""The command line: what it imports, and what its help says."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from nats_insights import commands
+from nats_insights.__main__ import COMMANDS, parser
+
+# Prints the modules that a command line has imported, one a line, below what it printed itself.
+SEE = """
+import sys
+from nats_insights.__main__ import main
+try:
+    main(sys.argv[1:])
+except SystemExit:
+    pass
+print("--", *(name for name in sys.modules), sep="\\n")
+"""
+MODEL = {"model", "judge", "checks", "agent", "lab"}
+ASKING = ("watch", "findings", "status", "servers", "evaluate", "forget")
+
+
+def imported(*arguments: str) -> set[str]:
+    """Every module that a process has imported when it has run this command line."""
+    ran = subprocess.run(
+        [sys.executable, "-c", SEE, *arguments], capture_output=True, text=True, check=True
+    )
+    return set(ran.stdout.partition("--\n")[2].split())
+
+
+def rooms(modules: set[str]) -> set[str]:
+    """The first names of those that are of this package."""
+    return {name.split(".")[1] for name in modules if name.startswith("nats_insights.")}
+
+
+@pytest.mark.parametrize("arguments", [("--version",), ("--help",), (), ("fnidings",)])
+def test_no_room_is_imported_where_no_command_is_asked_for(arguments):
+    seen = imported(*arguments)
+    assert rooms(seen) == {"__main__", "errors", "plain"}
+    assert seen & {"asyncio", "msgspec", "nats", "rich"} == set()
+
+
+def test_only_the_command_that_is_asked_for_is_imported():
+    seen = imported("status", "--help")
+    names = {name.rpartition(".")[2] for name in seen if name.startswith("nats_insights.commands.")}
+    assert names & set(COMMANDS) == {"status"}
+
+
+@pytest.mark.parametrize("command", ASKING)
+def test_a_command_that_only_asks_an_agent_needs_no_model_and_no_checks(command):
+    assert rooms(imported(command, "--help")) & MODEL == set()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_title_of_a_command_is_the_first_line_of_its_module(command):
+    title, *_ = import_module(f"nats_insights.commands.{command}").__doc__.splitlines()
+    assert title.endswith(".")
+    assert title in " ".join(parser(()).format_help().split())
+
+
+def test_every_module_with_options_and_run_is_a_command():
+    names = [path.stem for path in Path(commands.__file__).parent.glob("*.py")]
+    modules = {name: import_module(f"nats_insights.commands.{name}") for name in names}
+    runnable = {name for name, module in modules.items() if hasattr(module, "run")}
+    assert runnable == set(COMMANDS)
