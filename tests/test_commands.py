@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from nats_insights import commands
-from nats_insights.__main__ import COMMANDS, parser
+from nats_insights.__main__ import COMMANDS, UNLISTED, parser
 
 # Prints the modules that a command line has imported, one a line, below what it printed itself.
 SEE = """
@@ -61,7 +61,8 @@ def test_a_command_that_only_asks_an_agent_needs_no_model_and_no_checks(command)
 def test_the_title_of_a_command_is_the_first_line_of_its_module(command):
     title, *_ = import_module(f"nats_insights.commands.{command}").__doc__.splitlines()
     assert title.endswith(".")
-    assert title in " ".join(parser(()).format_help().split())
+    listed = title in " ".join(parser(()).format_help().split())
+    assert listed == (command not in UNLISTED)
 
 
 def test_every_module_with_options_and_run_is_a_command():

@@ -23,7 +23,10 @@ from nats_insights.text import plain
 COMMANDS = (
     *("run", "check", "demo", "watch", "findings", "status", "servers", "evaluate", "forget"),
     *("checks", "explain", "doctor", "schemas"),
+    "docs",
 )
+# For maintainers: the help of the program does not list them.
+UNLISTED = ("docs",)
 COULD_NOT_TELL = 3
 STOPPED_BY = 128
 
@@ -53,11 +56,14 @@ def parser(complete: Collection[str] = COMMANDS) -> Parser:
     below = top.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
     for name in COMMANDS:
         title = _title(name)
-        command = below.add_parser(name, help=title, description=title)
+        if name in UNLISTED:
+            command = below.add_parser(name, description=title)
+        else:
+            command = below.add_parser(name, description=title, help=title)
         if name in complete:
             module = import_module(f"nats_insights.commands.{name}")
             module.options(command)
-            command.set_defaults(run=module.run)
+            command.set_defaults(run=module.run, parser=parser)
     return top
 
 

@@ -199,7 +199,7 @@ def explain(reply: ExplainReply) -> None:
 
 def reads(needs: Sequence[str]) -> str:
     """Which replies a check needs, as a sentence."""
-    return f"Reads {', '.join(needs)}." if needs else "It needs no request of its own."
+    return f"Reads {', '.join(needs)}." if needs else "Sends no request of its own."
 
 
 def transition(advisory: Advisory, out: Console) -> None:

@@ -1,1 +1,1 @@
-"""The family AGENT."""
+"""Agent: what keeps the agent itself from seeing the system."""

@@ -1,1 +1,1 @@
-"""The family OPT_BALANCE."""
+"""Balance: load that could be spread better over the servers of a cluster."""

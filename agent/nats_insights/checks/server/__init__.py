@@ -1,1 +1,1 @@
-"""The family SERVER."""
+"""Servers: limits of one server, and whether it answers."""

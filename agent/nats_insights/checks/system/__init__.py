@@ -1,1 +1,1 @@
-"""The family SYSTEM."""
+"""System: the servers that there should be."""

@@ -1,1 +1,1 @@
-"""The family USER."""
+"""Users: what one user of an account holds on all servers together."""
