@@ -21,8 +21,8 @@ pytestmark = pytest.mark.live
 async def start(
     host: local.Server, *arguments: str, **variables: str
 ) -> asyncio.subprocess.Process:
-    """`python -m nats_insights.lab.fleet` with these arguments."""
-    command = (sys.executable, "-m", "nats_insights.lab.fleet", *arguments, "--server", host.url)
+    """`python -m nats_insights.lab fleet` with these arguments."""
+    command = (sys.executable, "-m", "nats_insights.lab", "fleet", *arguments, "-s", host.url)
     pipe = asyncio.subprocess.PIPE
     return await asyncio.create_subprocess_exec(
         *command, stdout=pipe, stderr=pipe, env={**os.environ, **variables}

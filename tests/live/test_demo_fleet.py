@@ -97,8 +97,8 @@ def test_what_is_planted_is_found_and_nothing_else_and_the_fleet_goes_on(tmp_pat
     for code in ("OPT_BALANCE_002", "OPT_BALANCE_003", "SERVER_011", "USER_002"):
         assert re.search(rf"opened +\w+ +{code} ", said)
     # The password is not among them.
-    assert command[1:5] == ["-m", "nats_insights.lab.fleet", "20x50", "--server"]
-    assert command[6:] == ["--user", "root"]
+    assert command[1:6] == ["-m", "nats_insights.lab", "fleet", "20x50", "--server"]
+    assert command[7:] == ["--user", "root"]
     assert not Path(f"/proc/{pid}").exists()
     assert left_behind(tmp_path) == []
 
@@ -146,7 +146,7 @@ def test_what_is_no_size_is_told(text):
 
 @pytest.mark.parametrize(
     ("module", "code"),
-    [(["nats_insights", "demo", "--fleet"], 3), (["nats_insights.lab.fleet"], 2)],
+    [(["nats_insights", "demo", "--fleet"], 3), (["nats_insights.lab", "fleet"], 2)],
 )
 def test_both_commands_refuse_what_is_no_size(module, code):
     command = [sys.executable, "-m", *module, "1000"]

@@ -18,6 +18,7 @@ from nats_insights.lab.demo import simulation, stage, story
 from nats_insights.lab.demo.simulation import Audience, Fault, Simulator
 from nats_insights.lab.fleet.size import size
 from nats_insights.lab.servers import local
+from nats_insights.lab.servers.context import context_file
 from nats_insights.lab.servers.crowd import Crowd
 from nats_insights.tell.messages import Advisory, Heartbeat
 from nats_insights.text import plain
@@ -69,7 +70,7 @@ async def _demo(told: asyncio.Event) -> None:
         system = local.cluster(*story.SERVERS, cluster_name="DEMO", options=story.OPTIONS)
         running = system.__enter__()
     try:
-        _introduce(running, stage.context_file(running))
+        _introduce(running, context_file(running, "ops", "n2"))
         async with Crowd() as crowd, stage.watched(running, _shower()) as watched:
             await stage.tell(watched, crowd, running, say)
             told.set()
@@ -111,7 +112,7 @@ async def _fleet(told: asyncio.Event, servers: int, connections: int) -> None:
             simulator = await running.enter_async_context(
                 simulation.simulated(system, servers, connections)
             )
-        _introduce_fleet(simulator, stage.context_file(system))
+        _introduce_fleet(simulator, context_file(system, "ops", "n2"))
         with show.progress("the simulator counts what is wrong, connection by connection"):
             audience = await running.enter_async_context(simulation.watched(system, simulator))
         out = show.console()

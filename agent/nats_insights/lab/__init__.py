@@ -1,1 +1,1 @@
-"""Real and simulated systems, for the demo and for tests. The agent knows nothing of them."""
+"""Real and simulated systems, for the demo and for tests. The agent does not import it."""

@@ -134,7 +134,7 @@ async def simulated(system: System, servers: int, connections: int) -> AsyncIter
     """
     user, password = system.user("root")
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "nats_insights.lab.fleet", f"{servers}x{connections}"),
+        *(sys.executable, "-m", "nats_insights.lab", "fleet", f"{servers}x{connections}"),
         *("--server", system["n1"].url, "--user", user),
         env={**os.environ, "NATS_PASSWORD": password},
         stdin=DEVNULL,

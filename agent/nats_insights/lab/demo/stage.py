@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 
 import msgspec
 from nats.aio.msg import Msg
@@ -62,20 +60,6 @@ def login(system: System, user: str, server: str) -> Settings:
     """How a user of the system connects to one of its servers."""
     name, password = system.user(user)
     return Settings(servers=(system[server].url,), user=name, password=password)
-
-
-def context_file(system: System) -> Path:
-    """A context of the `nats` CLI for the account that may subscribe, readable by its owner.
-
-    It stands beside the servers' own files, and goes with them however this process ends.
-    """
-    user, password = system.user("ops")
-    path = system["n2"].log.with_name("ops.json")
-    context = {"url": system["n2"].url, "user": user, "password": password}
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(msgspec.json.encode(context))
-    return path
 
 
 @asynccontextmanager

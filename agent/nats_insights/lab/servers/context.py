@@ -1,0 +1,23 @@
+"""Contexts of the `nats` CLI for the users of a system on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from nats_insights.lab.servers.local import System
+
+
+def context_file(system: System, user: str, server: str) -> Path:
+    """A context file by which a user connects to one server; only its owner can read it.
+
+    It is in the directory of the servers' own files and is deleted with them.
+    """
+    name, password = system.user(user)
+    path = system[server].log.with_name(f"{user}.json")
+    context = {"url": system[server].url, "user": name, "password": password}
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump(context, file)
+    return path
