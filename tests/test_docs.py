@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 GENERATED = pages.files(discover(checks), parser())
 # What a reader opens first, and what the forge shows.
-ENTRIES = ("README.md", "CHANGELOG.md")
+ENTRIES = ("README.md", "SECURITY.md", "CHANGELOG.md")
 LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#]*)(#[^)]*)?\)")
 
 
