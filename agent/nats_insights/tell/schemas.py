@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from typing import Any
 
@@ -31,6 +32,10 @@ def text(schema: dict[str, Any]) -> str:
 def _schema(struct: Any) -> dict[str, Any]:
     (schema,), definitions = msgspec.json.schema_components([struct])
     top = definitions.pop(schema["$ref"].rpartition("/")[2])
+    for described in (top, *definitions.values()):
+        if "description" in described:
+            # Python 3.13 removes the indentation of docstrings, older ones do not.
+            described["description"] = inspect.cleandoc(described["description"])
     message_type = top["properties"]["type"]["enum"][0]
     top["properties"]["type"] = {"const": message_type}
     top["required"] = sorted({*top["required"], "type"})
