@@ -81,7 +81,7 @@ async def test_it_is_survived_and_told(start_cluster, caplog):
             told = watch.open["AGENT_001", "slow"]
             assert (told.value, told.evidence["by_server"]["top"]) == (1, [["n1", 1]])
             assert told.evidence["window_bytes"] == size // 2
-            assert told.summary.endswith("at last by n1")
+            assert told.summary.endswith("last by n1")
             await watch.until(lambda: ("AGENT_001", "slow") not in watch.open)
             assert watch.story == [
                 ("opened", "AGENT_001", "slow"),

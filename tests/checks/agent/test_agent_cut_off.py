@@ -29,7 +29,7 @@ def test_the_finding_has_the_numbers():
         0,
         {"by_server": {"top": [["n2", 2], ["n1", 1]], "left_out": 0}, "window_bytes": 4096},
     )
-    assert told.summary == "the agent was cut off 3 times in its last 20 epochs, at last by n2"
+    assert told.summary == "the agent was cut off 3 times in its last 20 epochs, last by n2"
 
 
 def test_it_opens_at_once_and_resolves_when_all_is_well():

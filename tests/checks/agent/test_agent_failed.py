@@ -33,7 +33,7 @@ def test_the_finding_has_the_numbers():
     places = [["KeyError at a.py:3", 1], ["KeyError at b.py:7", 1]]
     assert (told.value, told.threshold) == (2, 0)
     assert told.evidence == {"places": {"top": places, "left_out": 0}}
-    assert told.summary == "2 of the last 20 epochs failed, at last by KeyError at b.py:7"
+    assert told.summary == "2 of the last 20 epochs failed, last by KeyError at b.py:7"
 
 
 def test_it_opens_at_once_and_is_not_told_again_for_each_failure():

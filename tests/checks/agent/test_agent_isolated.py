@@ -1,4 +1,4 @@
-"""AGENT_007: half of the servers or more fell silent at once."""
+"""AGENT_007: half of the servers or more stopped replying at once."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_the_finding_has_the_numbers_and_names():
         {"servers": ["n3", "n4"], "left_out": 0},
     )
     assert told.summary == (
-        "2 of 4 servers fell silent at once: the agent takes itself to be cut off"
+        "2 of 4 servers stopped replying at once: the agent assumes that it is isolated"
     )
 
 

@@ -1,4 +1,4 @@
-"""AGENT_001: a server cut the agent off."""
+"""AGENT_001: a server closed the agent's connection."""
 
 from __future__ import annotations
 
@@ -9,25 +9,24 @@ from nats_insights.check import WARNING, Agent, Finding, Params, check, largest,
 
 
 class CutOffs(Params, frozen=True):
-    most: Annotated[
-        int, limit("times", ge=0, description="in the last 20 epochs, to be exceeded")
-    ] = 0
+    most: Annotated[int, limit("times", ge=0, description="tolerated in the last 20 epochs")] = 0
 
 
 @check("AGENT_001", WARNING, "health", needs=(), news=False)
 def agent_cut_off(agent: Agent, params: CutOffs) -> Finding | None:
-    """A server cut the agent off as a slow consumer.
+    """A server closed the agent's connection as a slow consumer.
 
-    Finds: more than `most` times in the last 20 epochs the server that the agent was connected to
-    ended the connection because it owed the agent more than its `max_pending`, or because the
-    agent took longer than its `write_deadline` to read. This is about the agent, not the system.
+    Finds: in the last 20 epochs the server that the agent was connected to closed the connection
+    more than `most` times, because more than its `max_pending` was waiting for the agent, or
+    because the agent took longer than its `write_deadline` to read. This is about the agent, not
+    the system.
 
-    Why: the epoch is lost each time, and while it repeats nothing is found. The agent halves what
-    it asks for at a time after each cut-off, and asks for more again while all goes well.
+    Why: the epoch is lost each time, and while this repeats no finding opens or resolves. The agent
+    halves the bytes that it requests at a time after each such close, and raises them again later.
 
-    Do: give the agent more CPU, or a shorter way to its server. Where the server has a small
-    `max_pending`, lower `window` in the section `[gather]`. The server's log has a line about a
-    slow consumer for each cut-off.
+    Do: give the agent more CPU, or a faster network to its server. If the server has a small
+    `max_pending`, lower `window` in the section `[gather]`. The log of the server has a line about
+    a slow consumer for each closed connection.
     """
     times = len(agent.cut_offs)
     if times <= params.most:
@@ -37,7 +36,7 @@ def agent_cut_off(agent: Agent, params: CutOffs) -> Finding | None:
         threshold=params.most,
         unit="times",
         summary=f"the agent was cut off {times} times in its last {agent.MEMORY} epochs, "
-        f"at last by {agent.cut_offs[-1]}",
+        f"last by {agent.cut_offs[-1]}",
         cleared=f"the agent was not cut off in its last {agent.MEMORY} epochs",
         evidence={"by_server": largest(Counter(agent.cut_offs)), "window_bytes": agent.window},
     )

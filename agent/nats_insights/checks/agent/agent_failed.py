@@ -1,4 +1,4 @@
-"""AGENT_008: an epoch ended by an error in the program."""
+"""AGENT_008: an epoch ended with an error in the program."""
 
 from __future__ import annotations
 
@@ -9,23 +9,22 @@ from nats_insights.check import WARNING, Agent, Finding, Params, check, largest,
 
 
 class Failures(Params, frozen=True):
-    most: Annotated[
-        int, limit("epochs", ge=0, description="of the last 20 that failed, to be exceeded")
-    ] = 0
+    most: Annotated[int, limit("epochs", ge=0, description="of the last 20 that may fail")] = 0
 
 
 @check("AGENT_008", WARNING, "errors", needs=(), news=False)
 def agent_failed(agent: Agent, params: Failures) -> Finding | None:
     """An error in the agent's own program ended an epoch.
 
-    Finds: more than `most` of the last 20 epochs ended by an error that nobody foresaw. This is
-    about the agent, not the system.
+    Finds: more than `most` of the last 20 epochs ended with an unexpected error. This is about the
+    agent, not the system.
 
-    Why: of such an epoch nothing is known, so nothing opened or resolved in it, and if it happens
-    in each epoch nothing is found any more.
+    Why: such an epoch has no result, so no finding opens or resolves in it. If every epoch fails,
+    nothing is found any more.
 
-    Do: report it, with the place in the program that the evidence names and the versions of the
-    agent and of the servers; with `--verbose` the log has more. Restarting the agent is safe.
+    Do: report a bug, with the place in the program that the evidence names and the versions of the
+    agent and of the servers; with `--verbose` the log has the traceback. Restarting the agent is
+    safe.
     """
     if len(agent.failures) <= params.most:
         return None
@@ -34,7 +33,7 @@ def agent_failed(agent: Agent, params: Failures) -> Finding | None:
         threshold=params.most,
         unit="epochs",
         summary=f"{len(agent.failures)} of the last {agent.MEMORY} epochs failed, "
-        f"at last by {agent.failures[-1]}",
+        f"last by {agent.failures[-1]}",
         cleared=f"none of the last {agent.MEMORY} epochs failed",
         evidence={"places": largest(Counter(agent.failures))},
     )

@@ -1,4 +1,4 @@
-"""AGENT_007: half of the servers or more fell silent at once."""
+"""AGENT_007: half of the servers or more stopped replying at once."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ class Nothing(Params, frozen=True):
 
 @check("AGENT_007", WARNING, "health", needs=(), news=False)
 def agent_isolated(agent: Agent, params: Nothing) -> Finding | None:
-    """The agent is cut off from half of the servers or more.
+    """The agent cannot reach half of the servers or more.
 
-    Finds: half of the known servers or more do not take requests any more, none of them said
-    goodbye, and no server that answers has a link to them. It is then more likely that the agent
-    and the server that it is connected to are cut off than that all of these servers died.
+    Finds: requests to half of the known servers or more have no responder, none of them announced
+    its end, and no server that replies has a link to them. It is then more likely that the agent
+    and the server that it is connected to lost their network than that all of these servers died.
 
-    Why: until they answer again nothing is known of the system. No finding opens or resolves, the
-    verdict is unknown, and what was open stays open and is marked as stale.
+    Why: until they reply again the system cannot be evaluated. No finding opens or resolves, the
+    verdict is unknown, and open findings stay open and are marked as stale.
 
-    Do: look at the network between the agent's server and the servers that the evidence names. If
-    they are gone for good, say so with `nats-insights forget NAME` for each. In a system of two
-    servers the loss of one is half of all: the agent cannot tell it from a cut.
+    Do: check the network between the agent's server and the servers that the evidence names. If
+    they will not come back, run `nats-insights forget NAME` for each. In a system of two servers
+    the loss of one is half of all: the agent cannot distinguish it from a broken network.
     """
     if not agent.unreachable:
         return None
@@ -31,8 +31,8 @@ def agent_isolated(agent: Agent, params: Nothing) -> Finding | None:
         value=silent,
         threshold=agent.known / 2,
         unit="servers",
-        summary=f"{silent} of {agent.known} servers fell silent at once: "
-        "the agent takes itself to be cut off",
+        summary=f"{silent} of {agent.known} servers stopped replying at once: "
+        "the agent assumes that it is isolated",
         cleared="the agent reaches more than half of the servers again",
         evidence={"servers": agent.unreachable[:10], "left_out": max(0, silent - 10)},
     )

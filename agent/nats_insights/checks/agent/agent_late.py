@@ -17,12 +17,12 @@ class Lateness(Params, frozen=True):
 def agent_late(agent: Agent, params: Lateness) -> Finding | None:
     """The agent takes longer for an epoch than its interval.
 
-    Finds: so many `epochs` in a row that had not ended when the next one was due. Epochs do not
-    pile up: those that were due meanwhile are skipped. This is about the agent, not the system.
+    Finds: several epochs in a row, as many as `epochs`, had not ended when the next one was due.
+    The epochs that were due meanwhile are skipped. This is about the agent, not the system.
 
-    Why: findings open and resolve later than the configuration promises.
+    Why: findings open and resolve later than the configured interval.
 
-    Do: look for servers that hang, since an epoch waits for each of them; the heartbeat names
+    Do: look for servers that hang, because an epoch waits for each of them; the heartbeat names
     them. Then give the agent more CPU, or set a longer `interval`.
     """
     if agent.late < params.epochs:

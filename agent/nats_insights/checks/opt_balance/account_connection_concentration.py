@@ -1,4 +1,4 @@
-"""OPT_BALANCE_006: most of an account's connections in a cluster sit on one server."""
+"""OPT_BALANCE_006: most of an account's connections in a cluster are on one server."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ class Concentration(Params, frozen=True):
             clear=0.93,
             gt=0,
             lt=100,
-            description="of the account's connections in the cluster, to be exceeded",
+            description="of the account's connections in the cluster, at most",
         ),
     ] = 70.0
     min_connections: Annotated[
-        int, limit("connections", ge=2, description="an account with fewer is left alone")
+        int, limit("connections", ge=2, description="an account with fewer is ignored")
     ] = 10
     min_servers: Annotated[
-        int, limit("servers", ge=2, description="a cluster with fewer is left alone")
+        int, limit("servers", ge=2, description="a cluster with fewer is ignored")
     ] = 3
 
 
@@ -42,14 +42,14 @@ def account_connection_concentration(
 
     Finds: an account of which one server holds more than `percent` of the connections that it has
     in a cluster. Servers without a connection of the account count as servers of the cluster, so
-    an account that sits on one server alone is found too.
+    an account whose connections are all on one server is found too.
 
-    Why: the loss of that server is an outage for this account, though the cluster lost only one of
-    its servers, and all of its clients come back at the same moment.
+    Why: the loss of that server is an outage for this account, although the cluster lost only one
+    of its servers, and all clients of the account reconnect at the same time.
 
-    Do: give the clients of {account} every server of {cluster}; look for a single host name that
-    resolves to one address, and for affinity of a load balancer or of a zone. Clients move when
-    they reconnect.
+    Do: configure the clients of {account} with every server of {cluster}; look for a host name that
+    resolves to a single address, and for affinity of a load balancer or of a zone. Clients move
+    when they reconnect.
     """
     if len(account.cluster.servers) < params.min_servers:
         return None

@@ -13,7 +13,7 @@ class Hotspot(Params, frozen=True):
         float, limit("x", clear=0.9, gt=1, description="times the mean of the cluster")
     ] = 2.0
     min_connections: Annotated[
-        int, limit("connections", ge=1, description="a server with fewer is never hot")
+        int, limit("connections", ge=1, description="a server with fewer is ignored")
     ] = 10
 
 
@@ -31,18 +31,18 @@ def mean_connections(cluster: Cluster) -> float:
     settle=True,
 )
 def connection_hotspot(server: Server, params: Hotspot) -> Finding | None:
-    """Connections pile up on one server of a cluster.
+    """One server of a cluster has far more connections than the others.
 
-    Finds: a server of a cluster of two or more that holds `ratio` times the mean of its cluster or
-    more. The mean includes the server itself and empty ones; connections to the system account are
-    left out.
+    Finds: a server of a cluster of two or more has `ratio` times the mean of its cluster or more.
+    The mean includes the server itself and servers without connections; connections to the system
+    account do not count.
 
-    Why: this server runs out of memory, descriptors and CPU first, while its peers idle. When it
-    stops, most clients reconnect at the same moment, and its peers have to take them all.
+    Why: this server runs out of memory, file descriptors and CPU first, while the others are idle.
+    When it stops, most clients reconnect at the same time, to the other servers.
 
-    Do: give the clients every server of {cluster}, not {server} alone, and let the client library
-    choose at random. Take a sticky load balancer out of the way. Then put {server} into lame duck
-    mode, so that its clients move one after another.
+    Do: configure the clients with every server of {cluster}, not with {server} alone, and let the
+    client library choose at random. Remove sticky sessions from the load balancer. Then put
+    {server} into lame duck mode, so that its clients move one after another.
     """
     if server.cluster is None or len(server.cluster.servers) < 2:
         return None

@@ -22,7 +22,7 @@ class Hotspot(Params, frozen=True):
         float, limit("x", clear=0.9, gt=1, description="times the mean of the cluster")
     ] = 2.0
     min_subscriptions: Annotated[
-        int, limit("subscriptions", ge=1, description="a server with fewer is never hot")
+        int, limit("subscriptions", ge=1, description="a server with fewer is ignored")
     ] = 100
 
 
@@ -58,18 +58,18 @@ def no_server_is_near(cluster: Cluster, params: Hotspot) -> bool:
     rules_out=no_server_is_near,
 )
 def subscription_hotspot(server: Server, params: Hotspot) -> Finding | None:
-    """Subscriptions pile up on one server of a cluster.
+    """One server of a cluster has far more subscriptions than the others.
 
-    Finds: a server of a cluster of two or more whose clients hold `ratio` times the mean of local
-    subscriptions of its cluster or more. Interest that other servers route to it does not count,
+    Finds: the clients of a server of a cluster of two or more have `ratio` times the mean of local
+    subscriptions of the cluster or more. Interest routed from other servers does not count,
     although the totals that servers report include it.
 
     Why: every message that reaches this server is matched against all of these subscriptions and
-    copied to those that fit, so one server does the work of the whole cluster.
+    copied to those that match, so one server does the work of the whole cluster.
 
-    Do: look at the clients below that hold most subscriptions: one wildcard often replaces many
-    subjects. Give the clients every server of {cluster}, then put {server} into lame duck mode, so
-    that they spread.
+    Do: look at the clients with the most subscriptions, which the evidence names: one wildcard
+    often replaces many subjects. Configure the clients with every server of {cluster}, then put
+    {server} into lame duck mode, so that its clients move to the others.
     """
     if server.cluster is None or len(server.cluster.servers) < 2:
         return None

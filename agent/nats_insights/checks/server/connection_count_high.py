@@ -1,4 +1,4 @@
-"""SERVER_011: a server nears its connection limit."""
+"""SERVER_011: a server is near its connection limit."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Limits(Params, frozen=True):
 def connection_count_high(server: Server, params: Limits) -> Finding | None:
     """A server has nearly as many connections as it accepts.
 
-    Finds: client connections, WebSocket and MQTT included, at `warning_percent` of
-    `max_connections` or more, and critical at `critical_percent`. Routes, gateways and leaf nodes
-    do not count towards that limit, and the agent leaves its own connection out.
+    Finds: the client connections of a server, WebSocket and MQTT included, are `warning_percent` of
+    `max_connections` or more; critical from `critical_percent`. Routes, gateways and leaf nodes do
+    not count towards that limit, and the agent's own connection is not counted.
 
-    Why: at the limit the server refuses everybody, also clients that only want to come back after
-    a network fault.
+    Why: at the limit the server refuses every new connection, also of clients that only reconnect
+    after a network fault.
 
     Do: look for clients that leak connections, spread the clients over the other servers, or raise
     `max_connections` of {server} together with the open-file limit of its process.

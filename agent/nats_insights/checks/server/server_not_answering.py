@@ -9,7 +9,7 @@ from nats_insights.check import WARNING, Finding, Member, Params, check, limit
 
 class Silence(Params, frozen=True):
     seconds: Annotated[
-        float, limit("s", ge=0, description="of silence since it first did not answer")
+        float, limit("s", ge=0, description="without a reply before the finding opens")
     ] = 0.0
 
 
@@ -30,18 +30,18 @@ _DEAD = "is dead"
 def server_not_answering(server: Member, params: Silence) -> Finding | None:
     """A server does not answer.
 
-    Finds: a server that answered before, or that another server has a link to, and that does not
-    answer now, without having said goodbye. It hangs if it takes requests and does not answer, or
-    if only the agent cannot reach it; it is dead if nobody takes requests for it and no server has
-    a link to it. A server that was shut down in good order is not reported.
+    Finds: a server that replied before, or to which another server has a link, does not reply now
+    and did not announce its end. It hangs if it accepts requests and does not reply, or if only
+    the agent cannot reach it. It is dead if requests to it have no responder and no server has a
+    link to it. A server that was shut down properly is not reported.
 
     Why: its clients have moved to other servers or wait for it, a cluster of three is one more loss
-    away from an outage, and what the agent says of the system is said without it.
+    away from an outage, and the agent evaluates the system without it.
 
-    Do: look at the process, the machine and the network of {server}. `nats-insights findings` shows
-    what is stale because of it. If {server} is gone for good, say so with
-    `nats-insights forget {server}`; shut down a server with `--signal ldm` or `--signal quit`, so
-    that it says goodbye.
+    Do: check the process, the machine and the network of {server}. `nats-insights findings` shows
+    which findings are stale because of it. If {server} will not come back, run
+    `nats-insights forget {server}`. Shut servers down with `--signal ldm` or `--signal quit`, so
+    that they announce it.
     """
     entry = server.entry
     if entry.state not in ("hung", "dead") or server.silent_for < params.seconds:

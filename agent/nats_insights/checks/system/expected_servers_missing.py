@@ -1,4 +1,4 @@
-"""SYSTEM_902: servers that should be there were never seen."""
+"""SYSTEM_902: expected servers were never seen."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from nats_insights.check import WARNING, Finding, Params, System, check
 
 
 class Nothing(Params, frozen=True):
-    """What is expected is `expect` in the configuration."""
+    """The configuration key is `expect`."""
 
 
 @check("SYSTEM_902", WARNING, "health", needs=(), open_after=2, resolve_after=1)
 def expected_servers_missing(system: System, params: Nothing) -> Finding | None:
-    """Servers that should be there are not known.
+    """Servers that the configuration expects are not known.
 
-    Finds: fewer servers than `expect` in the configuration says, or servers that it names and that
-    nobody knows. A server that died counts as known until it is forgotten, and has a finding of
+    Finds: there are fewer servers than `expect` in the configuration says, or servers that it names
+    are not known. A server that died counts as known until it is forgotten, and has a finding of
     its own; a server that was shut down does not count.
 
-    Why: a server that did not come up with the others was never part of the system, so no other
-    check can miss it.
+    Why: a server that did not start with the others was never part of the system, so no other check
+    can report it.
 
-    Do: start the servers that are missing, and look at their logs and at their routes. If there are
-    to be fewer from now on, change `expect`.
+    Do: start the missing servers, and check their logs and their routes. If there should be fewer
+    servers from now on, change `expect`.
     """
     if not system.never_seen:
         return None

@@ -28,17 +28,17 @@ def nobody_can_have_passed(system: System, params: Ceiling) -> bool:
     above="max_connections",
 )
 def excessive_user_connections(user: User, params: Ceiling) -> Finding | None:
-    """One user holds more connections than one service should need.
+    """One user has more connections than a service should need.
 
-    Finds: more than `max_connections` connections of one (account, user), summed over all servers.
-    The same name in two accounts is two users; clients that no user name belongs to are nobody's.
+    Finds: one (account, user) has more than `max_connections` connections on all servers together.
+    The same name in two accounts is two users; clients without a user name are not counted.
 
-    Why: a client that leaks connections uses up memory and descriptors, and in the end the limit
-    of the account or of a server, for everybody else.
+    Why: a client that leaks connections uses up memory and file descriptors, and at last the
+    connection limit of the account or of a server, which affects all other clients.
 
-    Do: keep one connection per process and close the one that failed. Look at the idle connections
-    of {user} in {account} first. Give each service a user of its own, and raise the limit by an
-    override for a user that is meant to scale out.
+    Do: keep one connection per process and close a connection that failed. Look at the idle
+    connections of {user} in {account} first. Give each service a user of its own, and raise the
+    limit by an override for a user that is shared by many instances.
     """
     if user.seen_connections <= params.max_connections:
         return None
