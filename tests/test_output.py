@@ -90,7 +90,7 @@ async def test_a_message_that_is_no_advisory_is_told_and_not_shown(form, data, c
     await watch._printer(Namespace(format=form))(message)
     said = capsys.readouterr()
     assert is_safe(said.out + said.err)
-    assert "a message on S.\\x1b[31m that is no advisory" in said.out + said.err
+    assert "a message on S.\\x1b[31m that is not an advisory" in said.out + said.err
     assert form == "text" or said.out == ""
 
 

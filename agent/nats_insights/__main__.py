@@ -1,6 +1,6 @@
 """The command line: `nats-insights`, or `python -m nats_insights`.
 
-0 ok, 1 warning, 2 critical, 3 could not tell: for whatever goes wrong one sentence is printed.
+Exit codes: 0 ok, 1 warning, 2 critical, 3 unknown or failed. A failure prints one sentence.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ STOPPED_BY = 128
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are no verdict: 2 would mean critical."""
+    """An argument parser whose errors exit with 3: argparse's 2 would mean critical."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(COULD_NOT_TELL, f"{self.prog}: {plain(message)}; see {self.prog} --help\n")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
-        """A word that is not known is answered with the nearest that is."""
+        """An unknown word is refused with the nearest known one."""
         known = [str(choice) for choice in action.choices or (value,)]
         if str(value) not in known:
             near = difflib.get_close_matches(str(value), known, n=1)
@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InsightsError as error:
         print(f"nats-insights: {plain(str(error))}", file=sys.stderr)
         return COULD_NOT_TELL
-    except BrokenPipeError:  # Whoever read our output has seen enough.
+    except BrokenPipeError:  # The reader of our output has closed it.
         _give_up_output()
         return STOPPED_BY + signal.SIGPIPE
     except OSError as error:

@@ -33,25 +33,25 @@ def _duration(description: str, *, ge: float) -> Meta:
 
 
 class Lifecycle(Struct, frozen=True, kw_only=True):
-    """How findings live. Durations are seconds here, "2m" or "1h30m" in the file."""
+    """When findings repeat and resolve. Durations are seconds here, "2m" or "1h30m" in the file."""
 
     settle: Annotated[
         float,
-        _duration("balance checks wait this long after a server came, left or drained", ge=0),
+        _duration("balance checks wait this long after a server started, left or drained", ge=0),
     ] = 120.0
     remind_every: Annotated[
-        float, _duration("how often a finding that is still open is told again", ge=1)
+        float, _duration("how often a finding that is still open is published again", ge=1)
     ] = 900.0
     gone_after: Annotated[
         float,
         _duration(
-            "a server that died without a goodbye is given up: until then what it held counts as "
-            "it was last known, and its findings stay",
+            "how long a server that died without announcing it counts with its last known figures; "
+            "then its findings resolve",
             ge=0,
         ),
     ] = 120.0
     forget_after: Annotated[
-        float, _duration("a server that was given up leaves the roster", ge=1)
+        float, _duration("when a server that left or died is removed from the roster", ge=1)
     ] = 86_400.0
 
 
@@ -59,32 +59,36 @@ class Gather(Struct, frozen=True, kw_only=True):
     """How servers are asked."""
 
     timeout: Annotated[
-        float, _duration("how long a reply may take, before one more try by server id", ge=0.05)
+        float,
+        _duration("timeout of a request; a silent server is asked once more", ge=0.05),
     ] = 2.0
     connections_every: Annotated[
-        int, Meta(ge=1, description="CONNZ is asked in one of this many epochs")
+        int, Meta(ge=1, description="CONNZ is requested in one of this many epochs")
     ] = 1
     sweep: Annotated[
         Literal["moved", "all"],
         Meta(
-            description="of whom CONNZ is asked: of the servers where something moved that may "
-            "matter, or, as a reference, of all; both find the same"
+            description="which servers are asked for CONNZ: `moved`, those whose connections "
+            "changed in a way that may matter, or `all`, for comparison; both find the same"
         ),
     ] = "moved"
     window: Annotated[
         int,
-        Meta(ge=65_536, description="bytes of connection rows that servers may owe at a time"),
+        Meta(
+            ge=65_536,
+            description="most bytes of connections requested and not yet received",
+        ),
     ] = 24 * 1024 * 1024
     max_bytes_per_epoch: Annotated[
         int,
-        Meta(ge=65_536, description="an epoch that takes more makes the next ones rarer"),
+        Meta(ge=65_536, description="an epoch that receives more makes the interval longer"),
     ] = 1024 * 1024 * 1024
     max_cpu: Annotated[
         float,
         Meta(
             gt=0,
             le=1,
-            description="share of one core on average; beyond it epochs become rarer",
+            description="share of one core on average; above it the interval becomes longer",
         ),
     ] = 0.5
 
@@ -95,8 +99,8 @@ class Access(Struct, frozen=True, kw_only=True):
     without: Annotated[
         list[str],
         Meta(
-            description="endpoints that the user is not permitted to ask, on purpose: the verdict "
-            "does not wait for checks that need them"
+            description="endpoints that the user is not permitted to request, on purpose: checks "
+            "that need them do not make the verdict unknown"
         ),
     ] = []
 
@@ -112,12 +116,12 @@ class Config(Struct, frozen=True, kw_only=True):
             description="name of this agent; by default the host's name",
         ),
     ] = ""
-    interval: Annotated[float, _duration("from one epoch to the next", ge=0.1)] = 30.0
+    interval: Annotated[float, _duration("time from one epoch to the next", ge=0.1)] = 30.0
     expect: Annotated[
         int | list[str],
         Meta(
             description="how many servers there should be, or their names, such as "
-            '["n1", "EU/n2"]: those that were never seen are reported'
+            '["n1", "EU/n2"]; servers that were never seen are reported'
         ),
     ] = 0
     lifecycle: Lifecycle = Lifecycle()
@@ -125,11 +129,11 @@ class Config(Struct, frozen=True, kw_only=True):
     access: Access = Access()
     checks: Annotated[
         dict[str, dict[str, Any]],
-        Meta(description="by name of the check: its parameters, and how it is judged"),
+        Meta(description="by name of the check: its parameters, and the keys below"),
     ] = {}
     override: Annotated[
         list[dict[str, Any]],
-        Meta(description="parameters for what `match` names; later ones win"),
+        Meta(description="parameters for one cluster, server, account or user; later ones win"),
     ] = []
 
 

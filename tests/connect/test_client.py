@@ -160,7 +160,7 @@ async def test_a_killed_server_closes_the_client_at_once(serve: Any, ours: Any) 
     client = await ours(server.url)
     server.stop()
     await client.closed.wait()
-    assert client.last_error == "the server closed the connection without a word"
+    assert client.last_error == "the server closed the connection without an error message"
     assert client.is_reconnecting is False
 
 
@@ -180,14 +180,14 @@ async def test_a_user_taken_out_of_the_configuration_closes_the_client(
     server.configure(one_user().replace("agent", "other"))
     server.signal(signal.SIGHUP)
     await client.closed.wait()
-    assert client.last_error == "the server closed the connection without a word"
+    assert client.last_error == "the server closed the connection without an error message"
 
 
 @pytest.mark.parametrize(
     ("said", "reason"),
     [
         ("Authorization Violation", "the server no longer accepts the credentials"),
-        ("Stale Connection", "the server gave the connection up as stale"),
+        ("Stale Connection", "the server closed the connection as stale"),
         ("Some New\x1b[31m Error", "the server said: Some New[31m Error"),
     ],
 )

@@ -73,7 +73,8 @@ async def test_a_restarted_server_is_found_again(serve: Any, told: Any) -> None:
     url = server.url
     assert told() == [
         f"INFO connected to {url}",
-        f"WARNING connection to {url} closed: the server closed the connection without a word",
+        f"WARNING connection to {url} closed: "
+        "the server closed the connection without an error message",
         f"WARNING no connection: {url} cannot be reached: Connection refused",
         f"INFO connected to {url}",
     ]

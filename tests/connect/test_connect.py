@@ -102,7 +102,7 @@ async def test_a_wrong_token_is_told_without_showing_it(serve: Any) -> None:
 
 async def test_a_server_that_wants_credentials_says_so(serve: Any) -> None:
     url = serve("authorization { user: a, password: b }").url
-    wanted = "wants credentials: give --creds, --nkey, --user or --context"
+    wanted = "requires credentials: give --creds, --nkey, --user or --context"
     assert str(await refused(url)) == f"{url} {wanted}"
 
 
@@ -121,7 +121,7 @@ async def test_the_reason_for_hanging_up_is_told_though_our_log_in_breaks(listen
 
     url = await listen(handler)
     told = await refused(url)
-    assert str(told) == f"{url} takes no connection now: maximum connections exceeded"
+    assert str(told) == f"{url} accepts no connection now: maximum connections exceeded"
 
 
 async def test_a_port_for_routes_is_told(serve: Any) -> None:
@@ -133,7 +133,7 @@ async def test_a_port_for_routes_is_told(serve: Any) -> None:
 async def test_unreachable_servers_are_all_told(dead: str) -> None:
     told = await refused(dead, *[dead.replace("//", f"//u:{SECRET}@")] * 4)
     one = f"{dead} cannot be reached: Connection refused"
-    assert str(told) == f"{one}; {one}; {one}; and 2 servers more"
+    assert str(told) == f"{one}; {one}; {one}; and 2 more servers"
     assert type(told) is Unreachable
 
 
@@ -171,8 +171,8 @@ async def test_the_first_server_that_takes_us_is_ours(serve: Any, dead: str) -> 
 async def test_a_server_that_says_nothing_is_told(listen: Any) -> None:
     url = await listen(lambda reader, writer: reader.read())
     told = await refused(url, timeout=0.1)
-    doubt = "it may hang, not speak NATS, or want --tlsfirst"
-    assert str(told) == f"{url} accepts connections but says nothing in 0.1 s: {doubt}"
+    doubt = "it may hang, not speak NATS, or need --tlsfirst"
+    assert str(told) == f"{url} accepts connections but sends nothing within 0.1 s: {doubt}"
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ async def test_a_server_that_says_nothing_is_told(listen: Any) -> None:
         (b"", "closed the connection during the log-in"),
         (b"INFO {}\r\n", "closed the connection during the log-in"),
         (b"INFO {}\r\n-ERR 'Because'\r\n", "refused the connection: Because"),
-        (b"INFO {}\r\n-ERR 'Authentication Timeout'\r\n", "wants credentials: give --creds"),
+        (b"INFO {}\r\n-ERR 'Authentication Timeout'\r\n", "requires credentials: give --creds"),
     ],
 )
 async def test_a_peer_that_fails_the_log_in_is_told(
@@ -287,8 +287,8 @@ async def test_user_info_that_is_not_allowed_is_told(
 @pytest.mark.parametrize(
     ("error", "fragment"),
     [
-        (socket.gaierror(-2, "Name or service not known"), "the host in nats://a:1 is not known: "),
-        (UnicodeError("label empty"), "the host in nats://a:1 is not known: label empty"),
+        (socket.gaierror(-2, "Name or service not known"), "nats://a:1 cannot be resolved: "),
+        (UnicodeError("label empty"), "the host in nats://a:1 cannot be resolved: label empty"),
         (TimeoutError(), "does not answer within 5 s: check host and firewall"),
         (OSError("Multiple exceptions: a, b"), "cannot be reached: Multiple exceptions"),
     ],

@@ -90,15 +90,15 @@ def test_bad_creds_are_told_with_their_file(account: Account, user: User, tmp_pa
         "": "is empty",
         " \r\n": "is empty",
         "hello": "has no user JWT and no user seed",
-        seed_block: "has no user JWT: generate it anew",
-        jwt_block: "has no user seed: generate it anew",
-        user.creds.replace(user.jwt, ""): "has no user JWT: generate it anew",
+        seed_block: "has no user JWT: generate it again",
+        jwt_block: "has no user seed: generate it again",
+        user.creds.replace(user.jwt, ""): "has no user JWT: generate it again",
         user.creds.replace(user.jwt, "a.b"): "is damaged",
         user.creds.replace(user.jwt, "a.e30.c"): "is damaged",
         user.creds.replace(user.jwt, account.jwt): "holds the JWT of an account, not of a user",
         user.creds.replace(user.jwt, other.jwt): "belongs to another user than the JWT",
         user.creds.replace(user.key.seed, mistyped): "is mistyped: its checksum is wrong",
-        old.creds: "expired at 2023-11-14T22:13:20Z: generate it anew",
+        old.creds: "expired at 2023-11-14T22:13:20Z: generate it again",
     }
     for text, fragment in bad.items():
         told = refusal(creds=written(path, text))

@@ -86,7 +86,7 @@ async def test_tls_is_had_where_the_server_leaves_it_open(serve_tls: Any, ca: st
 async def test_tls_may_come_before_the_greeting(serve_tls: Any, ca: str) -> None:
     url = f"tls://localhost:{serve_tls('handshake_first: true')}"
     assert await encrypted(url, ca=ca, tls_first=True) is True
-    assert "says nothing in 0.3 s: it may hang, not speak NATS, or want --tlsfirst" in (
+    assert "sends nothing within 0.3 s: it may hang, not speak NATS, or need --tlsfirst" in (
         await refused(url, ca=ca, timeout=0.3)
     )
 
@@ -120,16 +120,16 @@ async def test_a_certificate_of_an_unknown_authority_is_told(
 ) -> None:
     monkeypatch.setattr(client_module, "_CLOSE_SECONDS", 3600)
     url = f"tls://localhost:{serve_tls()}"
-    cure = "name the authority behind it with --tlsca"
-    unknown = f"is no good (unable to get local issuer certificate): {cure}"
+    cure = "give its authority with --tlsca"
+    unknown = f"is not valid (unable to get local issuer certificate): {cure}"
     assert await refused(url) == unknown
     assert await refused(url, ca=str(certificates / "stranger.pem")) == unknown
 
 
 async def test_a_certificate_of_another_name_is_told(serve_tls: Any, ca: str) -> None:
     told = await refused(f"tls://127.0.0.1:{serve_tls()}", ca=ca)
-    assert told.startswith("is no good (IP address mismatch, ")
-    assert told.endswith("): use a URL with an address that it bears")
+    assert told.startswith("is not valid (IP address mismatch, ")
+    assert told.endswith("): use a URL with an address that it contains")
 
 
 async def test_a_client_certificate_is_shown_where_it_is_wanted(
@@ -145,6 +145,6 @@ async def test_a_client_certificate_that_is_wanted_and_not_given_is_told(
 ) -> None:
     url = f"tls://localhost:{serve_tls('verify: true')}"
     cert, key = str(certificates / "stranger.pem"), str(certificates / "stranger.key")
-    wanted = "wants a client certificate it trusts: --tlscert and --tlskey"
+    wanted = "requires a client certificate that it trusts: --tlscert and --tlskey"
     assert await refused(url, ca=ca) == wanted
     assert await refused(url, ca=ca, cert=cert, key=key) == wanted

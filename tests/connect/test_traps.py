@@ -85,7 +85,7 @@ async def test_a_line_that_nats_py_chokes_on_closes_our_client(
     client = await ours(url)
     (await logged_in)[1].write(line)
     await client.closed.wait()
-    assert client.last_error == "the server said something that is not NATS"
+    assert client.last_error == "the server sent data that is not NATS"
 
 
 async def test_a_dead_port_keeps_plain_nats_py_busy(dead: str, plain: PlainClient) -> None:

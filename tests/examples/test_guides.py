@@ -60,7 +60,7 @@ WANTED = {
     "everything about server `n1`": {OF_N1},
     "one account": {OF_BILLING},
     "one check": {OF_DOTS},
-    "one finding, whatever becomes of it": {OF_N1},
+    "one finding, until it resolves": {OF_N1},
 }
 FILTERS = {
     wish: re.findall(r"`(\$.+?)`", cell)[0].replace("<fingerprint>", FINGERPRINT)

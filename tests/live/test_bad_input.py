@@ -316,7 +316,7 @@ def test_the_demo_tells_its_story_and_leaves_nothing(tmp_path):
         text=True,
     ) as running:
         said = ""
-        while "All cured" not in said and (line := running.stdout.readline()):
+        while "All problems are fixed" not in said and (line := running.stdout.readline()):
             said += line
         running.send_signal(signal.SIGINT)
         said += running.communicate(timeout=30)[0]

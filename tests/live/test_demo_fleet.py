@@ -85,7 +85,7 @@ def test_what_is_planted_is_found_and_nothing_else_and_the_fleet_goes_on(tmp_pat
     with demo(tmp_path) as running:
         pid = simulator(running)
         command = arguments(pid)
-        said = until(running, "stay until you press Ctrl-C")
+        said = until(running, "run until you press Ctrl-C")
         until(running, " epoch ")
         until(running, " epoch ")
         running.send_signal(signal.SIGINT)
@@ -217,7 +217,7 @@ def test_what_was_not_found_is_named_and_what_was_not_planted():
     one, two, three = (("A_1", ("C", name)) for name in ("n1", "n2", "n3"))
     assert compared({one, two}, {two, three}).plain.splitlines() == [
         "",
-        "planted 2, found 1, and 1 that nobody planted",
+        "planted 2, found 1, and 1 that were not planted",
         "  not found    A_1  C / n1",
         "  found        A_1  C / n2",
         "  not planted  A_1  C / n3",

@@ -92,7 +92,7 @@ async def test_a_user_with_denials_only_may_answer(start_server, doctor):
     code, said = await doctor(one_user(start_server, denials))
     assert code == 0
     assert about(said, "permission", "privilege") == [
-        "✓ permission may publish advisories, hear servers and answer queries",
+        "✓ permission may publish advisories, receive server events and answer queries",
         "! privilege may also RELOAD: a user that only reads is safer",
     ]
 
@@ -158,7 +158,7 @@ async def test_whoever_answers_beside_the_agent_is_told_of(system, doctor):
     assert code == 3
     assert told.startswith("✗ queries 2 answer INSIGHTS.API.STATUS, and only one should: ")
     assert "own" in told
-    assert "something that is no agent" in told
+    assert "something that is not an agent" in told
 
 
 async def test_an_answer_where_no_agent_leads_is_told_of(system, doctor):
@@ -167,7 +167,7 @@ async def test_an_answer_where_no_agent_leads_is_told_of(system, doctor):
         code, said = await doctor(agent)
     assert code == 3
     assert about(said, "agents", "queries") == [
-        "✓ agents none leads on this system",
+        "✓ agents no agent leads on this system",
         "✗ queries other\\x1b[31m answers INSIGHTS.API.STATUS, and does not lead",
     ]
 

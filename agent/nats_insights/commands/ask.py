@@ -45,7 +45,7 @@ async def query(
     except nats.errors.TimeoutError:
         if denied := client.forbidden(subject):
             raise RequestError(f"the user may not use {denied}: allow it") from None
-        raise RequestError(f"no answer on {subject} within {timeout:g} s") from None
+        raise RequestError(f"no reply on {subject} within {timeout:g} s") from None
     except nats.errors.Error as error:
         raise RequestError(f"the connection broke before {subject} was answered: {error}") from None
     if reply.headers and (problem := reply.headers.get("Nats-Service-Error")):
@@ -83,7 +83,7 @@ def _decode(subject: str, payload: bytes, into: type[R]) -> R:
     try:
         acknowledged = msgspec.json.decode(payload, type=_StreamAck)
     except msgspec.MsgspecError:
-        raise RequestError(f"the answer on {subject} is not one of an agent") from None
+        raise RequestError(f"the reply on {subject} did not come from an agent") from None
     raise RequestError(
         f"stream {acknowledged.stream} captures {subject} and answered instead of the agent: "
         "let it store $INSIGHTS.ADVISORY.> only"

@@ -14,7 +14,11 @@ from nats_insights.judge.declare import Check, discover
 def checks_option(parser: ArgumentParser) -> None:
     """`--checks PACKAGE`."""
     parser.add_argument(
-        "--checks", action="append", default=[], metavar="PACKAGE", help="more checks, of a package"
+        "--checks",
+        action="append",
+        default=[],
+        metavar="PACKAGE",
+        help="also run the checks of this package",
     )
 
 

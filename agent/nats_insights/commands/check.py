@@ -1,4 +1,4 @@
-"""Audit a system once, print what is found, and exit 0, 1, 2 or 3 as monitoring plugins do."""
+"""Audit a system once, print what is found, and exit with 0, 1, 2 or 3 as monitoring plugins do."""
 
 from __future__ import annotations
 
@@ -33,14 +33,18 @@ def options(parser: ArgumentParser) -> None:
     config_options(parser)
     checks_option(parser)
     parser.add_argument(
-        "--epochs", type=int, default=1, metavar="N", help="epochs to compare, one interval apart"
+        "--epochs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="epochs, one interval apart (1)",
     )
     contexts.add_options(parser)
 
 
 async def run(args: Namespace) -> int:
     """Run the epochs and print; the exit code is the verdict."""
-    # What the gathering logs stands among what could not be evaluated.
+    # What gathering logs is also listed as not evaluated.
     logging.getLogger("nats_insights").setLevel(logging.ERROR)
     with show.progress("asking the servers"):
         view = await _epochs(args)

@@ -1,4 +1,4 @@
-"""Start a real cluster on this machine, make it ill, and watch it being diagnosed."""
+"""Start a real cluster on this machine, cause problems, and show how the agent finds them."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ _WORDS = {
 
 def options(parser: ArgumentParser) -> None:
     """Flags of `demo`."""
-    parser.add_argument("--for", dest="seconds", metavar="20s", help="stop after this time")
+    parser.add_argument("--for", dest="seconds", metavar="20s", help="exit after this time")
     parser.add_argument(
         "--fleet",
         type=size,
         metavar="SERVERSxCONNECTIONS",
-        help="watch a simulated fleet instead, such as 1000x1000",
+        help="use a simulated fleet instead, such as 1000x1000",
     )
 
 
 async def run(args: Namespace) -> int:
-    """Tell the story, then keep the cluster until interrupted; 3 if there was no time for it."""
+    """Play the demo, then keep the cluster until interrupted; 3 if the time was too short."""
     seconds = config.seconds(args.seconds, "--for") if args.seconds else None
     told = asyncio.Event()
     try:
@@ -55,7 +55,7 @@ async def run(args: Namespace) -> int:
         if not told.is_set():
             raise InsightsError("the time was too short for the demo; give it more") from None
     except BaseExceptionGroup as errors:
-        # What ended the simulator or the agent; what else failed, failed for that.
+        # The first error is the cause; the others follow from it.
         raise errors.exceptions[0] from None
     return 0
 
@@ -74,7 +74,7 @@ async def _demo(told: asyncio.Event) -> None:
         async with Crowd() as crowd, stage.watched(running, _shower()) as watched:
             await stage.tell(watched, crowd, running, say)
             told.set()
-            say("All cured. The cluster and the agent stay until you press Ctrl-C.")
+            say("All problems are fixed. The cluster and the agent run until you press Ctrl-C.")
             await asyncio.Event().wait()
     finally:
         system.__exit__(None, None, None)
@@ -85,8 +85,8 @@ def _introduce(system: local.System, context: Path) -> None:
     out.print("Cluster DEMO, three real nats-servers on this machine:")
     for line in show.aligned(((s.name, s.url, story.OPTIONS.get(s.name, "")) for s in system), 2):
         out.print(line)
-    out.print("The agent is a user of the system account, on n3. What you see is what an")
-    out.print("ordinary account receives on n2. Look for yourself, from another terminal:")
+    out.print("The agent logs in to the system account, on n3. What you see is what an")
+    out.print("ordinary account receives on n2. Try it yourself in another terminal:")
     _look(context)
 
 
@@ -121,7 +121,7 @@ async def _fleet(told: asyncio.Event, servers: int, connections: int) -> None:
         out.print(compared(audience.planted, audience.open))
         churned = f"{CHURN * 100:g} % of the servers"
         out.print(f"\nFrom now on {churned} lose a connection and get another between epochs.")
-        out.print("The fleet and the agent stay until you press Ctrl-C.\n")
+        out.print("The fleet and the agent run until you press Ctrl-C.\n")
         told.set()
         while True:
             if isinstance(await _hear(audience, out), Heartbeat):
@@ -133,7 +133,7 @@ def _introduce_fleet(simulator: Simulator, context: Path) -> None:
     out.print(f"A simulated fleet with faults: {simulator.size}, in process {simulator.pid}.")
     out.print("It answers on n1, the agent asks on n2: two real nats-servers on this machine. The")
     out.print("first epoch is slow, since the simulator writes each connection for the first time.")
-    out.print("What you see is what an ordinary account receives on n2. Look for yourself, from")
+    out.print("What you see is what an ordinary account receives on n2. Try it yourself in")
     out.print("another terminal:")
     _look(context)
     out.print()
@@ -166,7 +166,7 @@ def _epoch(said: Heartbeat) -> str:
 def compared(planted: set[Fault], found: set[Fault]) -> Text:
     """Which of the planted faults were found, and what was found beside them, one by one."""
     more = len(found - planted)
-    rest = f"and {more} that nobody planted" if more else "nothing else"
+    rest = f"and {more} that were not planted" if more else "nothing else"
     text = Text(f"\nplanted {len(planted)}, found {len(planted & found)}, {rest}", "bold")
     rows = [
         (_WORDS[one in planted, one in found], one[0], " / ".join(map(plain, one[1])))

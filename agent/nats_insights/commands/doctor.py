@@ -1,4 +1,4 @@
-"""Say why the agent can or cannot see the system, step by step."""
+"""Test step by step whether the agent can monitor the system, and say why not."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def options(parser: ArgumentParser) -> None:
 
 async def run(args: Namespace) -> int:
     """Print each step; 0 if the agent can do all its work, else 3."""
-    # What the gathering logs is found by a step of its own.
+    # Each problem that gathering logs is also found by a step of its own.
     logging.getLogger("nats_insights").setLevel(logging.ERROR)
     out, healthy, hint = show.console(), True, False
     async for mark, what, found in _steps(contexts.from_args(args)):
@@ -93,7 +93,7 @@ async def _steps(settings: Settings) -> AsyncIterator[Step]:
             async for step in found:
                 yield step
     except (nats.errors.Error, InsightsError) as error:
-        yield "bad", "connection", f"it broke meanwhile: {client.last_error or error}"
+        yield "bad", "connection", f"it broke during the test: {client.last_error or error}"
     finally:
         await client.close()
 
@@ -113,7 +113,7 @@ async def _permissions(client: Client) -> AsyncIterator[Step]:
     for found in lacking:
         yield "bad", "permission", found
     if not lacking:
-        yield "ok", "permission", "may publish advisories, hear servers and answer queries"
+        yield "ok", "permission", "may publish advisories, receive server events and answer queries"
     dangers = [
         danger
         for danger in _DANGEROUS
@@ -146,7 +146,7 @@ async def _as_a_reader(client: Client) -> AsyncIterator[Step]:
 async def _agents(client: Client) -> AsyncIterator[Step]:
     leader = await Peers("doctor").ask(client)
     answers = await _answers(client)
-    yield "ok", "agents", f"agent {leader} leads" if leader else "none leads on this system"
+    yield "ok", "agents", f"agent {leader} leads" if leader else "no agent leads on this system"
     if answers and (len(answers) > 1 or answers == [leader]):
         yield _one_of(answers)
     elif answers:
@@ -172,7 +172,7 @@ async def _answers(client: Client) -> list[str]:
         try:
             answers.append(msgspec.json.decode(message.data, type=_Answer).agent.id)
         except msgspec.MsgspecError:
-            answers.append("something that is no agent")
+            answers.append("something that is not an agent")
 
     inbox = client.new_inbox()
     subscription = await client.subscribe(inbox, cb=hear)

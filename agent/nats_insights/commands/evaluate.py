@@ -1,4 +1,4 @@
-"""Have a running agent look at the system now, and say how it is."""
+"""Make a running agent evaluate the system now, and show its status."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def options(parser: ArgumentParser) -> None:
 
 async def run(args: Namespace) -> int:
     """Ask EVALUATE and print the status after it; the exit code is the verdict."""
-    with show.progress("the agent asks the servers"):
+    with show.progress("the agent queries the servers"):
         reply = await ask(contexts.from_args(args), "EVALUATE", StatusReply, timeout=_SECONDS)
     if args.format == "json":
         show.json(reply)

@@ -1,4 +1,4 @@
-"""List the findings of a running agent, the worst first."""
+"""List the findings of a running agent, most severe first."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _FILTERS = ("code", "severity", "scope", "account", "cluster", "server", "state"
 def options(parser: ArgumentParser) -> None:
     """Flags of `findings`."""
     format_option(parser)
-    parser.add_argument("--code", metavar="CODE", help="of this check, by code or name")
+    parser.add_argument("--code", metavar="CODE", help="only this check, by code or name")
     parser.add_argument(
-        "--severity", choices=("critical", "warning", "info"), help="of this severity"
+        "--severity", choices=("critical", "warning", "info"), help="only this severity"
     )
     parser.add_argument(
-        "--scope", choices=("SYSTEM", "CLUSTER", "SERVER", "ACCOUNT"), help="of this scope"
+        "--scope", choices=("SYSTEM", "CLUSTER", "SERVER", "ACCOUNT"), help="only this scope"
     )
-    parser.add_argument("--account", metavar="ID", help="of this account")
-    parser.add_argument("--cluster", metavar="NAME", help="of this cluster")
-    parser.add_argument("--server-name", dest="of_server", metavar="NAME", help="of this server")
+    parser.add_argument("--account", metavar="ID", help="only this account")
+    parser.add_argument("--cluster", metavar="NAME", help="only this cluster")
+    parser.add_argument("--server-name", dest="of_server", metavar="NAME", help="only this server")
     parser.add_argument("--state", choices=("open", "resolved", "all"), help="open by default")
     contexts.add_options(parser)
 

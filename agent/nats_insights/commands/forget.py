@@ -1,4 +1,4 @@
-"""Take a server that is gone for good out of what a running agent expects."""
+"""Remove a server that will not come back from the list of a running agent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nats_insights.connection import contexts
 from nats_insights.tell.messages import ServersReply
 from nats_insights.text import plain
 
-# The agent answers when the next epoch has ended, and a server that hangs makes it long.
+# The agent answers after its next epoch, which takes longer while a server hangs.
 _SECONDS = 60.0
 
 
@@ -21,14 +21,14 @@ def options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--in-cluster",
         metavar="NAME",
-        help="where several servers have this name; '' for one without a cluster",
+        help="cluster of the server, if several have this name; '' for none",
     )
     format_option(parser)
     contexts.add_options(parser)
 
 
 async def run(args: Namespace) -> int:
-    """Ask FORGET, and say what the server was like."""
+    """Request FORGET and print the last state of the server."""
     body = {"server": args.name, "cluster": args.in_cluster}
     with show.progress("asking the agent"):
         reply = await ask(

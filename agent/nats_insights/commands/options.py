@@ -15,14 +15,14 @@ from nats_insights.errors import ConfigError
 def format_option(parser: ArgumentParser) -> None:
     """`--format text|json`."""
     parser.add_argument(
-        "--format", choices=("text", "json"), default="text", help="text for people, or json"
+        "--format", choices=("text", "json"), default="text", help="output format (text)"
     )
 
 
 def config_options(parser: ArgumentParser) -> None:
     """`--config` and `--interval`."""
     parser.add_argument("--config", type=Path, metavar="FILE.toml", help="configuration file")
-    parser.add_argument("--interval", metavar="30s", help="from one epoch to the next")
+    parser.add_argument("--interval", metavar="30s", help="time from one epoch to the next (30s)")
 
 
 def load_config(args: Namespace) -> Config:

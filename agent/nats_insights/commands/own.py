@@ -1,4 +1,4 @@
-"""What this program knows of its checks by itself, for when no agent can be asked."""
+"""Replies made by this program itself, for when no agent can be asked."""
 
 from __future__ import annotations
 
@@ -29,9 +29,12 @@ R = TypeVar("R", bound=Struct)
 
 def options(parser: ArgumentParser) -> None:
     """`--own` and `--config`."""
-    parser.add_argument("--own", action="store_true", help="ask no agent: this program's own")
+    parser.add_argument("--own", action="store_true", help="ask no agent: show the defaults")
     parser.add_argument(
-        "--config", type=Path, metavar="FILE.toml", help="with --own: parameters of this file"
+        "--config",
+        type=Path,
+        metavar="FILE.toml",
+        help="ask no agent: show the parameters of this file",
     )
     contexts.add_options(parser)
 
@@ -44,7 +47,10 @@ async def ask_or_own(args: Namespace, name: str, into: type[R], **body: Any) -> 
         except (ConnectError, RequestError) as error:
             if "there is no check" in str(error):
                 raise
-            print(f"no agent was asked ({error}); this is what the program has", file=sys.stderr)
+            print(
+                f"no agent was asked ({error}); these are the defaults",
+                file=sys.stderr,
+            )
     loaded = config.load(args.config) if args.config else Config()
     try:
         reply = queries.answer(_view(loaded), name, msgspec.json.encode(body))

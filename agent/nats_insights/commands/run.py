@@ -1,4 +1,4 @@
-"""Watch a system: publish advisories on $INSIGHTS.> and answer queries, until stopped."""
+"""Monitor a system: publish advisories on $INSIGHTS.> and answer queries, until stopped."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def options(parser: ArgumentParser) -> None:
     config_options(parser)
     checks_option(parser)
     parser.add_argument(
-        "-v", "--verbose", action="store_true", help="log what went wrong in detail"
+        "-v", "--verbose", action="store_true", help="log debug messages and tracebacks"
     )
     contexts.add_options(parser)
 

@@ -1,4 +1,4 @@
-"""Write the JSON Schemas of all that is published and answered."""
+"""Write the JSON Schemas of all published messages and replies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""List the servers that a running agent knows, silent ones first."""
+"""List the servers that a running agent knows, those that do not answer first."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class _Output(Console):
 
 
 def console() -> Console:
-    """Standard output, coloured on a terminal only; nobody but the terminal breaks a line."""
+    """Standard output, coloured on a terminal only; lines are broken by the terminal alone."""
     return _Output(highlight=False, soft_wrap=True, markup=False)
 
 
@@ -251,7 +251,7 @@ def _state(finding: FindingState) -> Text:
 def _not_evaluated(out: Console, unknown: list[NotEvaluated]) -> None:
     if not unknown:
         return
-    out.print(Text("\nnot evaluated, or not for all", STYLES["unknown"]))
+    out.print(Text("\nnot evaluated, or only in part", STYLES["unknown"]))
     rows = (
         (row.code, row.name, plain(row.why) + (", which is accepted" if row.excused else ""))
         for row in unknown

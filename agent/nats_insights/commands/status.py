@@ -1,4 +1,4 @@
-"""Say how the system is, as a running agent sees it."""
+"""Show the verdict of a running agent, what is open, and what it costs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Show advisories as they come, after what is open already."""
+"""Show what is open, then each advisory as it is published."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def options(parser: ArgumentParser) -> None:
     """Flags of `watch`."""
     format_option(parser)
     parser.add_argument(
-        "--severity", choices=("critical", "warning", "info"), help="of this severity"
+        "--severity", choices=("critical", "warning", "info"), help="only this severity"
     )
-    parser.add_argument("--cluster", metavar="NAME", help="of this cluster")
-    parser.add_argument("--code", metavar="CODE", help="of this check")
-    parser.add_argument("--for", dest="seconds", metavar="20s", help="stop after this time")
+    parser.add_argument("--cluster", metavar="NAME", help="only this cluster")
+    parser.add_argument("--code", metavar="CODE", help="only this check")
+    parser.add_argument("--for", dest="seconds", metavar="20s", help="exit after this time")
     contexts.add_options(parser)
 
 
@@ -74,7 +74,7 @@ def _printer(args: Namespace) -> Callable[[Msg], Awaitable[None]]:
             else:
                 show.transition(msgspec.json.decode(message.data, type=Advisory), out)
         except (msgspec.MsgspecError, UnicodeDecodeError):
-            said = f"a message on {plain(message.subject)} that is no advisory"
+            said = f"received a message on {plain(message.subject)} that is not an advisory"
             print(said, file=sys.stderr, flush=True)
 
     return show_one

@@ -29,7 +29,7 @@ _OWN = ("$SYS.", "$INSIGHTS.", "$SRV.", "INSIGHTS.")
 _MEANINGS = {
     "user authentication expired": "the user JWT has expired",
     "authorization violation": "the server no longer accepts the credentials",
-    "stale connection": "the server gave the connection up as stale",
+    "stale connection": "the server closed the connection as stale",
 }
 
 
@@ -250,9 +250,9 @@ class _Wire(TcpTransport):
 
 def _broken(error: Exception) -> str:
     if isinstance(error, nats.errors.UnexpectedEOF):
-        return "the server closed the connection without a word"
+        return "the server closed the connection without an error message"
     if isinstance(error, nats.errors.StaleConnectionError):
         return "the server stopped answering"
     if isinstance(error, nats.errors.ProtocolError):
-        return "the server said something that is not NATS"
+        return "the server sent data that is not NATS"
     return f"the connection broke: {error}"

@@ -122,7 +122,7 @@ async def user_info(client: Client, *, timeout: float = 2.0) -> UserInfo:
         reply = await client.request(USER_INFO, timeout=timeout)
         return msgspec.json.decode(reply.data, type=_Reply).data
     except nats.errors.NoRespondersError as error:
-        raise RequestError(f"nobody answers {USER_INFO}: the server is too old") from error
+        raise RequestError(f"no server answers {USER_INFO}: the server is too old") from error
     except msgspec.MsgspecError as error:
         raise RequestError(f"the answer to {USER_INFO} cannot be read: {error}") from error
     except (nats.errors.Error, OSError) as error:
@@ -146,7 +146,7 @@ async def _first(servers: list[_Server], settings: Settings, name: str, timeout:
     for failure in failures:
         if not isinstance(failure, Unreachable):
             raise failure
-    more = [f"and {len(failures) - 3} servers more"] if len(failures) > 3 else []
+    more = [f"and {len(failures) - 3} more servers"] if len(failures) > 3 else []
     raise Unreachable("; ".join([*map(str, failures[:3]), *more]))
 
 

@@ -70,19 +70,19 @@ class _Option(NamedTuple):
 
 
 _OPTIONS = (
-    _Option("servers", "server", "NATS_URL", "url", "plain", "URL", "server URLs, with commas"),
+    _Option("servers", "server", "NATS_URL", "url", "plain", "URL", "server URLs, comma-separated"),
     _Option("user", "user", "NATS_USER", "user", "plain", "USER", "user name, or a token"),
     _Option("password", "password", "NATS_PASSWORD", "password", "secret", "PASSWORD", "password"),
     _Option("token", "token", "NATS_TOKEN", "token", "secret", "TOKEN", "token"),
-    _Option("creds", "creds", "NATS_CREDS", "creds", "material", "FILE", "user credentials"),
-    _Option("nkey", "nkey", "NATS_NKEY", "nkey", "material", "FILE", "seed of a user nkey"),
+    _Option("creds", "creds", "NATS_CREDS", "creds", "material", "FILE", "file with credentials"),
+    _Option("nkey", "nkey", "NATS_NKEY", "nkey", "material", "FILE", "file with an nkey seed"),
     _Option("user_jwt", "", "NATS_JWT", "user_jwt", "secret", "", ""),
     _Option("user_seed", "", "NATS_SEED", "user_seed", "secret", "", ""),
     _Option("cert", "tlscert", "NATS_CERT", "cert", "file", "FILE", "TLS client certificate"),
     _Option("key", "tlskey", "NATS_KEY", "key", "file", "FILE", "TLS private key"),
     _Option("ca", "tlsca", "NATS_CA", "ca", "file", "FILE", "TLS certificate authorities"),
-    _Option("tls_first", "tlsfirst", "", "tls_first", "plain", "", "TLS before the greeting"),
-    _Option("inbox_prefix", "inbox_prefix", "", "inbox_prefix", "plain", "PREFIX", "for inboxes"),
+    _Option("tls_first", "tlsfirst", "", "tls_first", "plain", "", "TLS before the server's INFO"),
+    _Option("inbox_prefix", "inbox_prefix", "", "inbox_prefix", "plain", "PREFIX", "inbox prefix"),
 )
 # Kinds of credentials, the likelier first, and what belongs to each; "@" is a login in a URL.
 _KINDS: dict[str, tuple[str, ...]] = {

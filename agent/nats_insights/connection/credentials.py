@@ -31,7 +31,7 @@ class Login(NamedTuple):
     refusal: str
 
 
-_ANONYMOUS = Login({}, "wants credentials: give --creds, --nkey, --user or --context")
+_ANONYMOUS = Login({}, "requires credentials: give --creds, --nkey, --user or --context")
 
 
 class _User(Struct):
@@ -80,7 +80,7 @@ def tls(settings: Settings) -> ssl.SSLContext | None:
             # An empty password, so that an encrypted key is refused and nobody is prompted.
             context.load_cert_chain(settings.cert, settings.key, password="")
     except ssl.SSLError as error:
-        reason = error.reason or "not in PEM form, or the key has a password"
+        reason = error.reason or "not in PEM format, or the key has a password"
         raise ConnectError(f"{' and '.join(files)} cannot be used for TLS: {reason}") from error
     return context
 
@@ -92,7 +92,7 @@ def _creds(reference: str) -> Login:
         raise ConnectError(f"{where} is empty")
     if not jwt or not seed:
         absent = " and no ".join(["user JWT"] * (not jwt) + ["user seed"] * (not seed))
-        raise ConnectError(f"{where} has no {absent}: generate it anew, with nsc for example")
+        raise ConnectError(f"{where} has no {absent}: generate it again, with nsc for example")
     return _user_jwt(jwt[1], seed[0], where)
 
 
@@ -127,7 +127,7 @@ def _claims(jwt: str, where: str) -> _Claims:
         raise ConnectError(f"{where} holds the JWT of an {claims.nats.type}, not of a user")
     if 0 < claims.exp <= time.time():
         when = datetime.fromtimestamp(claims.exp, UTC).isoformat().replace("+00:00", "Z")
-        raise ConnectError(f"the user JWT in {where} expired at {when}: generate it anew")
+        raise ConnectError(f"the user JWT in {where} expired at {when}: generate it again")
     return claims
 
 

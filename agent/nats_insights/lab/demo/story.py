@@ -1,4 +1,4 @@
-"""The story that the demo tells: five causes, each seen by one check, and their cures."""
+"""The steps of the demo: five causes, each found by one check, and their fixes."""
 
 from __future__ import annotations
 
@@ -54,25 +54,25 @@ def chapters(crowd: Crowd, system: System) -> list[Chapter]:
         Chapter(
             "USER_002",
             "a service leaks: user billing opens 105 connections on all servers",
-            "the service is mended and closes them",
+            "the service is fixed and closes them",
             lambda: join("billing", "invoices", n1=60, n2=40, n3=5),
         ),
         Chapter(
             "SERVER_011",
-            "14 devices more connect to n3, which accepts 30 connections",
-            "they move elsewhere",
+            "14 more devices connect to n3, which accepts 30 connections",
+            "the devices connect to other servers",
             lambda: join("worker", "device-{i}", n3=14),
         ),
         Chapter(
             "OPT_BALANCE_006",
             "all 20 clients of account BIG know only the address of n1",
-            "they learn the others' addresses too",
+            "the clients get the addresses of all servers",
             lambda: join("big", "batch-{i}", n1=20),
         ),
         Chapter(
             "OPT_BALANCE_002",
-            "70 clients more come to n1, sent by a sticky load balancer",
-            "the load balancer is taken away",
+            "a sticky load balancer sends 70 more clients to n1",
+            "the load balancer is removed",
             lambda: join("app", "orders-{i}", n1=70),
         ),
         Chapter(
