@@ -88,6 +88,15 @@ def test_names_that_many_servers_tell_are_one_string():
     assert shared("n" * 300) is not shared("".join(["n"] * 300))
 
 
+def test_accounts_without_traffic_say_so_with_one_object():
+    none, some = {"msgs": 0, "bytes": 0, "routes": {"msgs": 0}}, {"msgs": 2, "bytes": 9}
+    rows = [{"acc": "A", "sent": none, "received": some}, {"acc": "B", "sent": none}]
+    _, statz = STATZ.decode(reply({"account_statz": [*rows, {"acc": "C", "received": none}]}))
+    a, b, c = statz.account_statz
+    assert a.sent is b.sent is c.received
+    assert (a.sent.msgs, a.sent.routes.msgs, a.received.msgs, b.received) == (0, 0, 2, None)
+
+
 LINKS = [
     {"remote_id": "N2", "remote_name": "n2", "name": "l1", "subscriptions": 20},
     {"remote_id": "N2", "remote_name": "n2", "name": "l1", "subscriptions": 10},

@@ -29,8 +29,16 @@ class Statz(Reply, gc=False):
     account_statz: list[AccountStat] | None = None
 
     def __post_init__(self) -> None:
+        # Most accounts of most servers are idle: their traffic is one object, not eight for each.
+        idle: SplitTraffic | None = None
         for account in self.account_statz or ():
             account.acc = shared(account.acc)
+            if account.sent and not account.sent.msgs:
+                idle = idle or account.sent
+                account.sent = idle if account.sent == idle else account.sent
+            if account.received and not account.received.msgs:
+                idle = idle or account.received
+                account.received = idle if account.received == idle else account.received
 
     @property
     def connections(self) -> dict[str, int]:
