@@ -9,7 +9,9 @@ from typing import Any
 
 from nats_insights import checks
 from nats_insights.judge.declare import discover
-from nats_insights.replies import wire
+from nats_insights.replies.connz import ROW_FIELDS, PageDecoder
+from nats_insights.replies.endpoint import endpoints
+from nats_insights.replies.fields import ServerInfo
 from nats_insights.testing import (
     DAY,
     START,
@@ -69,9 +71,9 @@ def recorded(version: str) -> System:
     return System(tuple(Replying(infos[id], replies[id]) for id in infos), own="S3")
 
 
-def read(endpoint: str, payload: bytes) -> tuple[wire.ServerInfo, Any]:
+def read(endpoint: str, payload: bytes) -> tuple[ServerInfo, Any]:
     """A reply as the agent reads it, a page of CONNZ with every field that a fold may ask for."""
     if endpoint != "CONNZ":
-        return wire.decode(endpoint, payload)
-    page = wire.PageDecoder(wire.Connection.__struct_fields__).decode(payload)
+        return endpoints()[endpoint].decode(payload)
+    page = PageDecoder(ROW_FIELDS).decode(payload)
     return page.server, page

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from nats_insights.check import Server, User
+from nats_insights.check import VARZ, Server, User
 from nats_insights.errors import NotTold
 from nats_insights.gather.stepwise import at_once
 from nats_insights.judge.audit import audit
@@ -238,7 +238,7 @@ def declare(code: str, judge):
 
     judged.__name__ = f"declared_{code.lower()}"
     judged.__doc__ = "A condition.\n\nFinds: it.\n\nWhy: so.\n\nDo: that."
-    return check(code, INFO, "health", needs=("VARZ",))(judged)
+    return check(code, INFO, "health", needs=(VARZ,))(judged)
 
 
 def broken(on: str):

@@ -16,12 +16,12 @@ GOOD = '''
 """A module."""
 from typing import Annotated
 import msgspec
-from nats_insights.check import INFO, Params, Server, check, fold, limit
+from nats_insights.check import VARZ, INFO, Params, Server, check, fold, limit
 
 class Some(Params, frozen=True):
     most: Annotated[int, limit("connections", ge=1, description="that a server may have")] = 5
 
-@check("TEST_001", INFO, "health", needs=("VARZ",))
+@check("TEST_001", INFO, "health", needs=(VARZ,))
 def a_condition(server: Server, params: Some):
     """A server is in a condition.
 
@@ -37,7 +37,7 @@ BAD = {
     "a code without a number": ('"TEST_001"', '"TEST"', "'TEST' is not a code"),
     "no noun": ("server: Server", "server: int", "must be annotated with a noun"),
     "a noun or none": ("server: Server", "server: Server | None", "annotated with a noun"),
-    "an unknown endpoint": ('"VARZ"', '"JSZ"', "TEST_001: 'JSZ' is not an endpoint"),
+    "no endpoint": ("needs=(VARZ,)", 'needs=("VARZ",)', "TEST_001: needs has 'VARZ', which is no"),
     "no docstring": ('"""A server is', '_ = """A server is', "lacks the paragraph 'Finds'"),
     "no Finds": ("Finds: a server.", "", "a_condition: its docstring lacks the paragraph 'Finds'"),
     "an empty Why": ("Why: it is one.", "Why:", "lacks the paragraph 'Why'"),

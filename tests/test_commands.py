@@ -42,7 +42,7 @@ def rooms(modules: set[str]) -> set[str]:
 @pytest.mark.parametrize("arguments", [("--version",), ("--help",), (), ("fnidings",)])
 def test_no_room_is_imported_where_no_command_is_asked_for(arguments):
     seen = imported(*arguments)
-    assert rooms(seen) == {"__main__", "errors", "plain"}
+    assert rooms(seen) == {"__main__", "errors", "text"}
     assert seen & {"asyncio", "msgspec", "nats", "rich"} == set()
 
 

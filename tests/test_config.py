@@ -19,8 +19,8 @@ RIGHT = {
     ),
     "no settling": ("lifecycle.settle = 0", Config(lifecycle=Lifecycle(settle=0.0))),
     "a table": (
-        "[gather]\nconnections_every = 10\nwindow = 65536",
-        Config(gather=Gather(connections_every=10, window=65_536)),
+        '[gather]\nevery = { CONNZ = "2m" }\nwindow = 65536',
+        Config(gather=Gather(every={"CONNZ": 120.0}, window=65_536)),
     ),
     "parameters, raw": (
         "[checks.connection_hotspot]\nratio = 3.0",
@@ -45,7 +45,7 @@ def test_without_a_file_everything_has_its_default():
     assert config.lifecycle == Lifecycle(settle=120.0, remind_every=900.0, forget_after=86_400.0)
     assert config.gather == Gather(
         timeout=2.0,
-        connections_every=1,
+        every={},
         sweep="moved",
         window=24 * 2**20,
         max_bytes_per_epoch=2**30,
@@ -94,8 +94,8 @@ WRONG = {
         "a.toml: gather.timeout is refused: expected float >= 0.05",
     ),
     "too small a count": (
-        "gather.connections_every = 0",
-        "a.toml: gather.connections_every is refused: expected int >= 1",
+        'gather.every.CONNZ = "often"',
+        "a.toml: gather.every.CONNZ is refused: 'often' is not a duration such as 30s or 1h30m",
     ),
     "a negative duration": (
         "interval = '-5s'",

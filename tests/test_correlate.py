@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from nats_insights.check import CRITICAL, INFO, WARNING, Finding, Member, Params, Server, check
+from nats_insights.check import (
+    CRITICAL,
+    INFO,
+    VARZ,
+    WARNING,
+    Finding,
+    Member,
+    Params,
+    Server,
+    check,
+)
 from nats_insights.judge.audit import Key
 from nats_insights.testing import Server as Held
 from nats_insights.testing import Story, cluster, dead, hung, system
@@ -24,7 +34,7 @@ def server_silent(server: Member, params: Nothing) -> Finding | None:
     return Finding(summary=f"{server.entry.name} is silent") if silent else None
 
 
-@check("TEST_002", WARNING, "health", needs=("VARZ",))
+@check("TEST_002", WARNING, "health", needs=(VARZ,))
 def peer_needed(server: Server, params: Nothing) -> Finding | None:
     """A server needs its peer n2.
 
@@ -35,7 +45,7 @@ def peer_needed(server: Server, params: Nothing) -> Finding | None:
     return Finding(summary=f"{server.name} needs n2", involves=(("C1", "n2"),))
 
 
-@check("TEST_003", INFO, "change", needs=("VARZ",), common=True)
+@check("TEST_003", INFO, "change", needs=(VARZ,), common=True)
 def limit_low(server: Server, params: Nothing) -> Finding | None:
     """A server has a low limit.
 

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from nats_insights.judge.clients import MOST_FINDINGS, Look, looks, ranked
-from nats_insights.replies.wire import Connection
+from nats_insights.replies.connz import Connection
 from scenario import CHECKS, Server, Story, cluster, hung, lone, system
 
 BY_CODE = {check.code: check for check in CHECKS.values()}

@@ -20,7 +20,8 @@ from nats_insights.model.fold import (
     row_fields,
 )
 from nats_insights.model.ledger import Ledger
-from nats_insights.replies.wire import Connection, Page, ServerInfo
+from nats_insights.replies.connz import Connection, Page
+from nats_insights.replies.fields import ServerInfo
 
 WHO = ServerInfo(name="n1", id="N1")
 

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from nats_insights.model.fold import Sweep, Tally, by_user
 from nats_insights.model.ledger import Ledger
-from nats_insights.replies.wire import Connection, Page, ServerInfo
+from nats_insights.replies.connz import Page
+from nats_insights.replies.fields import ServerInfo
+from nats_insights.testing import row
 
 A, B, C = (("C1", name) for name in "abc")
 counts = st.dictionaries(st.text("xyz", min_size=1, max_size=2), st.integers(0, 9), max_size=9)
@@ -141,5 +143,5 @@ def test_long_names_stay_apart():
 def hostile(server: int) -> Page:
     """500 clients, each with a name of its own that fills 10 KB and differs at its very end."""
     names = [f"{'x' * 10_000}{server} {number}" for number in range(500)]
-    rows = [Connection(n, "Client", "APP", name) for n, name in enumerate(names)]
+    rows = [row(cid=n, authorized_user=name) for n, name in enumerate(names)]
     return Page(ServerInfo(), rows, len(rows), size=10_400 * len(rows))

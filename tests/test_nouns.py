@@ -18,7 +18,9 @@ from nats_insights.check import (
 from nats_insights.errors import Missing
 from nats_insights.model.build import seconds_between
 from nats_insights.model.snapshot import Snapshot
-from nats_insights.replies.wire import Leafz, Routez, Varz
+from nats_insights.replies.leafz import Leaf, Leafz
+from nats_insights.replies.routez import Route, Routez
+from nats_insights.replies.varz import Varz
 from scenario import Story, cluster, system
 
 
@@ -76,10 +78,12 @@ INTEREST = {
 
 @pytest.mark.parametrize(("total", "routed", "leaves", "expected"), INTEREST.values(), ids=INTEREST)
 def test_local_interest_is_what_no_link_brought(total, routed, leaves, expected):
-    server = Server("n1", None, Snapshot(0, 0.0))
+    server = Server("n1", None, Snapshot(0.0))
     server.varz = Varz(subscriptions=total)
-    server.routez = Routez(subscriptions=routed)
-    server.leafz = Leafz(subscriptions=leaves)
+    server.replies = {
+        "ROUTEZ": Routez(routes=[Route(subscriptions=routed)]),
+        "LEAFZ": Leafz(leafs=[Leaf(subscriptions=leaves)]),
+    }
     assert server.local_interest == expected
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from nats_insights.check import Server
+from nats_insights.check import VARZ, Server
 from nats_insights.judge.declare import INFO, Finding, Params, check
 from scenario import Story, cluster, system
 
 WHY = "the check raised ZeroDivisionError"
 
 
-@check("TEST_905", INFO, "health", needs=("VARZ",), resolve_after=1)
+@check("TEST_905", INFO, "health", needs=(VARZ,), resolve_after=1)
 def divided_by_connections(server: Server, params: Params) -> Finding | None:
     """A server has fewer than ten connections, and raises where it has none.
 

@@ -6,7 +6,7 @@ import pytest
 
 from nats_insights.model import roster as roster_module
 from nats_insights.model.roster import Entry, Roster
-from nats_insights.replies.wire import ServerInfo
+from nats_insights.replies.fields import ServerInfo
 
 DAY = 86_400.0
 

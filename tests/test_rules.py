@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nats_insights.check import Server
+from nats_insights.check import STATZ, VARZ, Server
 from nats_insights.config import parse
 from nats_insights.errors import ConfigError
 from nats_insights.judge.declare import CRITICAL
@@ -267,7 +267,7 @@ def test_a_parameter_that_no_reply_can_tell_is_refused(text):
 
 def test_what_is_asked_is_what_the_enabled_checks_need():
     asked = plan(rules([CHECKS["connection_hotspot"]], parse("")))
-    assert (asked.endpoints, asked.folds) == ({"VARZ", "STATZ"}, {})
+    assert (asked.endpoints, asked.folds) == ({VARZ, STATZ}, {})
 
 
 def test_nothing_is_asked_for_a_disabled_check():
@@ -276,7 +276,7 @@ def test_nothing_is_asked_for_a_disabled_check():
         checks.excessive_user_connections.enabled = false
     """
     asked = plan(rules(CHECKS.values(), parse(config)))
-    assert (asked.endpoints, asked.folds) == ({"VARZ", "STATZ"}, {})
+    assert (asked.endpoints, asked.folds) == ({VARZ, STATZ}, {})
 
 
 def test_rows_are_folded_by_the_loosest_parameters_in_force():

@@ -5,7 +5,17 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from nats_insights.check import Account, AccountInCluster, Cluster, Noun, Server, System, User
+from nats_insights.check import (
+    LEAFZ,
+    ROUTEZ,
+    Account,
+    AccountInCluster,
+    Cluster,
+    Noun,
+    Server,
+    System,
+    User,
+)
 from nats_insights.errors import Missing
 from nats_insights.facts import Coverage
 from nats_insights.gather.stepwise import at_once
@@ -245,8 +255,8 @@ def test_a_server_of_which_only_a_peer_knows_makes_its_cluster_unknown():
 
 LOST = {
     "VARZ": lambda server: server.varz,
-    "ROUTEZ": lambda server: server.routez,
-    "LEAFZ": lambda server: server.leafz,
+    "ROUTEZ": lambda server: server.reply(ROUTEZ),
+    "LEAFZ": lambda server: server.reply(LEAFZ),
     "STATZ": lambda server: server.connections,
     "CONNZ": lambda server: server.folded(by_user),
 }
@@ -266,7 +276,7 @@ def test_a_figure_that_nobody_asked_for_is_missing():
     story.hears(system(cluster(n1=1)))
     (server,) = story.snapshot.each(Server)
     with pytest.raises(Missing, match="ROUTEZ of n1"):
-        _ = server.routez
+        _ = server.reply(ROUTEZ)
 
 
 def test_a_sum_over_all_servers_is_exact_or_missing_and_seen_is_at_least():

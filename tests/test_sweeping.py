@@ -223,7 +223,7 @@ async def test_what_rows_take_is_learnt_from_those_that_came():
     for _ in range(30):
         swept.window.peak = 0
         await swept.of("a")
-    size = swept.asker.bytes / swept.asker.replies
+    size = swept.asker.received / swept.asker.replies
     assert first == 1000 * pages.ROW_BYTES
     # Half as much again, since rows differ.
     assert swept.window.peak == pytest.approx(1.5 * size, rel=0.01)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from nats_insights.model.fold import Sweep, by_user
 from nats_insights.model.sweeps import Mark, Sweeps, Swept
-from nats_insights.replies.wire import Connection, Page, ServerInfo
+from nats_insights.replies.connz import Page
+from nats_insights.replies.fields import ServerInfo
+from nats_insights.testing import row
 
 A, B = ("C1", "a"), ("C1", "b")
 MARK = Mark("id", None, "", 0, 0)
@@ -15,7 +17,7 @@ def swept(**times: float) -> Sweeps:
     sweeps = Sweeps([by_user])
     for name, at in times.items():
         sweep = Sweep({by_user: None}, frozenset())
-        sweep.page(Page(ServerInfo(), [Connection(1, "Client", "APP", "app")], 1))
+        sweep.page(Page(ServerInfo(), [row(cid=1, authorized_user="app")], 1))
         sweeps.take(("C1", name), Swept(at=at, mark=MARK, unnamed=0, figures={}), sweep)
     return sweeps
 

@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 from nats_insights.replies import unpack as with_isal
-from nats_insights.replies.wire import Malformed
+from nats_insights.replies.fields import Malformed
 
 GZIP = {"Content-Encoding": "gzip"}
 PLAIN = 1000 * b'{"cid":1},'

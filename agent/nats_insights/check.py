@@ -14,6 +14,7 @@ from nats_insights.judge.declare import (
     limit,
 )
 from nats_insights.model.fold import Tally, by_user, fold, local_subscriptions
+from nats_insights.model.history import changes, samples
 from nats_insights.model.nouns.account import Account, AccountInCluster
 from nats_insights.model.nouns.agent import Agent
 from nats_insights.model.nouns.cluster import Cluster
@@ -22,11 +23,37 @@ from nats_insights.model.nouns.noun import Noun, largest
 from nats_insights.model.nouns.server import Server
 from nats_insights.model.nouns.system import System
 from nats_insights.model.nouns.user import User
-from nats_insights.replies.wire import Connection
+from nats_insights.replies.accountz import ACCOUNTZ
+from nats_insights.replies.connz import CONNZ, Connection
+from nats_insights.replies.endpoint import Endpoint
+from nats_insights.replies.gatewayz import GATEWAYZ
+from nats_insights.replies.healthz import HEALTHZ
+from nats_insights.replies.ipqueuesz import IPQUEUESZ
+from nats_insights.replies.jsz import JSZ
+from nats_insights.replies.leafz import LEAFZ
+from nats_insights.replies.raftz import RAFTZ
+from nats_insights.replies.routez import ROUTEZ
+from nats_insights.replies.statsz import STATSZ
+from nats_insights.replies.statz import STATZ
+from nats_insights.replies.subsz import SUBSZ
+from nats_insights.replies.varz import VARZ
 
 __all__ = [
+    "ACCOUNTZ",
+    "CONNZ",
     "CRITICAL",
+    "GATEWAYZ",
+    "HEALTHZ",
     "INFO",
+    "IPQUEUESZ",
+    "JSZ",
+    "LEAFZ",
+    "RAFTZ",
+    "ROUTEZ",
+    "STATSZ",
+    "STATZ",
+    "SUBSZ",
+    "VARZ",
     "WARNING",
     "Account",
     "AccountInCluster",
@@ -34,6 +61,7 @@ __all__ = [
     "Check",
     "Cluster",
     "Connection",
+    "Endpoint",
     "Finding",
     "Member",
     "Noun",
@@ -44,9 +72,11 @@ __all__ = [
     "Tally",
     "User",
     "by_user",
+    "changes",
     "check",
     "fold",
     "largest",
     "limit",
     "local_subscriptions",
+    "samples",
 ]

@@ -32,6 +32,9 @@ def _duration(description: str, *, ge: float) -> Meta:
     return Meta(ge=ge, le=_YEAR, description=description, extra={"unit": "duration"})
 
 
+Duration = Annotated[float, _duration("a time", ge=0)]
+
+
 class Lifecycle(Struct, frozen=True, kw_only=True):
     """When findings repeat and resolve. Durations are seconds here, "2m" or "1h30m" in the file."""
 
@@ -62,9 +65,13 @@ class Gather(Struct, frozen=True, kw_only=True):
         float,
         _duration("timeout of a request; a silent server is asked once more", ge=0.05),
     ] = 2.0
-    connections_every: Annotated[
-        int, Meta(ge=1, description="CONNZ is requested in one of this many epochs")
-    ] = 1
+    every: Annotated[
+        dict[str, Duration],
+        Meta(
+            description='how often an endpoint is asked, such as { CONNZ = "2m" }; else in each '
+            "epoch, and what is expensive less often"
+        ),
+    ] = {}
     sweep: Annotated[
         Literal["moved", "all"],
         Meta(
@@ -214,6 +221,11 @@ def _known(raw: dict[str, Any], into: type[Struct], path: str) -> dict[str, Any]
             known[key] = _known(value, hint, where)
         elif isinstance(value, str) and _is_duration(hint):
             known[key] = seconds(value, where)
+        elif isinstance(value, dict) and _is_duration(_values(hint)):
+            known[key] = {
+                name: seconds(one, f"{where}.{name}") if isinstance(one, str) else one
+                for name, one in value.items()
+            }
         elif isinstance(value, int | float) and abs(value) > _LARGEST:
             raise ConfigError(f"{where} is refused: {value} is not a number that a reply can tell")
         elif isinstance(value, str) and value not in (words := _words(hint) or (value,)):
@@ -221,6 +233,12 @@ def _known(raw: dict[str, Any], into: type[Struct], path: str) -> dict[str, Any]
         else:
             known[key] = value
     return known
+
+
+def _values(hint: Any) -> Any:
+    """The type of the values of a table, None of anything else."""
+    kind = getattr(hint, "__origin__", hint)
+    return typing.get_args(kind)[1] if typing.get_origin(kind) is dict else None
 
 
 def _tables(raw: object) -> Iterable[tuple[str, object]]:

@@ -65,6 +65,14 @@ class Coverage(Struct, frozen=True, kw_only=True):
         return self.servers_answered >= self.servers_known > 0
 
 
+class EndpointCost(Struct, frozen=True, kw_only=True):
+    """What one endpoint cost in an epoch; `bytes` are bodies as they came, packed or not."""
+
+    requests: int = 0
+    replies: int = 0
+    bytes: int = 0
+
+
 class Cost(Struct, frozen=True, kw_only=True):
     """What one epoch cost the servers and this process, and what was lost.
 
@@ -72,6 +80,7 @@ class Cost(Struct, frozen=True, kw_only=True):
     changed since they last did, `oldest_sweep_seconds` ago at most. `window_bytes` may be owed at a
     time, and `peak_window_bytes` were. `dropped_messages` came faster than this connection could
     take them, `dropped_advisories` could not be published for too long: both since they began.
+    `endpoints` has the requests, replies and bytes of each endpoint that was asked.
     """
 
     requests: int = 0
@@ -88,6 +97,7 @@ class Cost(Struct, frozen=True, kw_only=True):
     dropped_keys: int = 0
     dropped_messages: int = 0
     dropped_advisories: int = 0
+    endpoints: dict[str, EndpointCost] = {}
 
 
 class Access(Struct, frozen=True, kw_only=True):

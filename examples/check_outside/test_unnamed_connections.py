@@ -10,7 +10,7 @@ from nats_insights.errors import Missing
 from nats_insights.model.fold import Tally
 from nats_insights.model.snapshot import Snapshot
 from nats_insights.model.sweeps import Sweeps
-from nats_insights.replies.wire import Connection
+from nats_insights.replies.connz import Connection
 
 
 def account(named: int, unnamed: int) -> Account:

@@ -9,7 +9,18 @@ from typing import Annotated, Any
 
 from msgspec import Struct
 
-from nats_insights.check import WARNING, Account, Check, Finding, Params, Server, check, limit
+from nats_insights.check import (
+    STATZ,
+    VARZ,
+    WARNING,
+    Account,
+    Check,
+    Finding,
+    Params,
+    Server,
+    check,
+    limit,
+)
 from nats_insights.gather.stepwise import emptied, stepwise
 from nats_insights.judge.audit import Audit, audit
 from nats_insights.judge.lifecycle import advance
@@ -52,10 +63,10 @@ def small_check(number: int) -> Check:
         return Finding(value=percent, unit="%", summary=f"{server.name} is nearly full")
 
     nearly_full.__name__ = f"nearly_full_{number}"
-    return check(f"BENCH_{number:03}", WARNING, "saturation", needs=("VARZ",))(nearly_full)
+    return check(f"BENCH_{number:03}", WARNING, "saturation", needs=(VARZ,))(nearly_full)
 
 
-@check("BENCH_901", WARNING, "saturation", needs=("STATZ",), rules_out=lambda of, params: False)
+@check("BENCH_901", WARNING, "saturation", needs=(STATZ,), rules_out=lambda of, params: False)
 def there(account: Account, params: Least) -> Finding | None:
     """An account has connections.
 

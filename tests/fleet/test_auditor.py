@@ -48,7 +48,7 @@ async def test_what_resolved_is_told_as_resolved_until_then(host):
 
 async def test_connections_are_read_in_one_of_so_many_epochs(host):
     fleet = sick_and_well()
-    async with auditing(fleet, host, config="gather = { connections_every = 3 }\n") as watch:
+    async with auditing(fleet, host, config='gather.every.CONNZ = "90s"\n') as watch:
         swept, not_due = [], []
         for _ in range(5):
             fleet.churn(0.5, closed=1, opened=1)
@@ -63,7 +63,7 @@ async def test_connections_are_read_in_one_of_so_many_epochs(host):
 
 async def test_what_rests_on_connections_stays_open_while_they_are_not_due(host):
     fleet = sick_and_well()
-    config = "gather = { connections_every = 4 }\n"
+    config = 'gather.every.CONNZ = "120s"\n'
     async with auditing(fleet, host, config=config) as watch:
         await watch.epochs()
         leaking = {fact for fact in watch.open if fact[0] == "USER_002"}
@@ -77,7 +77,7 @@ async def test_what_rests_on_connections_stays_open_while_they_are_not_due(host)
 VALID = {
     "": 2 * (900 + 30),
     "interval = 10\nlifecycle = { remind_every = 60 }\n": 2 * (60 + 10),
-    "gather = { connections_every = 10 }\n": 2 * (900 + 300),
+    'gather.every.CONNZ = "300s"\n': 2 * (900 + 300),
 }
 
 

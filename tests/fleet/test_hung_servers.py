@@ -25,7 +25,7 @@ SHARE = 0.05
 # Seconds for a reply, once some will not come.
 TIMEOUT, SHORT = 1.0, 0.5
 HUNG = Misbehaviour(hung=True)
-ENDPOINTS = ("VARZ", "STATZ", "ROUTEZ", "LEAFZ", "CONNZ")
+ENDPOINTS = ("VARZ", "STATZ", "ROUTEZ", "CONNZ")
 
 
 @pytest.fixture(params=[2, 9])

@@ -23,7 +23,7 @@ from nats_insights.lab.fleet.truth import truth
 
 pytestmark = pytest.mark.live
 
-ENDPOINTS = ("VARZ", "STATZ", "ROUTEZ", "LEAFZ", "CONNZ")
+ENDPOINTS = ("VARZ", "STATZ", "ROUTEZ", "CONNZ")
 # Replies in which each record of a list is read.
 LISTS = ("STATZ", "ROUTEZ", "CONNZ")
 UNREADABLE = [
@@ -35,7 +35,6 @@ BLIND = {
     "VARZ": set(CHECKS),
     "STATZ": {"OPT_BALANCE_002", "OPT_BALANCE_006"},
     "ROUTEZ": set(),
-    "LEAFZ": set(),
     "CONNZ": {"OPT_BALANCE_003", "USER_002"},
 }
 # Seconds for a reply, once some will not be understood.

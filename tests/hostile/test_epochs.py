@@ -19,7 +19,7 @@ from kit.published import MIB, size, tell
 from nats_insights.judge.lifecycle import Told
 from nats_insights.model import build
 from nats_insights.model.roster import State
-from nats_insights.replies.wire import ENDPOINTS, Malformed, ServerInfo
+from nats_insights.replies.fields import Malformed, ServerInfo
 from nats_insights.tell.queries import QUERIES
 from nats_insights.tell.schemas import schemas
 from nats_insights.testing.systems import Replying
@@ -37,6 +37,9 @@ checks.subscription_hotspot.min_subscriptions = 1
 checks.connection_hotspot.min_connections = 1
 checks.account_connection_concentration = { min_connections = 2, min_servers = 2 }
 """
+
+
+ENDPOINTS = ("VARZ", "STATSZ", "SUBSZ", "ROUTEZ", "LEAFZ", "ACCOUNTZ", "STATZ", "CONNZ")
 
 
 class Hostile:

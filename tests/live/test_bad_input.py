@@ -206,7 +206,7 @@ def test_a_check_that_raises_leaves_the_others_alone(cli, system, tmp_path):
 
 
 RAISES = '''
-from nats_insights.check import INFO, Finding, Params, check
+from nats_insights.check import VARZ, INFO, Finding, Params, check
 from nats_insights.model.nouns import Server
 
 
@@ -214,7 +214,7 @@ class Nothing(Params, frozen=True):
     pass
 
 
-@check("SERVER_999", INFO, "saturation", needs=("VARZ",))
+@check("SERVER_999", INFO, "saturation", needs=(VARZ,))
 def broken(server: Server, params: Nothing) -> Finding | None:
     """It divides by zero.
 

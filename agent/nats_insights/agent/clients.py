@@ -13,7 +13,7 @@ from nats_insights.judge.audit import Key
 from nats_insights.judge.auditor import Auditor
 from nats_insights.judge.clients import FIELDS, Clients, Look, looks, ranked
 from nats_insights.judge.lifecycle import Told
-from nats_insights.replies.wire import Connection
+from nats_insights.replies.connz import Connection
 
 log = logging.getLogger(__name__)
 

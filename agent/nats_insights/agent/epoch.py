@@ -81,7 +81,7 @@ async def _gather(auditor: Auditor, gatherer: Gatherer, now: float) -> None:
     if targets:
         await gatherer.pages.sweep(targets, auditor.fields, auditor.sweep, auditor.take)
         auditor.snapshot.torn = gatherer.elapsed > TORN_AFTER
-        auditor.snapshot.lacking.denied |= gatherer.denied & {"CONNZ"}
+        auditor.snapshot.lacking.denied |= gatherer.denied
 
 
 async def _judge(

@@ -33,7 +33,8 @@ from nats_insights.gather.window import Window
 from nats_insights.judge.auditor import Auditor
 from nats_insights.judge.declare import Check
 from nats_insights.judge.lifecycle import Told
-from nats_insights.replies import wire
+from nats_insights.replies.events import decode_event
+from nats_insights.replies.fields import Malformed
 from nats_insights.tell import advisory
 from nats_insights.tell.messages import AgentInfo, Heartbeat, Role
 from nats_insights.tell.view import View, not_evaluated, verdict
@@ -119,8 +120,8 @@ class Agent:
 
         async def hear(message: Msg) -> None:
             kind = message.subject.rpartition(".")[2]
-            with suppress(wire.Malformed):
-                info = wire.decode_event(message.data)
+            with suppress(Malformed):
+                info = decode_event(message.data)
                 roster.goodbye(info.id, time.time(), gone=kind == "SHUTDOWN")
 
         for subject in subjects.EVENTS:

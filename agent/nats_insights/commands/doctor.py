@@ -12,6 +12,7 @@ from functools import partial
 import msgspec
 import nats.errors
 from msgspec import Struct
+from msgspec.structs import replace
 from nats.aio.msg import Msg
 from rich.text import Text
 
@@ -29,7 +30,8 @@ from nats_insights.gather.small import Gatherer
 from nats_insights.gather.window import Window
 from nats_insights.model.fold import Sweep, row_fields
 from nats_insights.model.roster import Roster
-from nats_insights.replies import wire
+from nats_insights.replies.connz import CONNZ
+from nats_insights.replies.endpoint import endpoints
 from nats_insights.replies.heard import Target
 from nats_insights.tell.messages import AgentInfo
 from nats_insights.text import plain
@@ -198,27 +200,31 @@ def _covers(wild: str, subject: str) -> bool:
 
 
 async def _replies(client: Client) -> AsyncIterator[Step]:
+    """One request to each endpoint that the agent may ever ask."""
     gatherer, roster = Gatherer(client, 2.0, Window(1024 * 1024)), Roster()
-    replies = await gatherer.small(set(wire.ENDPOINTS), roster.expected())
+    # Each is asked even where its reply would be empty.
+    known = {key: replace(endpoint, without=None) for key, endpoint in endpoints().items()}
+    replies = await gatherer.small(known.values(), roster.expected())
     roster.take(replies, time.time())
     everybody = {entry.id: entry.name for entry in roster}
     for entry in roster:
         if entry.state != "answering":
             yield "bad", "server", f"{entry.name} is {entry.state}: {entry.last_error}"
     swept: set[Names] = set()
-    for endpoint in wire.ENDPOINTS:
-        if endpoint == "CONNZ":
+    for key, endpoint in known.items():
+        if key == CONNZ.key:
             targets = [Target(e.key, e.id, 1) for e in roster if e.state == "answering"]
             start = partial(Sweep, {}, frozenset())
-            await gatherer.pages.sweep(
-                targets, row_fields(()), start, lambda names, _: swept.add(names)
-            )
+            fields = row_fields(())
+            await gatherer.pages.sweep(targets, fields, start, lambda names, _: swept.add(names))
             heard = {entry.id for entry in roster if entry.key in swept}
+        elif endpoint.paged:
+            continue  # The same subject as that of the sums.
         else:
-            heard = set(replies.replies[endpoint])
-        if endpoint in gatherer.denied:
-            yield "bad", endpoint, _REFUSED
+            heard = set(replies.replies[key])
+        if key in gatherer.denied:
+            yield "bad", key, _REFUSED
         elif silent := sorted(everybody[one] for one in everybody.keys() - heard):
-            yield "bad", endpoint, f"no usable reply from {', '.join(silent[:10])}"
+            yield "bad", key, f"no usable reply from {', '.join(silent[:10])}"
         else:
-            yield "ok", endpoint, f"{len(heard)} of {len(everybody)} servers answered"
+            yield "ok", key, f"{len(heard)} of {len(everybody)} servers answered"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import nats.errors
 
-from nats_insights import subjects
 from nats_insights.connection.client import Client
 from nats_insights.connection.connect import user_info
 from nats_insights.errors import ConnectError, RequestError
 from nats_insights.facts import Access
-from nats_insights.replies import wire
+from nats_insights.replies.fields import Malformed
+from nats_insights.replies.varz import VARZ
 
 PERMISSIONS = "the list of permissions is in docs/permissions.md"
 
@@ -20,16 +20,16 @@ async def recognise(client: Client, timeout: float = 5.0) -> Access:
         user = await user_info(client)
     except RequestError as error:
         raise ConnectError(_denied(client) or str(error)) from None
-    subject = subjects.server_request("VARZ", client.server_id)
+    subject = VARZ.subject(client.server_id)
     try:
         reply = await client.request(subject, b"", timeout=timeout)
-        _, varz = wire.decode("VARZ", reply.data)
+        _, varz = VARZ.decode(reply.data)
     except nats.errors.NoRespondersError:
         raise ConnectError(_not_system(user.user, user.account)) from None
     except nats.errors.TimeoutError:
         why = _denied(client) or "the server did not answer VARZ in time"
         raise ConnectError(why) from None
-    except wire.Malformed as problem:
+    except Malformed as problem:
         raise ConnectError(f"the server's VARZ cannot be read: {problem}") from None
     if varz.system_account != user.account:
         raise ConnectError(_not_system(user.user, user.account))

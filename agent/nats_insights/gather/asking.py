@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import logging
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -13,9 +14,10 @@ from typing import Any, TypeVar
 import nats.errors
 from nats.aio.msg import Msg
 
-from nats_insights import subjects
 from nats_insights.connection.client import Client
-from nats_insights.replies import wire
+from nats_insights.facts import EndpointCost
+from nats_insights.replies.endpoint import Endpoint
+from nats_insights.replies.fields import Malformed, ServerInfo
 from nats_insights.replies.unpack import ACCEPT, unpack
 
 T = TypeVar("T")
@@ -23,14 +25,11 @@ log = logging.getLogger(__name__)
 
 # The last reply of a fan-out may be that of a server that nobody knows yet.
 GRACE = 0.25
-# Of a small reply, until some have come.
-REPLY_BYTES = 2048
 # Replies taken in, or requests begun, between two breaths of the event loop.
 BREATH = 16
 # Requests in flight: many servers may hang at once.
 AT_A_TIME = 1024
-Heard = tuple[wire.ServerInfo, Any]
-_BODIES = {"STATZ": b'{"include_unused":true}'}
+Heard = tuple[ServerInfo, Any]
 
 
 class Asker:
@@ -40,7 +39,7 @@ class Asker:
         self.client = client
         self.timeout = timeout
         self.denied: set[str] = set()
-        self._sizes: dict[str, float] = {}
+        self._sizes: dict[Endpoint[Any], float] = {}
         # One subscription for good: if it came and went with each request, it would move the
         # counts of subscriptions that are asked for.
         self._inbox = client.new_inbox()
@@ -52,14 +51,39 @@ class Asker:
 
     def reset(self) -> None:
         """All counts at zero."""
-        self.requests = self.replies = self.bytes = self.malformed = 0
+        self.malformed = 0
+        self._requests: Counter[str] = Counter()
+        self._replies: Counter[str] = Counter()
+        self._bytes: Counter[str] = Counter()
 
-    def expect(self, endpoint: str, replies: int) -> int:
-        """About how many bytes so many replies of an endpoint take on the wire."""
-        return int(replies * self._sizes.get(endpoint, REPLY_BYTES))
+    @property
+    def requests(self) -> int:
+        """Requests since the counts were at zero."""
+        return self._requests.total()
+
+    @property
+    def replies(self) -> int:
+        """Replies since then."""
+        return self._replies.total()
+
+    @property
+    def received(self) -> int:
+        """The bytes of their bodies, as they came."""
+        return self._bytes.total()
+
+    def costs(self) -> dict[str, EndpointCost]:
+        """The same for each endpoint that was asked."""
+        return {
+            key: EndpointCost(requests=n, replies=self._replies[key], bytes=self._bytes[key])
+            for key, n in sorted(self._requests.items())
+        }
+
+    def expect(self, endpoint: Endpoint[Any], replies: int) -> int:
+        """About how many bytes so many of its replies take on the wire."""
+        return int(replies * self._sizes.get(endpoint, endpoint.weight))
 
     async def everybody(
-        self, endpoint: str, expected: Collection[str], *, at_least: int = 0
+        self, endpoint: Endpoint[Any], expected: Collection[str], *, at_least: int = 0
     ) -> dict[str, Heard]:
         """Ask everybody, and wait for the expected ones, at most `timeout` seconds.
 
@@ -69,6 +93,7 @@ class Asker:
         after the last reply: servers remember a killed one for minutes.
         """
         heard: dict[str, Heard] = {}
+        said: dict[str, int] = {}
         disputed: set[str] = set()
         missing, last = set(expected), time.monotonic()
         news = asyncio.Event()
@@ -77,15 +102,16 @@ class Asker:
             nonlocal last
             try:
                 self._count(endpoint, message)
-                info, data = wire.decode(endpoint, unpack(message.data, message.headers))
-            except wire.Malformed as problem:
+                info, data = endpoint.decode(unpack(message.data, message.headers))
+            except Malformed as problem:
                 self.complain(endpoint, "a server", problem)
                 return
             if len(heard) % BREATH == 0:
                 await asyncio.sleep(0)  # nats-py empties its queue without a pause.
-            if heard.setdefault(info.id, (info, data)) != (info, data):
+            heard.setdefault(info.id, (info, data))
+            if said.setdefault(info.id, hash(message.data)) != hash(message.data):
                 disputed.add(info.id)
-                self.complain(endpoint, info.name, wire.Malformed("two replies in one name"))
+                self.complain(endpoint, info.name, Malformed("two replies in one name"))
             expecting, last = bool(missing), time.monotonic()
             missing.discard(info.id)
             if not missing and (expecting or len(heard) >= at_least):
@@ -95,10 +121,10 @@ class Asker:
         token = str(next(self._fan_outs))
         self._hearing[token] = hear
         try:
-            body = _BODIES.get(endpoint, b"")
-            subject, reply = subjects.server_request(endpoint), f"{self._inbox}.{token}"
-            self.requests += 1
-            await self.client.publish(subject, body, reply=reply, headers=ACCEPT)
+            subject, reply = endpoint.subject(), f"{self._inbox}.{token}"
+            self._requests[endpoint.key] += 1
+            headers = ACCEPT if endpoint.packed else None
+            await self.client.publish(subject, endpoint.body, reply=reply, headers=headers)
             end = time.monotonic() + self.timeout
             while missing or len(heard) < at_least:
                 stop = end if missing or not expected else min(end, last + GRACE)
@@ -110,36 +136,43 @@ class Asker:
                         await news.wait()
         finally:
             del self._hearing[token]
-        return {server_id: said for server_id, said in heard.items() if server_id not in disputed}
+        return {id: reply for id, reply in heard.items() if id not in disputed}
 
-    async def one(self, endpoint: str, server_id: str) -> Heard:
+    async def one(self, endpoint: Endpoint[Any], server_id: str) -> Heard:
         """The small reply of one server; Malformed or a NATS error if it cannot be had."""
         message = await self.ask(endpoint, server_id)
-        info, data = wire.decode(endpoint, unpack(message.data, message.headers))
+        info, data = endpoint.decode(unpack(message.data, message.headers))
         if info.id != server_id:
-            raise wire.Malformed("another server's reply")
+            raise Malformed("another server's reply")
         return info, data
 
     async def ask(
-        self, endpoint: str, server_id: str, body: bytes = b"", timeout: float | None = None
+        self,
+        endpoint: Endpoint[Any],
+        server_id: str,
+        body: bytes | None = None,
+        timeout: float | None = None,
     ) -> Msg:
         """Any reply of one server, as it came; a NATS error if it cannot be had."""
-        subject = subjects.server_request(endpoint, server_id)
-        self.requests += 1
+        subject = endpoint.subject(server_id)
+        self._requests[endpoint.key] += 1
         try:
             message = await self.client.request(
-                subject, body, timeout=timeout or self.timeout, headers=ACCEPT
+                subject,
+                endpoint.body if body is None else body,
+                timeout=timeout or self.timeout,
+                headers=ACCEPT if endpoint.packed else None,
             )
         except nats.errors.TimeoutError:
             if subject in self.client.denied:
-                self.denied.add(endpoint)
+                self.denied.add(endpoint.key)
             raise
         self._count(endpoint, message)
         return message
 
-    def complain(self, endpoint: str, whose: str, problem: object) -> None:
+    def complain(self, endpoint: Endpoint[Any], whose: str, problem: object) -> None:
         """Note what went wrong with a reply, never what was in it."""
-        if isinstance(problem, wire.Malformed):
+        if isinstance(problem, Malformed):
             self.malformed += 1
         log.debug("%s of %s: %s", endpoint, whose, problem)
 
@@ -154,11 +187,11 @@ class Asker:
                 await self.client.subscribe(f"{self._inbox}.*", cb=hear)
                 self._subscribed = True
 
-    def _count(self, endpoint: str, message: Msg) -> None:
+    def _count(self, endpoint: Endpoint[Any], message: Msg) -> None:
         size = len(message.data)
-        self.replies += 1
-        self.bytes += size
-        usual = self._sizes.get(endpoint, REPLY_BYTES)
+        self._replies[endpoint.key] += 1
+        self._bytes[endpoint.key] += size
+        usual = self._sizes.get(endpoint, endpoint.weight)
         self._sizes[endpoint] = usual + 0.01 * (size - usual)
 
 

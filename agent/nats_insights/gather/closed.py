@@ -5,7 +5,7 @@ from __future__ import annotations
 import nats.errors
 
 from nats_insights.gather.small import Gatherer
-from nats_insights.replies.wire import Malformed
+from nats_insights.replies.fields import Malformed
 
 
 async def why_closed(gatherer: Gatherer, server_id: str, connection: int) -> str:

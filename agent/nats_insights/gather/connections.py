@@ -16,7 +16,8 @@ from nats.aio.msg import Msg
 from nats_insights.facts import Names
 from nats_insights.gather.asking import Asker, each
 from nats_insights.gather.window import Window
-from nats_insights.replies import wire
+from nats_insights.replies.connz import CONNZ, Page, PageDecoder
+from nats_insights.replies.fields import Malformed
 from nats_insights.replies.heard import Target
 from nats_insights.replies.unpack import unpack
 
@@ -43,7 +44,7 @@ class Reading(Protocol):
     rows: int
     total: int
 
-    def page(self, page: wire.Page) -> None:
+    def page(self, page: Page) -> None:
         """One page more."""
 
     @property
@@ -63,7 +64,7 @@ class Pages:
         self._row_bytes = float(ROW_BYTES)
         self._rows = Window(ROWS_AT_A_TIME)
         # Pages are read one at a time: each of the things that this takes is a pause for the rest,
-        # and a page takes ten times as much memory unpacked as it did on the wire.
+        # and a page takes ten times as much memory unpacked as it did on the
         self._turn = asyncio.Lock()
 
     async def sweep(
@@ -77,37 +78,37 @@ class Pages:
 
         `start` begins the sweep of a server, `take` gets what could be read whole.
         """
-        decoder = wire.PageDecoder(fields)
+        decoder = PageDecoder(fields)
 
         async def one(target: Target) -> None:
             try:
                 async with self._rows.take(target.rows):
                     sweep = start()
                     await self._pages(target, sweep, decoder)
-            except (wire.Malformed, nats.errors.Error) as problem:
-                self.asker.complain("CONNZ", target.key[-1], problem)
+            except (Malformed, nats.errors.Error) as problem:
+                self.asker.complain(CONNZ, target.key[-1], problem)
                 return
             if sweep.exact:
                 self.swept += 1
                 take(target.key, sweep)
             else:
                 told = f"{sweep.rows} rows of {sweep.total}, or figures that have no sum"
-                self.asker.complain("CONNZ", target.key[-1], told)
+                self.asker.complain(CONNZ, target.key[-1], told)
 
-        if "CONNZ" not in self.asker.denied:
+        if CONNZ.key not in self.asker.denied:
             await each(one, targets, AT_A_TIME)
 
-    async def rows(self, server_id: str, fields: list[str], **wanted: Any) -> wire.Page:
+    async def rows(self, server_id: str, fields: list[str], **wanted: Any) -> Page:
         """Up to LEAST rows of one server; Malformed or a NATS error if they cannot be had."""
         body = msgspec.json.encode({"auth": True, "limit": LEAST, **wanted})
         async with self.window.take(int(LEAST * self._row_bytes)):
-            message = await self.asker.ask("CONNZ", server_id, body)
-        page = wire.PageDecoder(fields).decode(unpack(message.data, message.headers))
+            message = await self.asker.ask(CONNZ, server_id, body)
+        page = PageDecoder(fields).decode(unpack(message.data, message.headers))
         if page.server.id != server_id:
-            raise wire.Malformed("another server's reply")
+            raise Malformed("another server's reply")
         return page
 
-    async def _pages(self, target: Target, sweep: Reading, decoder: wire.PageDecoder) -> None:
+    async def _pages(self, target: Target, sweep: Reading, decoder: PageDecoder) -> None:
         """Page through one server. Rows move up while others leave, hence the dedupe in Sweep.
 
         A page that lacks many of the rows that were asked for is the last one, whatever the total:
@@ -132,19 +133,19 @@ class Pages:
     async def _reply(self, server_id: str, body: bytes, limit: int) -> Msg:
         timeout = self.asker.timeout + limit * ROW_SECONDS
         try:
-            return await self.asker.ask("CONNZ", server_id, body, timeout)
+            return await self.asker.ask(CONNZ, server_id, body, timeout)
         except nats.errors.TimeoutError:
-            return await self.asker.ask("CONNZ", server_id, body, timeout)
+            return await self.asker.ask(CONNZ, server_id, body, timeout)
 
     async def _fold(
-        self, message: Msg, target: Target, sweep: Reading, decoder: wire.PageDecoder
-    ) -> wire.Page:
+        self, message: Msg, target: Target, sweep: Reading, decoder: PageDecoder
+    ) -> Page:
         """One page, with a breath between any two of the things that take milliseconds."""
         payload = unpack(message.data, message.headers)
         await asyncio.sleep(0)
         page = decoder.decode(payload)
         if page.server.id != target.id:
-            raise wire.Malformed("another server's reply")
+            raise Malformed("another server's reply")
         if page.connections:
             size = 1.5 * len(message.data) / len(page.connections)
             self._row_bytes += 0.2 * (size - self._row_bytes)

@@ -12,29 +12,41 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Collection, Generator, Iterable
 from contextlib import suppress
+from typing import Any
 
 import nats.errors
 
-from nats_insights import subjects
 from nats_insights.connection.client import Client
 from nats_insights.facts import Cost
-from nats_insights.gather.asking import Asker, each, words
+from nats_insights.gather.asking import AT_A_TIME, Asker, each, words
 from nats_insights.gather.asking import Heard as Reply
 from nats_insights.gather.connections import Pages
 from nats_insights.gather.stepwise import stepwise
 from nats_insights.gather.window import Window
-from nats_insights.replies import wire
+from nats_insights.replies.endpoint import Endpoint
+from nats_insights.replies.fields import Malformed, ServerInfo
+from nats_insights.replies.gatewayz import GATEWAYZ
 from nats_insights.replies.heard import Expected, Heard, Silence
+from nats_insights.replies.leafz import LEAFZ
+from nats_insights.replies.routez import ROUTEZ
+from nats_insights.replies.statsz import STATSZ
+from nats_insights.replies.varz import VARZ
 
 log = logging.getLogger(__name__)
 
-# The reply by which servers are known to live. The agent cannot do without it, and it is packed,
-# which STATSZ is not.
-ROLL_CALL = "VARZ"
+# The reply by which servers are known to live: the agent cannot do without it.
+ROLL_CALL = VARZ
 # As many servers as there could be.
 MOST = 20_000
+# Of what is too much work to ask of all at once: requests in flight.
+ONE_BY_ONE = 8
+# Where one of so many servers has anything to reply, these are asked and not all.
+FEW = 4
+LINKS: tuple[Endpoint[Any], ...] = (ROUTEZ, GATEWAYZ, LEAFZ)
+Endpoints = Collection[Endpoint[Any]]
 
 
 class Gatherer:
@@ -68,7 +80,7 @@ class Gatherer:
         return Cost(
             requests=self.asker.requests,
             replies=self.asker.replies,
-            bytes=self.asker.bytes,
+            bytes=self.asker.received,
             malformed=self.asker.malformed,
             servers_asked=self.servers_asked,
             servers_swept=self.pages.swept,
@@ -77,34 +89,40 @@ class Gatherer:
             peak_window_bytes=self.window.peak,
             window_bytes=self.window.size,
             dropped_messages=self.client.slow,
+            endpoints=self.asker.costs(),
         )
 
-    async def small(self, endpoints: Collection[str], expected: Expected) -> Heard:
+    async def small(self, endpoints: Endpoints, expected: Expected) -> Heard:
         """The small replies of every server, and what became of those that did not answer.
 
         The window then fits what the server that the agent is connected to may owe it.
         """
-        heard = Heard(endpoints, self.client.server_id)
+        small = [endpoint.key for endpoint in endpoints if not endpoint.paged]
+        heard = Heard(small, self.client.server_id)
         roll = await self._all_of(ROLL_CALL, expected.answering, at_least=await self._how_many())
         for server_id, (info, reply) in roll.items():
             heard.infos[server_id] = info
-            heard.add(ROLL_CALL, server_id, reply)
+            heard.add(ROLL_CALL.key, server_id, reply)
         silent = expected.missing(heard.infos)
-        wanted = sorted(set(endpoints) - {ROLL_CALL, "CONNZ"} - self.denied)
+        wanted = [
+            endpoint
+            for endpoint in sorted(endpoints, key=lambda endpoint: endpoint.key)
+            if not (endpoint is ROLL_CALL or endpoint.paged or endpoint.key in self.denied)
+        ]
         unheard: dict[str, Exception] = {}
         await asyncio.gather(
             self._probe(silent, heard, unheard),
-            *(self._small(endpoint, roll.keys(), heard) for endpoint in wanted),
+            *(self._small(endpoint, set(roll), heard) for endpoint in wanted),
         )
         strangers = await stepwise(_named_by_peers(heard, expected))
         heard.named |= strangers
         await self._probe(strangers, heard, unheard)
         await self._judge(unheard, heard, expected)
         await self._again(wanted, heard)
-        if (own := heard.replies[ROLL_CALL].get(heard.own)) is not None:
+        if (own := heard.replies[ROLL_CALL.key].get(heard.own)) is not None:
             self.window.fit(own.max_pending)
         self.servers_asked = len(roll) + len(silent)
-        heard.denied = self.denied & set(endpoints)
+        heard.denied = self.denied & heard.asked
         return heard
 
     async def _how_many(self) -> int:
@@ -112,40 +130,54 @@ class Gatherer:
 
         Where it does not say, as many as there could be: whoever may come is waited for.
         """
-        if "STATSZ" not in self.denied:
-            with suppress(wire.Malformed, nats.errors.Error):
-                _, statsz = await self.asker.one("STATSZ", self.client.server_id)
+        if STATSZ.key not in self.denied:
+            with suppress(Malformed, nats.errors.Error):
+                _, statsz = await self.asker.one(STATSZ, self.client.server_id)
                 return int(statsz.active_servers)
         return MOST
 
     async def _all_of(
-        self, endpoint: str, expected: Collection[str], *, at_least: int = 0
+        self, endpoint: Endpoint[Any], expected: Collection[str], *, at_least: int = 0
     ) -> dict[str, Reply]:
         """By one fan-out where what all owe then fits the window, else of one after another."""
         weight = self.asker.expect(endpoint, len(expected))
         # Nobody knows the ids of all, or there is no subject per server.
-        only = at_least > len(expected) or endpoint == "STATZ"
-        if only or weight <= self.window.size:
+        only = at_least > len(expected) or not endpoint.addressable
+        if only or (endpoint.fans_out and weight <= self.window.size):
             async with self.window.take(weight):
                 return await self.asker.everybody(endpoint, expected, at_least=at_least)
+        return await self._each_of(endpoint, expected)
+
+    async def _each_of(
+        self, endpoint: Endpoint[Any], expected: Collection[str]
+    ) -> dict[str, Reply]:
+        """Of one server after another, bounded in number and in bytes."""
         replies: dict[str, Reply] = {}
 
         async def one(server_id: str) -> None:
             # Who does not answer is asked again with those that lose a reply of a fan-out.
-            with suppress(wire.Malformed, nats.errors.Error):
+            with suppress(Malformed, nats.errors.Error):
                 async with self.window.take(self.asker.expect(endpoint, 1)):
                     replies[server_id] = await self.asker.one(endpoint, server_id)
 
-        await each(one, expected)
+        await each(one, expected, AT_A_TIME if endpoint.fans_out else ONE_BY_ONE)
         return replies
 
-    async def _small(self, endpoint: str, expected: Collection[str], heard: Heard) -> None:
-        for server_id, (_, reply) in (await self._all_of(endpoint, expected)).items():
-            if server_id in expected:
-                heard.add(endpoint, server_id, reply)
-        denied = subjects.server_request(endpoint) in self.client.denied
-        if not heard.replies[endpoint] and denied:
-            self.denied.add(endpoint)
+    async def _small(
+        self, endpoint: Endpoint[Any], expected: Collection[str], heard: Heard
+    ) -> None:
+        left = _not_empty(endpoint, expected, heard)
+        if not left:
+            return
+        few = endpoint.addressable and FEW * len(left) < len(expected)
+        ask = self._each_of if few else self._all_of
+        replies = await ask(endpoint, left)
+        for server_id, (_, reply) in replies.items():
+            if server_id in left:
+                heard.add(endpoint.key, server_id, reply)
+        denied = endpoint.subject() in self.client.denied
+        if not heard.replies[endpoint.key] and denied:
+            self.denied.add(endpoint.key)
             log.warning("not permitted to ask %s: checks that need it are unknown", endpoint)
 
     async def _probe(
@@ -156,12 +188,12 @@ class Gatherer:
         async def one(server_id: str) -> None:
             try:
                 info, reply = await self.asker.one(ROLL_CALL, server_id)
-            except (wire.Malformed, nats.errors.Error) as problem:
+            except (Malformed, nats.errors.Error) as problem:
                 self.asker.complain(ROLL_CALL, server_id, problem)
                 unheard[server_id] = problem
             else:
                 heard.infos[server_id] = info
-                heard.add(ROLL_CALL, server_id, reply)
+                heard.add(ROLL_CALL.key, server_id, reply)
 
         await each(one, ids)
 
@@ -193,58 +225,74 @@ class Gatherer:
         Links are asked for only here: while no server is silent, nobody needs to know them all.
         """
         named: dict[str, str] = {}
-        for endpoint in ("ROUTEZ", "GATEWAYZ", "LEAFZ"):
-            links = heard.replies[endpoint] if endpoint in heard.asked else {}
-            if not links and endpoint not in self.denied:
-                replies = await self._all_of(endpoint, heard.infos.keys())
-                links = {server_id: reply for server_id, (_, reply) in replies.items()}
-            for server_id, link in links.items():
+        for endpoint in LINKS:
+            if not heard.replies[endpoint.key] and endpoint.key not in self.denied:
+                await self._small(endpoint, set(heard.infos), heard)
+            for server_id, link in heard.replies[endpoint.key].items():
                 if (info := heard.infos.get(server_id)) is not None:
                     named |= dict.fromkeys(link.peers, info.name)
         return named
 
-    async def _again(self, endpoints: Iterable[str], heard: Heard) -> None:
+    async def _again(self, endpoints: Iterable[Endpoint[Any]], heard: Heard) -> None:
         """One retry for each reply that a living server owes."""
         alive = heard.infos.keys()
         owed = [
             (endpoint, server_id)
             for endpoint in endpoints
-            if endpoint not in self.denied
-            for server_id in sorted(alive - heard.replies[endpoint].keys())
+            if endpoint.key not in self.denied
+            for server_id in sorted(alive - heard.replies[endpoint.key].keys())
         ]
 
-        async def one(item: tuple[str, str]) -> None:
+        async def one(item: tuple[Endpoint[Any], str]) -> None:
             endpoint, server_id = item
             try:
-                heard.add(endpoint, server_id, (await self.asker.one(endpoint, server_id))[1])
-            except (wire.Malformed, nats.errors.Error) as problem:
+                heard.add(endpoint.key, server_id, (await self.asker.one(endpoint, server_id))[1])
+            except (Malformed, nats.errors.Error) as problem:
                 if not self.client.closed.is_set():
                     heard.errors[server_id] = f"{endpoint}: {words(problem)}"
                 if isinstance(problem, nats.errors.TimeoutError):
                     heard.unresponsive.add(server_id)
                 self.asker.complain(endpoint, server_id, problem)
 
-        async def statistics(late: set[str]) -> None:
-            # They have no subject per server, so everybody answers a second time.
-            if late:
-                await self._small("STATZ", late, heard)
-            for server_id in late - heard.replies["STATZ"].keys():
+        async def together(endpoint: Endpoint[Any], late: set[str]) -> None:
+            # It has no subject per server, so every server replies a second time.
+            await self._small(endpoint, late, heard)
+            for server_id in late - heard.replies[endpoint.key].keys():
                 heard.unresponsive.add(server_id)
-                heard.errors[server_id] = f"STATZ: {words(nats.errors.TimeoutError())}"
+                heard.errors[server_id] = f"{endpoint}: {words(nats.errors.TimeoutError())}"
 
+        late: dict[Endpoint[Any], set[str]] = defaultdict(set)
+        for endpoint, server_id in owed:
+            if not endpoint.addressable:
+                late[endpoint].add(server_id)
         await asyncio.gather(
-            statistics({server_id for endpoint, server_id in owed if endpoint == "STATZ"}),
-            each(one, [item for item in owed if item[0] != "STATZ"]),
+            *(together(endpoint, servers) for endpoint, servers in late.items()),
+            each(one, [item for item in owed if item[0].addressable]),
         )
+
+
+def _not_empty(endpoint: Endpoint[Any], expected: Collection[str], heard: Heard) -> set[str]:
+    """The servers to ask: of the others VARZ shows that the reply would be empty."""
+    if endpoint.without is None:
+        return set(expected)
+    left = set()
+    for server_id in expected:
+        varz = heard.replies[ROLL_CALL.key].get(server_id)
+        reply = None if varz is None else endpoint.without(varz)
+        if reply is None:
+            left.add(server_id)
+        else:
+            heard.add(endpoint.key, server_id, reply)
+    return left
 
 
 def _named_by_peers(
     heard: Heard, expected: Expected
-) -> Generator[None, None, dict[str, wire.ServerInfo]]:
+) -> Generator[None, None, dict[str, ServerInfo]]:
     """Servers that did not answer and are not known, but a peer holds a route to."""
-    named: dict[str, wire.ServerInfo] = {}
+    named: dict[str, ServerInfo] = {}
     there = {(info.cluster, info.name) for info in heard.infos.values()}
-    for server_id, routez in heard.replies["ROUTEZ"].items():
+    for server_id, routez in heard.replies[ROUTEZ.key].items():
         yield
         cluster = heard.infos[server_id].cluster
         for peer_id, name in routez.peers.items():
@@ -252,5 +300,5 @@ def _named_by_peers(
                 continue
             # A server that restarted: its peer still remembers the id of before.
             if (cluster, name) not in there:
-                named[peer_id] = wire.ServerInfo(name=name, id=peer_id, cluster=cluster)
+                named[peer_id] = ServerInfo(name=name, id=peer_id, cluster=cluster)
     return named

@@ -27,24 +27,30 @@ from nats_insights.judge.correlate import correlate
 from nats_insights.judge.declare import Check
 from nats_insights.judge.lifecycle import Life, Told, advance
 from nats_insights.judge.pace import Pace
-from nats_insights.judge.plan import due, plan
+from nats_insights.judge.plan import due, every, plan
 from nats_insights.judge.rules import rules
 from nats_insights.model.build import build
 from nats_insights.model.fold import Sweep, row_fields
+from nats_insights.model.history import History, Remembered
 from nats_insights.model.nouns.agent import Agent
 from nats_insights.model.roster import Entry, Roster
 from nats_insights.model.snapshot import Snapshot
 from nats_insights.model.sweeps import Sweeps
+from nats_insights.replies.connz import CONNZ
+from nats_insights.replies.endpoint import Endpoint
 from nats_insights.replies.heard import Expected, Heard, Target
+from nats_insights.replies.varz import VARZ
 
 # Findings that are remembered after they resolved.
 RESOLVED_KEPT = 100
+# Figures that are remembered between two yields.
+_AT_A_STEP = 64
 
 
 class Asking(Struct, frozen=True, kw_only=True):
     """What an epoch asks for: small replies of everybody, and who should answer."""
 
-    endpoints: frozenset[str]
+    endpoints: frozenset[Endpoint[Any]]
     expected: Expected
 
 
@@ -61,6 +67,7 @@ class Known(Struct, kw_only=True):
     resolved: list[Told]
     cut_offs: list[tuple[int, str]]
     failures: list[tuple[int, str]]
+    history: Remembered
 
 
 class Auditor:
@@ -76,6 +83,7 @@ class Auditor:
         self.config = config
         self.rules = rules(checks, config)
         self.plan = plan(self.rules)
+        self.every = every(self.plan.endpoints, config)
         lifecycle = config.lifecycle
         self.roster = Roster(lifecycle.forget_after, lifecycle.gone_after)
         self.system_accounts: frozenset[str] = frozenset()
@@ -90,11 +98,14 @@ class Auditor:
         self.failed = 0
         self.failures: deque[tuple[int, str]] = deque(maxlen=Agent.MEMORY)
         self._ruled_out: Mapping[str, set[str]] = {}
+        self._due: frozenset[Endpoint[Any]] = frozenset()
+        self._asked_at: dict[Endpoint[Any], float] = {}
         self.start_over()
 
     def start_over(self) -> None:
         """Nothing is known, as at the start: of what was found so far another agent publishes."""
         self.sweeps = Sweeps(self.plan.folds)
+        self.history = History(self.plan.pasts)
         self.lives: dict[Key, Life] = {}
         self.resolved: deque[Told] = deque(maxlen=RESOLVED_KEPT)
         self.cut_offs: deque[tuple[int, str]] = deque(maxlen=Agent.MEMORY)
@@ -110,10 +121,11 @@ class Auditor:
             resolved=list(self.resolved),
             cut_offs=list(self.cut_offs),
             failures=list(self.failures),
+            history=self.history.plain(),
         )
 
-    def restore(self, known: Known) -> None:
-        """Go on from what another process knew."""
+    def restore(self, known: Known, now: float) -> None:
+        """Go on from what another process knew, at `now` in Unix seconds."""
         self.start_over()
         self.number = known.number
         self.roster.restore(known.roster)
@@ -122,6 +134,7 @@ class Auditor:
         self.resolved.extend(known.resolved)
         self.cut_offs.extend(known.cut_offs)
         self.failures.extend(known.failures)
+        self.history.restore(known.history, now)
 
     @property
     def outcomes(self) -> dict[str, Outcome]:
@@ -131,8 +144,8 @@ class Auditor:
     @property
     def valid_for(self) -> float:
         """Seconds that an advisory may be believed: two reminders, and the wait for an epoch."""
-        epochs = self.pace.interval * self.config.gather.connections_every
-        return 2 * (self.config.lifecycle.remind_every + epochs)
+        longest = max(self.pace.interval, *self.every.values())
+        return 2 * (self.config.lifecycle.remind_every + longest)
 
     @property
     def dropped(self) -> int:
@@ -146,16 +159,17 @@ class Auditor:
         self.now = now
         self._ruled_out = {}
         self.swept = 0
-        return Asking(
-            endpoints=self.plan.endpoints - self._not_due(), expected=self.roster.expected()
-        )
+        self.history.forget(now)
+        self._due = frozenset(filter(self._is_due, self.plan.endpoints))
+        return Asking(endpoints=self._due, expected=self.roster.expected())
 
     def hear(self, heard: Heard) -> Generator[None, None, None]:
         """The small replies that came, and who did not answer."""
         self.snapshot.clear()
         self.roster.take(heard, self.now)
         yield
-        told = {varz.system_account for varz in heard.replies["VARZ"].values()}
+        self._asked_at |= dict.fromkeys(self._due, self.now)
+        told = {varz.system_account for varz in heard.replies[VARZ.key].values()}
         self.system_accounts |= told
         self.sweeps.begin({entry.key for entry in self.roster if entry.belongs})
         self.snapshot = yield from build(
@@ -166,7 +180,12 @@ class Auditor:
             system_accounts=self.system_accounts,
             expect=self.config.expect,
         )
-        self.snapshot.lacking.not_due = self._not_due()
+        self.snapshot.history = self.history
+        lacking = self.snapshot.lacking
+        lacking.not_due = {endpoint.key for endpoint in self.plan.endpoints - self._due}
+        for endpoint in self._due:
+            if endpoint.paged:
+                lacking.owed[endpoint.key] = lacking.absent | self.snapshot.servers.keys()
         self.snapshot.lacking.accepted = frozenset(self.config.access.without)
         self._unresponsive = heard.unresponsive
         self._look_at_itself(self.snapshot.agent)
@@ -174,13 +193,13 @@ class Auditor:
     def due(self) -> Generator[None, None, list[Target]]:
         """The servers whose connections can tell something new; the others owe nothing."""
         snapshot = self.snapshot
-        if "CONNZ" not in self.plan.endpoints - self._not_due() or snapshot.lacking.blind:
+        if CONNZ not in self._due or snapshot.lacking.blind:
             return []
         wanted = set(snapshot.servers)
         if self.config.gather.sweep == "moved":
             found = yield from due(snapshot, self.rules, self.lives)
             wanted, self._ruled_out = found.servers, found.ruled_out
-        snapshot.lacking.owed["CONNZ"] = snapshot.lacking.absent | wanted
+        snapshot.lacking.owed[CONNZ.key] = snapshot.lacking.absent | wanted
         targets = []
         for server in (snapshot.servers[names] for names in wanted):
             if server.id in self._unresponsive:
@@ -230,7 +249,9 @@ class Auditor:
         settle = lifecycle.settle if settle is None else settle
         snapshot = self.snapshot
         snapshot.lacking.dropped_names = self.sweeps.dropped
+        raised = yield from self._remember()
         audited = yield from audit(snapshot, self.rules, self.lives, settle, self._ruled_out)
+        audited.raised |= raised
         yield from correlate(audited, snapshot.system, self.lives)
         lives, told = yield from advance(
             self.lives,
@@ -263,9 +284,27 @@ class Auditor:
         """A server cut the agent off as a slow consumer: it was asked for too much at a time."""
         self.cut_offs.append((self.number, server))
 
-    def _not_due(self) -> set[str]:
-        every = self.config.gather.connections_every
-        return {"CONNZ"} if (self.number - 1) % every else set()
+    def _is_due(self, endpoint: Endpoint[Any]) -> bool:
+        """Whether its time has come, to half an interval."""
+        last = self._asked_at.get(endpoint, float("-inf"))
+        return self.now - last >= self.every[endpoint] - self.config.interval / 2
+
+    def _remember(self) -> Generator[None, None, dict[str, str]]:
+        """Record the figures of this epoch that checks compare; where a figure raised, and what."""
+        raised: dict[str, str] = {}
+        if self.snapshot.lacking.blind:
+            return raised
+        for past in self.plan.pasts:
+            for number, noun in enumerate(past.about.all(self.snapshot)):
+                if number % _AT_A_STEP == 0:
+                    yield
+                try:
+                    self.history.record(past, noun.names, past.figure(noun), self.now)
+                except Missing:
+                    continue
+                except Exception as error:  # Of this noun nothing is known, and of no other.
+                    raised[past.name] = place(error)
+        return raised
 
     def _look_at_itself(self, agent: Agent) -> None:
         agent.names = (self.id,)

@@ -15,7 +15,7 @@ from nats_insights.judge.lifecycle import Life, Told
 from nats_insights.model.fold import row_fields
 from nats_insights.model.nouns.noun import largest
 from nats_insights.model.roster import Entry, Roster
-from nats_insights.replies.wire import Connection
+from nats_insights.replies.connz import Connection
 
 # Findings per epoch, and servers per finding: a thousand findings must not become a thousand scans.
 MOST_FINDINGS = 20

@@ -20,8 +20,11 @@ from msgspec import Meta, Struct
 from nats_insights.errors import DeclarationError
 from nats_insights.facts import Names
 from nats_insights.model.fold import Fold
+from nats_insights.model.history import Past
 from nats_insights.model.nouns.noun import Noun
-from nats_insights.replies.wire import ENDPOINTS
+from nats_insights.replies.connz import CONNZ
+from nats_insights.replies.endpoint import Endpoint
+from nats_insights.replies.varz import VARZ
 
 Category = Literal["health", "performance", "consistency", "saturation", "errors", "change"]
 _CODE = re.compile(r"[A-Z]+(_[A-Z]+)*_\d{3}")
@@ -90,7 +93,9 @@ class Check(Struct, frozen=True, kw_only=True, eq=False):
     about: type[Noun]
     params: type[Params]
     needs: tuple[str, ...]
+    endpoints: tuple[Endpoint[Any], ...]
     folds: tuple[Fold, ...]
+    pasts: tuple[Past[Any], ...]
     judge: Judge
     rules_out: RulesOut | None
     title: str
@@ -178,7 +183,7 @@ def check(
     severity: Severity,
     category: Category,
     *,
-    needs: Sequence[str | Fold],
+    needs: Sequence[Endpoint[Any] | Fold | Past[Any]],
     explain: Literal["", "connections", "subscriptions"] = "",
     open_after: int = 1,
     resolve_after: int = 2,
@@ -194,7 +199,7 @@ def check(
     The annotations of the two arguments say what it is about and what can be set; the docstring is
     its documentation: a title, then the paragraphs `Finds:`, `Why:` and `Do:`.
 
-    needs: endpoints and folds whose replies it reads; without them it is unknown.
+    needs: what it reads, without which it is unknown: endpoints, folds, and figures of the past.
     explain: by what to rank the clients that the evidence names, "" for no names.
     open_after, resolve_after: evaluations in a row until it opens or resolves.
     settle: whether it waits after a server of the cluster came or went.
@@ -214,11 +219,13 @@ def check(
         arguments = list(inspect.signature(judge).parameters)
         about, params = (hints[name] for name in arguments)
         folds = tuple(need for need in needs if isinstance(need, Fold))
-        endpoints = dict.fromkeys(need for need in needs if isinstance(need, str))
-        endpoints |= dict.fromkeys(fold.endpoint for fold in folds)
+        pasts = tuple(need for need in needs if isinstance(need, Past))
+        endpoints = dict.fromkeys(need for need in needs if isinstance(need, Endpoint))
+        if folds:
+            endpoints[CONNZ] = None
         if settle:
-            endpoints["VARZ"] = None
-        _refuse(code, about, endpoints)
+            endpoints[VARZ] = None
+        _refuse(code, about, needs)
         title, finds, why, do = _document(judge)
         return Check(
             code=code,
@@ -227,8 +234,10 @@ def check(
             category=category,
             about=about,
             params=params,
-            needs=tuple(endpoints),
+            needs=tuple(endpoint.key for endpoint in endpoints),
+            endpoints=tuple(endpoints),
             folds=folds,
+            pasts=pasts,
             judge=judge,
             rules_out=rules_out,
             title=title,
@@ -249,14 +258,16 @@ def check(
     return declare
 
 
-def _refuse(code: str, about: Any, endpoints: Iterable[str]) -> None:
+def _refuse(code: str, about: Any, needs: Iterable[object]) -> None:
     if not _CODE.fullmatch(code):
         raise DeclarationError(f"{code!r} is not a code such as OPT_BALANCE_002")
     if not (isinstance(about, type) and issubclass(about, Noun)):
         raise DeclarationError(f"{code}: the first argument must be annotated with a noun")
-    for endpoint in endpoints:
-        if endpoint not in ENDPOINTS:
-            raise DeclarationError(f"{code}: {endpoint!r} is not an endpoint")
+    for need in needs:
+        if not isinstance(need, Endpoint | Fold | Past):
+            raise DeclarationError(
+                f"{code}: needs has {need!r}, which is no endpoint, fold or past figure"
+            )
 
 
 def _document(judge: Judge) -> tuple[str, str, str, str]:

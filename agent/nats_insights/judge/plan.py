@@ -4,34 +4,51 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Generator, Iterable, Mapping
+from typing import Any
 
 from msgspec import Struct
 
+from nats_insights.config import Config, refuse_word
 from nats_insights.facts import Names
 from nats_insights.judge.audit import Held, Key
 from nats_insights.judge.declare import Params
 from nats_insights.judge.rules import Rule
 from nats_insights.model.fold import Fold
+from nats_insights.model.history import Past
 from nats_insights.model.nouns.noun import ALL_SERVERS, Noun
 from nats_insights.model.snapshot import Snapshot
 from nats_insights.model.sweeps import stands
+from nats_insights.replies.endpoint import Endpoint
+from nats_insights.replies.endpoint import endpoints as all_endpoints
+from nats_insights.replies.varz import VARZ
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """Small replies to ask of everybody, and what to remember of connection rows."""
+    """What to ask of the servers, what to count of connections, and which figures to remember."""
 
-    endpoints: frozenset[str]
+    endpoints: frozenset[Endpoint[Any]]
     folds: dict[Fold, Params]
+    pasts: frozenset[Past[Any]]
 
 
 def plan(rules: Iterable[Rule]) -> Plan:
     """What these rules need together. VARZ always: it tells how large CONNZ would be."""
-    endpoints = {"VARZ"}
+    endpoints: set[Endpoint[Any]] = {VARZ}
+    pasts: set[Past[Any]] = set()
     folds: dict[Fold, Params] = {}
     for rule in rules:
-        endpoints |= set(rule.check.needs)
+        endpoints |= set(rule.check.endpoints)
+        pasts |= set(rule.check.pasts)
         folds |= {fold: rule.loosest() for fold in rule.check.folds}
-    return Plan(endpoints=frozenset(endpoints), folds=folds)
+    return Plan(endpoints=frozenset(endpoints), folds=folds, pasts=frozenset(pasts))
+
+
+def every(endpoints: Iterable[Endpoint[Any]], config: Config) -> dict[Endpoint[Any], float]:
+    """Seconds between two requests to each endpoint; ConfigError where the file names another."""
+    asked = {endpoint.key: endpoint for endpoint in endpoints}
+    for key in config.gather.every:
+        refuse_word(key, {*asked, *all_endpoints()}, "gather.every")
+    return {one: config.gather.every.get(key, one.every) for key, one in asked.items()}
 
 
 class Due(Struct, frozen=True):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator, Iterator
+from collections.abc import Collection, Generator, Iterator
 from datetime import datetime
-from typing import Any
 
 from nats_insights.errors import Missing
 from nats_insights.facts import Coverage, Names
@@ -13,8 +12,9 @@ from nats_insights.model.nouns.server import Server
 from nats_insights.model.roster import Roster
 from nats_insights.model.snapshot import Snapshot
 from nats_insights.model.sweeps import Sweeps
-from nats_insights.replies import wire
 from nats_insights.replies.heard import Heard
+from nats_insights.replies.statz import STATZ
+from nats_insights.replies.varz import VARZ
 
 # Accounts in clusters that are told apart: servers name them, so their number has a bound.
 MOST_ACCOUNTS = 200_000
@@ -31,9 +31,8 @@ def build(
 ) -> Generator[None, None, Snapshot]:
     """Turn what was heard into a snapshot, one server at a step.
 
-    All servers owe CONNZ until those that need it have been swept. The accounts in
-    `system_accounts` are left out of every figure, and `expect` is the number or the names of the
-    servers that there should be.
+    The accounts in `system_accounts` are left out of every figure, and `expect` is the number or
+    the names of the servers that there should be.
     """
     snapshot = Snapshot(now, sweeps)
     lacking = snapshot.lacking
@@ -62,14 +61,15 @@ def build(
         if entry.version:
             server.version = entry.version
         server.own_connections = int(entry.id == heard.own)
-        for endpoint in heard.asked - {"CONNZ"}:
+        if (info := heard.infos.get(entry.id)) is not None:
+            server.info = info
+        for endpoint in heard.asked:
             reply = heard.replies[endpoint].get(entry.id)
             if reply is None:
                 lacking.owed[endpoint].add(entry.key)
             else:
-                _TAKE[endpoint](server, reply)
-    if "CONNZ" in heard.asked:
-        lacking.owed["CONNZ"] = lacking.absent | snapshot.servers.keys()
+                server.replies[endpoint] = reply
+        _take(server)
     yield from _accounts(snapshot, frozenset(system_accounts))
     return snapshot
 
@@ -101,24 +101,13 @@ def _server(snapshot: Snapshot, key: Names) -> Server:
     return server
 
 
-def _take_varz(server: Server, data: wire.Varz) -> None:
-    server.varz = data
-    server.settled = seconds_between(data.start, data.now)
-
-
-def _take_statz(server: Server, data: wire.Statz) -> None:
-    server.accounts = data.connections
-
-
-_TAKE: dict[str, Callable[[Server, Any], None]] = {
-    "VARZ": _take_varz,
-    "STATZ": _take_statz,
-    "STATSZ": lambda server, data: setattr(server, "statsz", data),
-    "SUBSZ": lambda server, data: setattr(server, "subsz", data),
-    "ROUTEZ": lambda server, data: setattr(server, "routez", data),
-    "LEAFZ": lambda server, data: setattr(server, "leafz", data),
-    "ACCOUNTZ": lambda server, data: setattr(server, "accountz", data),
-}
+def _take(server: Server) -> None:
+    """What is read of it most often."""
+    if (varz := server.replies.get(VARZ.key)) is not None:
+        server.varz = varz
+        server.settled = seconds_between(varz.start, varz.now)
+    if (statz := server.replies.get(STATZ.key)) is not None:
+        server.accounts = statz.connections
 
 
 def _accounts(snapshot: Snapshot, system_accounts: frozenset[str]) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 from collections import Counter
@@ -12,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import fields as fields_of
 
 from nats_insights.errors import DeclarationError
-from nats_insights.replies.wire import Connection, Page
+from nats_insights.replies.connz import ROW_FIELDS, Connection, Page
 
 if TYPE_CHECKING:
     from nats_insights.model.nouns.system import System
@@ -20,13 +21,13 @@ if TYPE_CHECKING:
 CAP = 100_000
 TOLERANCE = 0.02
 _ALWAYS = ("cid", "kind", "account", "authorized_user")
-_ROW_FIELDS = frozenset(field.name for field in fields_of(Connection))
+_ROW_FIELDS = frozenset(ROW_FIELDS)
 # What a server tells of a connection once and for all.
 _LASTING = frozenset((*_ALWAYS, "name", "ip", "lang", "version"))
 # Rows that take more bytes than this on average may bear names that were made to be long.
 _LONG_ROW = 1024
 _LONG_NAME = 256
-# What a ledger can hold of one server: its counts are 64-bit figures. `wire` bounds each row, but
+# What a ledger can hold of one server: its counts are 64-bit figures. each row has bounds, but
 # not what many of them add up to.
 _LARGEST = 2**63 - 1
 # How servers name an anonymous client where only the system account has users: another random
@@ -194,10 +195,16 @@ class Sweep:
 def _shorten(rows: Iterable[Connection]) -> None:
     """Keep the beginning of each long name, and a hash of it all: a million fit into memory."""
     for row in rows:
-        for field in row.__struct_fields__:
+        for field in _texts(type(row)):
             value = getattr(row, field)
-            if isinstance(value, str) and len(value) > _LONG_NAME:
+            if len(value) > _LONG_NAME:
                 setattr(row, field, _short(value))
+
+
+@functools.cache
+def _texts(row: type[Any]) -> tuple[str, ...]:
+    """The fields of a row that hold text."""
+    return tuple(field.name for field in fields_of(row) if field.type is str)
 
 
 def short_key(key: Any) -> Any:

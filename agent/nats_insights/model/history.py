@@ -132,10 +132,9 @@ class Level(Struct, array_like=True, gc=False):
     told: float
     times: bytes = b""
 
-    def differs(self, value: Any, now: float, keep: float) -> None:
+    def differs(self, value: Any, now: float) -> None:
         """It was told to be another one."""
-        times = [at for at in self.changed() if now - at <= keep]
-        self.times = _pack([*times, now][-MOST_CHANGES:])
+        self.times = _pack([*self.changed(), now][-MOST_CHANGES:])
         self.before, self.value = self.value, value
 
     def changed(self) -> tuple[float, ...]:
@@ -254,9 +253,7 @@ class Samples(Struct, frozen=True, gc=False):
         at, values = self._at, self._values
         if len(at) < max(2, points):
             raise self._too_soon(f"{points} points" if points > 2 else "a second epoch")
-        # Unix seconds are large: their squares would not leave enough digits.
-        slope: float = linear_regression([one - at[-1] for one in at], values).slope
-        return slope
+        return linear_regression(at, values).slope
 
     @property
     def _at(self) -> tuple[float, ...]:
@@ -340,7 +337,7 @@ class _Levels(dict[Names, Level]):
                 level.rewind(now)
             if value != level.value:
                 self._need(value)
-                level.differs(value, now, self.past.keep)
+                level.differs(value, now)
             level.told = now
         return True
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from nats_insights.errors import Missing
 from nats_insights.model.fold import local_subscriptions
+from nats_insights.replies.leafz import LEAFZ
+from nats_insights.replies.routez import ROUTEZ
 
 if TYPE_CHECKING:
     from nats_insights.model.nouns.server import Server
@@ -16,7 +18,7 @@ def local(server: Server) -> int:
 
     The table holds routed interest too; what came over each link is told by ROUTEZ and LEAFZ.
     """
-    routed = server.routez.subscriptions + server.leafz.subscriptions
+    routed = server.reply(ROUTEZ).subscriptions + server.reply(LEAFZ).subscriptions
     return max(0, server.varz.subscriptions - routed)
 
 

@@ -24,8 +24,8 @@ from typing import Literal
 from msgspec import Struct
 
 from nats_insights.facts import Names
+from nats_insights.replies.fields import ServerInfo
 from nats_insights.replies.heard import Expected, Heard
-from nats_insights.replies.wire import ServerInfo
 
 State = Literal["answering", "hung", "dead", "left"]
 # Each outsider can name servers by its heartbeats, so their number has a bound.

@@ -11,6 +11,7 @@ from nats_insights.errors import Missing
 from nats_insights.facts import Coverage, Names
 from nats_insights.model import sweeps
 from nats_insights.model.fold import Fold, Sweep
+from nats_insights.model.history import History
 from nats_insights.model.lacking import Lacking
 from nats_insights.model.ledger import Ledger, Part
 from nats_insights.model.nouns.agent import Agent
@@ -48,6 +49,7 @@ class Snapshot:
         self.torn = False
         self.forgotten: Collection[Names] = ()
         self.changed_at: dict[str, float] = {}
+        self.history = History()
 
     def clear(self) -> None:
         """Drop the nouns, which hold each other: the next snapshot needs the room."""

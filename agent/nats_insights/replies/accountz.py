@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .endpoint import Endpoint
-from .fields import Reply, Time, shared
+from nats_insights.replies.endpoint import Endpoint
+from nats_insights.replies.fields import Reply, Time, shared
 
 
 class Accountz(Reply, gc=False):

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from .endpoint import Endpoint
-from .fields import (
+from nats_insights.replies.endpoint import Endpoint
+from nats_insights.replies.fields import (
     Bytes,
     Count,
     Counter,
@@ -26,7 +26,7 @@ from .fields import (
     since,
     told,
 )
-from .varz import Proxy
+from nats_insights.replies.varz import Proxy
 
 
 class PeerCertificate(Struct, gc=False):
@@ -76,6 +76,10 @@ class Connection(Part, gc=False):
     tags: tuple[str, ...] | None = None
     mqtt_client: str = ""
     proxy: Proxy | None = since("2.12.0")
+
+
+# All that can be asked for.
+ROW_FIELDS = tuple(name for name in Connection.__struct_fields__ if name != "origin")
 
 
 class Connz(Reply, gc=False):

@@ -5,15 +5,15 @@ from __future__ import annotations
 import functools
 import importlib
 import pkgutil
+from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from nats_insights.errors import DeclarationError
-
-from . import fields
-from .fields import ServerInfo
+from nats_insights.replies import fields
+from nats_insights.replies.fields import ServerInfo
 
 T = TypeVar("T")
 
@@ -45,6 +45,8 @@ class Endpoint(Struct, Generic[T], frozen=True, eq=False, gc=False):
     root: str = "$SYS.REQ.SERVER"
     # The member of the reply that holds what was asked for.
     member: str = "data"
+    # The reply of a server whose VARZ shows that it would be empty; None where it must be asked.
+    without: Callable[[Any], T | None] | None = None
 
     def __post_init__(self) -> None:
         if not (self.addressable or self.fans_out):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from .fields import Malformed, ServerInfo, is_id, parse
+from nats_insights.replies.fields import Malformed, ServerInfo, is_id, parse
 
 _DECODER = msgspec.json.Decoder(ServerInfo)
 

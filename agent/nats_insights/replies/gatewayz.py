@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from .connz import Connection
-from .endpoint import Endpoint
-from .fields import Count, Limit, Reply, Time, shared
+from nats_insights.replies.connz import Connection
+from nats_insights.replies.endpoint import Endpoint
+from nats_insights.replies.fields import Count, Limit, Reply, Time, shared
 
 
 class AccountInterest(Struct, gc=False):
@@ -54,4 +54,9 @@ class Gatewayz(Reply, gc=False):
         return [link.connection for link in links if link.connection]
 
 
-GATEWAYZ = Endpoint("GATEWAYZ", Gatewayz, weight=1500)
+GATEWAYZ = Endpoint(
+    "GATEWAYZ",
+    Gatewayz,
+    weight=1500,
+    without=lambda varz: None if varz.gateway and varz.gateway.name else Gatewayz(),
+)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from .endpoint import Endpoint
-from .fields import Count, Reply
+from nats_insights.replies.endpoint import Endpoint
+from nats_insights.replies.fields import Count, Reply
 
 
 class HealthError(Struct, gc=False):

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from nats_insights.facts import Names
-from nats_insights.replies.wire import ServerInfo
+from nats_insights.replies.fields import ServerInfo
 
 
 class Expected(Struct, frozen=True, kw_only=True):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from .endpoint import Endpoint
-from .fields import Count
+from nats_insights.replies.endpoint import Endpoint
+from nats_insights.replies.fields import Count
 
 
 class Queue(Struct, gc=False):

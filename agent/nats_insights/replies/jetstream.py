@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from .fields import Bytes, Count, Counter, Duration, Gauge, Limit, Part, Time, since
+from nats_insights.replies.fields import (
+    Bytes,
+    Count,
+    Counter,
+    Duration,
+    Gauge,
+    Limit,
+    Part,
+    Time,
+    since,
+)
 
 
 class Api(Part, gc=False):

@@ -7,10 +7,22 @@ from typing import Annotated
 import msgspec
 from msgspec import Struct
 
-from .endpoint import Endpoint
-from .fields import Bytes, Count, Counter, Duration, Gauge, Limit, Part, Reply, Time, since
-from .jetstream import Api, Config, Limits, Peer
-from .jetstream import Meta as MetaGroup
+from nats_insights.replies.endpoint import Endpoint
+from nats_insights.replies.fields import (
+    Bytes,
+    Count,
+    Counter,
+    Duration,
+    Gauge,
+    Limit,
+    Part,
+    Reply,
+    Time,
+    since,
+)
+from nats_insights.replies.jetstream import Api, Config, Limits, Peer
+from nats_insights.replies.jetstream import Meta as MetaGroup
+from nats_insights.replies.varz import Varz
 
 # Of one account, where 2**64 - 1 is nothing reserved: not mended, since most accounts have it.
 Reserved = Annotated[int, msgspec.Meta(ge=0)]
@@ -303,8 +315,12 @@ def body(account: str, offset: int, limit: int) -> bytes:
     return msgspec.json.encode(asked | dict.fromkeys(_DETAIL, True))
 
 
+def _without(varz: Varz) -> Jsz | None:
+    return None if varz.jetstream and varz.jetstream.config else Jsz(disabled=True)
+
+
 # A server looks at each of its streams for the sums, too; with `raft` it tells how many it leads.
-JSZ = Endpoint("JSZ", Jsz, b'{"raft":true}', weight=1500, every=60.0, packed=True)
+JSZ = Endpoint("JSZ", Jsz, b'{"raft":true}', weight=1500, every=60.0, packed=True, without=_without)
 # About 2,000 bytes of JSON for each stream and as many for each consumer.
 JSZ_STREAMS = Endpoint(
     "JSZ",
@@ -316,4 +332,5 @@ JSZ_STREAMS = Endpoint(
     fans_out=False,
     packed=True,
     paged=True,
+    without=_without,
 )

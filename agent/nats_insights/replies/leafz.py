@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from .endpoint import Endpoint
-from .fields import Bytes, Count, Counter, Limit, Part, Reply, Time, shared, since
-from .varz import Proxy
+from nats_insights.replies.endpoint import Endpoint
+from nats_insights.replies.fields import (
+    Bytes,
+    Count,
+    Counter,
+    Limit,
+    Part,
+    Reply,
+    Time,
+    shared,
+    since,
+)
+from nats_insights.replies.varz import Proxy
 
 
 class Leaf(Part, gc=False):
@@ -53,4 +63,9 @@ class Leafz(Reply, gc=False):
         return sum([leaf.subscriptions for leaf in self.leafs or ()])
 
 
-LEAFZ = Endpoint("LEAFZ", Leafz, weight=1000)
+LEAFZ = Endpoint(
+    "LEAFZ",
+    Leafz,
+    weight=1000,
+    without=lambda varz: None if varz.leafnodes else Leafz(),
+)

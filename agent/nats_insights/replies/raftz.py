@@ -6,8 +6,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from .endpoint import Endpoint
-from .fields import Bytes, Count, Counter, Part, Time, shared, since
+from nats_insights.replies.endpoint import Endpoint
+from nats_insights.replies.fields import Bytes, Count, Counter, Part, Time, shared, since
 
 
 class Log(Struct, gc=False):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
-from .endpoint import Endpoint
-from .fields import Bytes, Count, Counter, Limit, Reply, Time, is_id, shared
+from nats_insights.replies.endpoint import Endpoint
+from nats_insights.replies.fields import Bytes, Count, Counter, Limit, Reply, Time, is_id, shared
 
 
 class Subjects(Struct, gc=False):

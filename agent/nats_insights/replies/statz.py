@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .endpoint import Endpoint
-from .fields import Count, Counter, Part, Reply, Time, shared, since
-from .statsz import SplitTraffic
+from nats_insights.replies.endpoint import Endpoint
+from nats_insights.replies.fields import Count, Counter, Part, Reply, Time, shared, since
+from nats_insights.replies.statsz import SplitTraffic
 
 
 class AccountStat(Part, gc=False):

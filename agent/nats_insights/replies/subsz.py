@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .endpoint import Endpoint
-from .fields import Count, Counter, Limit, Rate, Reply, Time
+from nats_insights.replies.endpoint import Endpoint
+from nats_insights.replies.fields import Count, Counter, Limit, Rate, Reply, Time
 
 
 class Subsz(Reply, gc=False):

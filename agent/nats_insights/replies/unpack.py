@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from nats_insights.replies.wire import Malformed
+from nats_insights.replies.fields import Malformed
 
 try:  # A third of zlib's time on the pages that CONNZ sends.
     from isal.isal_zlib import IsalError as Broken

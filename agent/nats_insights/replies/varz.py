@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from .endpoint import Endpoint
-from .fields import Bytes, Count, Counter, Duration, Limit, Part, Rate, Reply, Time, since
-from .jetstream import JetStream
+from nats_insights.replies.endpoint import Endpoint
+from nats_insights.replies.fields import (
+    Bytes,
+    Count,
+    Counter,
+    Duration,
+    Limit,
+    Part,
+    Rate,
+    Reply,
+    Time,
+    since,
+)
+from nats_insights.replies.jetstream import JetStream
 
 
 class PerKind(Struct, gc=False):

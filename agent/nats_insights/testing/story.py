@@ -20,7 +20,7 @@ from nats_insights.judge.auditor import Asking, Auditor
 from nats_insights.judge.declare import Check, discover
 from nats_insights.judge.lifecycle import Life, Told
 from nats_insights.model.snapshot import Snapshot
-from nats_insights.replies import wire
+from nats_insights.replies.connz import CONNZ, Page
 from nats_insights.replies.heard import Expected, Heard, Silence
 from nats_insights.testing.systems import START, Replying, System
 
@@ -126,23 +126,25 @@ def _parsed(config: str) -> Config:
 
 def _hear(
     system: System, asking: Asking, lost: frozenset[tuple[str, str]], denied: set[str]
-) -> tuple[Heard, dict[str, wire.Page]]:
+) -> tuple[Heard, dict[str, Page]]:
     """What a gatherer would hear of this system, and the connections of each server by its id."""
     silent = {name for name, endpoint in lost if endpoint == "VARZ"}
     servers = [
         replace(one, state="hung") if one.info.name in silent else one for one in system.servers
     ]
-    heard = Heard(asking.endpoints, _id_of(system.own, servers))
-    heard.denied = denied & asking.endpoints
-    rows: dict[str, wire.Page] = {}
+    asked = {endpoint.key for endpoint in asking.endpoints}
+    paged = {endpoint.key for endpoint in asking.endpoints if endpoint.paged}
+    heard = Heard(asked - paged, _id_of(system.own, servers))
+    heard.denied = denied & asked
+    rows: dict[str, Page] = {}
     for one in servers:
         if one.state != "answering":
             continue
         heard.infos[one.info.id] = one.info
-        for endpoint in asking.endpoints - denied:
+        for endpoint in asked - denied:
             if (one.info.name, endpoint) in lost or endpoint not in one.replies:
                 continue
-            if endpoint == "CONNZ":
+            if endpoint == CONNZ.key:
                 rows[one.info.id] = one.replies[endpoint]
             else:
                 heard.add(endpoint, one.info.id, one.replies[endpoint])

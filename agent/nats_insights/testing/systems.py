@@ -17,7 +17,16 @@ from msgspec.structs import replace
 
 from nats_insights.facts import Names
 from nats_insights.model.roster import State
-from nats_insights.replies import wire
+from nats_insights.replies.accountz import Accountz
+from nats_insights.replies.connz import Connection, Page
+from nats_insights.replies.fields import Origin, ServerInfo
+from nats_insights.replies.gatewayz import Gatewayz
+from nats_insights.replies.leafz import Leafz
+from nats_insights.replies.routez import Routez
+from nats_insights.replies.statsz import Statsz
+from nats_insights.replies.statz import AccountStat, Statz
+from nats_insights.replies.subsz import Subsz
+from nats_insights.replies.varz import Varz
 
 START = 1_800_000_000.0
 DAY = 86_400.0
@@ -41,9 +50,10 @@ class Server(Struct, frozen=True):
     state: State = "answering"
     id: str = ""
     version: str = "2.15.1"
+    tags: tuple[str, ...] = ()
     varz: dict[str, Any] = {}
     replies: dict[str, Any] = {}
-    rows: tuple[wire.Connection, ...] = ()
+    rows: tuple[Connection, ...] = ()
 
 
 hung, dead, left = (Server(state=state) for state in ("hung", "dead", "left"))
@@ -52,7 +62,7 @@ hung, dead, left = (Server(state=state) for state in ("hung", "dead", "left"))
 class Replying(Struct, frozen=True):
     """One server as it replies: who it is, and its reply to each endpoint, CONNZ being a page."""
 
-    info: wire.ServerInfo
+    info: ServerInfo
     replies: dict[str, Any]
     state: State = "answering"
 
@@ -92,23 +102,27 @@ def lone(**servers: int | Server) -> list[Replying]:
     return cluster("", **servers)
 
 
-def row(**fields: Any) -> wire.Connection:
+def row(**fields: Any) -> Connection:
     """One connection more, of user `app` in account APP if not said otherwise."""
     plain = {"kind": "Client", "account": "APP", "authorized_user": "app"}
-    return wire.Connection(**(plain | fields))
+    return Connection(**(plain | fields))
 
 
 def _replying(cluster: str, name: str, held: int | Server) -> Replying:
     if isinstance(held, int):
         held = Server(held)
-    info = wire.ServerInfo(
-        name=name, id=held.id or f"id of {cluster} {name}", cluster=cluster, ver=held.version
+    info = ServerInfo(
+        name=name,
+        id=held.id or f"id of {cluster} {name}",
+        cluster=cluster,
+        ver=held.version,
+        tags=held.tags,
     )
     rows = _rows(held)
     now = datetime.fromtimestamp(START, UTC)
     started = now - timedelta(seconds=held.up)
     accounts = Counter(one.account for one in rows)
-    varz = wire.Varz(
+    varz = Varz(
         start=started,
         now=now,
         connections=len(rows),
@@ -116,20 +130,27 @@ def _replying(cluster: str, name: str, held: int | Server) -> Replying:
         max_connections=held.max_connections,
         subscriptions=held.subscriptions + held.internal,
     )
-    replies = {
+    replies: dict[str, Any] = {
         "VARZ": replace(varz, **held.varz),
-        "STATSZ": wire.Statsz(start=started, connections=len(rows)),
-        "SUBSZ": wire.Subsz(num_subscriptions=held.subscriptions),
-        "ROUTEZ": wire.Routez(),
-        "LEAFZ": wire.Leafz(),
-        "ACCOUNTZ": wire.Accountz(accounts=sorted(accounts)),
-        "STATZ": wire.Statz(dict(accounts)),
-        "CONNZ": wire.Page(info, rows, len(rows)),
+        "STATSZ": Statsz(start=started, connections=len(rows)),
+        "SUBSZ": Subsz(num_subscriptions=held.subscriptions),
+        "ROUTEZ": Routez(),
+        "LEAFZ": Leafz(),
+        "ACCOUNTZ": Accountz(accounts=sorted(accounts)),
+        "STATZ": Statz(
+            account_statz=[AccountStat(acc=name, conns=n) for name, n in accounts.items()]
+        ),
+        "GATEWAYZ": Gatewayz(),
+        "CONNZ": Page(info, rows, len(rows)),
     }
-    return Replying(info, replies | held.replies, held.state)
+    replies |= held.replies
+    for reply in replies.values():
+        if hasattr(reply, "origin"):
+            reply.origin = Origin(info)
+    return Replying(info, replies, held.state)
 
 
-def _rows(held: Server) -> list[wire.Connection]:
+def _rows(held: Server) -> list[Connection]:
     users: Mapping[str, int] = Counter({"APP app": held.connections}) + Counter(held.users)
     rows = list(held.rows)
     for who, count in users.items():

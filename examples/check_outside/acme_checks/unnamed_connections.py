@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from nats_insights.check import Account
+from nats_insights.check import STATZ, Account
 from nats_insights.judge.declare import INFO, Finding, Params, check, limit
 from nats_insights.model.fold import Tally, fold
-from nats_insights.replies.wire import Connection
+from nats_insights.replies.connz import Connection
 
 
 class Unnamed(Params, frozen=True):
@@ -25,7 +25,7 @@ def naming(rows: list[Connection], tally: Tally, params: object) -> None:
     tally.update([(row.account, bool(row.name)) for row in rows])
 
 
-@check("ACME_001", INFO, "consistency", needs=("STATZ", naming), open_after=2)
+@check("ACME_001", INFO, "consistency", needs=(STATZ, naming), open_after=2)
 def unnamed_connections(account: Account, params: Unnamed) -> Finding | None:
     """Most clients of an account set no name.
 

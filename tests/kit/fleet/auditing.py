@@ -55,6 +55,7 @@ class Watch:
         self.account = account
         self.auditor = Auditor(list(CHECKS.values()), parse(config))
         self.auditor.system_accounts |= {account}
+        self._now = 0.0
         self.wait(PATIENT)
 
     def beside(self, config: str) -> Watch:
@@ -69,7 +70,9 @@ class Watch:
         """So many epochs, one after another: each transition that they tell, and of what."""
         told = []
         for _ in range(count):
-            told += await epoch(self.auditor, self.gatherer, time.time(), settle=0)
+            # An interval apart, as far as the auditor knows.
+            self._now = max(self._now + self.auditor.config.interval, time.time())
+            told += await epoch(self.auditor, self.gatherer, self._now, settle=0)
         return [(one.transition, _fact(*one.life.key)) for one in told]
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from nats_insights.check import INFO, AccountInCluster, Finding, Params, check, limit
+from nats_insights.check import INFO, STATZ, AccountInCluster, Finding, Params, check, limit
 
 
 class Concentration(Params, frozen=True):
@@ -30,7 +30,7 @@ class Concentration(Params, frozen=True):
     "OPT_BALANCE_006",
     INFO,
     "saturation",
-    needs=("STATZ",),
+    needs=(STATZ,),
     explain="connections",
     open_after=2,
     settle=True,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import fmean
 from typing import Annotated
 
-from nats_insights.check import INFO, Cluster, Finding, Params, Server, check, limit
+from nats_insights.check import INFO, STATZ, Cluster, Finding, Params, Server, check, limit
 
 
 class Hotspot(Params, frozen=True):
@@ -25,7 +25,7 @@ def mean_connections(cluster: Cluster) -> float:
     "OPT_BALANCE_002",
     INFO,
     "saturation",
-    needs=("STATZ",),
+    needs=(STATZ,),
     explain="connections",
     open_after=2,
     settle=True,

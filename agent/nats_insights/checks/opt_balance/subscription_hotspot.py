@@ -7,6 +7,9 @@ from typing import Annotated
 
 from nats_insights.check import (
     INFO,
+    LEAFZ,
+    ROUTEZ,
+    VARZ,
     Cluster,
     Finding,
     Params,
@@ -51,7 +54,7 @@ def no_server_is_near(cluster: Cluster, params: Hotspot) -> bool:
     "OPT_BALANCE_003",
     INFO,
     "saturation",
-    needs=("VARZ", "ROUTEZ", "LEAFZ", local_subscriptions),
+    needs=(VARZ, ROUTEZ, LEAFZ, local_subscriptions),
     explain="subscriptions",
     open_after=2,
     settle=True,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from nats_insights.check import CRITICAL, WARNING, Finding, Params, Server, check, limit
+from nats_insights.check import CRITICAL, VARZ, WARNING, Finding, Params, Server, check, limit
 
 
 class Limits(Params, frozen=True):
@@ -16,7 +16,7 @@ class Limits(Params, frozen=True):
     ] = 95.0
 
 
-@check("SERVER_011", WARNING, "saturation", needs=("VARZ",), explain="connections")
+@check("SERVER_011", WARNING, "saturation", needs=(VARZ,), explain="connections")
 def connection_count_high(server: Server, params: Limits) -> Finding | None:
     """A server has nearly as many connections as it accepts.
 

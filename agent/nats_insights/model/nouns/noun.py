@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from nats_insights.errors import DeclarationError, Missing
 from nats_insights.facts import KINDS, LABELS, SCOPES, Names
 from nats_insights.model.fold import Fold
+from nats_insights.model.history import Changes, Past, Samples
 
 if TYPE_CHECKING:
     from nats_insights.model.snapshot import Snapshot
 
 T = TypeVar("T")
+R = TypeVar("R", bound="Changes | Samples")
 
 # Whose replies must all be in before silence about a noun means that it is fine. Of members of the
 # roster even silence is known, but only while the agent itself is not cut off.
@@ -132,6 +134,10 @@ class Noun:
         if isinstance(value, Missing):
             raise value.with_traceback(None)
         return value  # type: ignore[no-any-return]
+
+    def past(self, past: Past[R]) -> R:
+        """What is remembered of a figure of it; Missing where this epoch did not tell it."""
+        return self.snapshot.history.of(past, self.names, self.snapshot.now)
 
     def folded(self, fold: Fold) -> Counter[Any]:
         """A fold over all servers, exact or Missing."""

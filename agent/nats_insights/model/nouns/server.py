@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from nats_insights.errors import Missing
 from nats_insights.facts import Names
@@ -11,29 +11,34 @@ from nats_insights.model import interest
 from nats_insights.model.fold import Fold
 from nats_insights.model.ledger import Part
 from nats_insights.model.nouns.noun import ITS_SERVER, Noun
-from nats_insights.replies import wire
+from nats_insights.replies.endpoint import Endpoint
+from nats_insights.replies.fields import ServerInfo
+from nats_insights.replies.varz import Varz
 
 if TYPE_CHECKING:
     from nats_insights.model.nouns.cluster import Cluster
     from nats_insights.model.snapshot import Snapshot
 
+T = TypeVar("T")
+
 
 class Server(Noun):
-    """One nats-server. Replies are `varz`, `statsz`, `subsz`, `routez`, `leafz`, `accountz`."""
+    """One nats-server. `reply(ENDPOINT)` is what it replied, or Missing; `varz` the same of VARZ.
+
+    `accounts` are its own clients by account, `connections` their number without the system
+    account's, and `own_connections` those of the agent. `settled` is the seconds since it started.
+    """
 
     __slots__ = (
         "accounts",
-        "accountz",
         "cluster",
         "connections",
         "id",
-        "leafz",
+        "info",
         "name",
         "own_connections",
-        "routez",
+        "replies",
         "settled",
-        "statsz",
-        "subsz",
         "varz",
         "version",
     )
@@ -41,32 +46,25 @@ class Server(Noun):
     labelled = ("cluster", "server")
     REPLY_OF: ClassVar[dict[str, str]] = {
         "varz": "VARZ",
-        "statsz": "STATSZ",
-        "subsz": "SUBSZ",
-        "routez": "ROUTEZ",
-        "leafz": "LEAFZ",
-        "accountz": "ACCOUNTZ",
         "accounts": "STATZ",
         "connections": "STATZ",
         "settled": "VARZ",
         "version": "VARZ",
+        "info": "VARZ",
     }
-    varz: wire.Varz
-    statsz: wire.Statsz
-    subsz: wire.Subsz
-    routez: wire.Routez
-    leafz: wire.Leafz
-    accountz: wire.Accountz
+    varz: Varz
     accounts: dict[str, int]
     connections: int
     settled: float
     version: str
+    info: ServerInfo
 
     def __init__(self, name: str, cluster: Cluster | None, snapshot: Snapshot) -> None:
         self.name, self.cluster, self.snapshot = name, cluster, snapshot
         self.names = (cluster.name if cluster else "", name)
         self.id = ""
         self.own_connections = 0
+        self.replies: dict[str, Any] = {}
 
     if not TYPE_CHECKING:  # Else mypy would take any name for a figure.
 
@@ -80,6 +78,14 @@ class Server(Noun):
     def all(cls, snapshot: Snapshot) -> Iterable[Server]:
         return snapshot.servers.values()
 
+    def reply(self, endpoint: Endpoint[T]) -> T:
+        """What it replied in this epoch; Missing where it did not."""
+        try:
+            reply: T = self.replies[endpoint.key]
+        except KeyError:
+            raise Missing(endpoint.key, self.name) from None
+        return reply
+
     @property
     def home(self) -> str:
         return self.names[0]
@@ -87,6 +93,10 @@ class Server(Noun):
     @property
     def rests_on(self) -> Names:
         return self.names
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        return self.info.tags
 
     def labels(self) -> dict[str, str]:
         return {"server": self.name, "cluster": self.home}
