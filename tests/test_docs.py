@@ -19,9 +19,11 @@ from nats_insights.tell import messages, pages, queries
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
+PACKAGE = ROOT / "agent" / "nats_insights"
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 GENERATED = pages.files(discover(checks), parser())
 # What a reader opens first, and what the forge shows.
-ENTRIES = ("README.md", "SECURITY.md", "CHANGELOG.md")
+ENTRIES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
 LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#]*)(#[^)]*)?\)")
 
 
@@ -117,6 +119,17 @@ def test_every_page_can_be_reached_from_the_readme():
         links = (page.parent / path for path, _ in LINK.findall(page.read_text()) if path)
         found |= {link.resolve() for link in links if link.suffix == ".md"}
     assert sorted(set(pages_of_the_repository()) - reached) == []
+
+
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"`([a-z_/.]+/[a-z_.]*)`", CONTRIBUTING))))
+def test_the_files_of_the_tour_exist(path):
+    assert any((root / path).exists() for root in (ROOT, PACKAGE))
+
+
+def test_the_tour_names_every_room():
+    rooms = {path.stem for path in PACKAGE.iterdir() if not path.name.startswith("_")} - {"py"}
+    named = set(re.findall(r"\b[a-z]+\b", CONTRIBUTING.partition("## Recipe")[0]))
+    assert sorted(rooms - named) == []
 
 
 def test_the_commands_of_the_readme_exist():
