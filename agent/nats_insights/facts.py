@@ -1,4 +1,4 @@
-"""Facts about an epoch that many rooms speak of: coverage, cost, access."""
+"""Facts about an epoch that many rooms use: coverage, cost, access."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ LABELS = (
 
 
 class Coverage(Struct, frozen=True, kw_only=True):
-    """How much of the system an epoch heard.
+    """How many servers replied in an epoch.
 
-    `servers_known` counts those that were expected and never seen, too.
+    `servers_known` includes those that were expected and never seen.
     """
 
     servers_known: int
@@ -76,11 +76,11 @@ class EndpointCost(Struct, frozen=True, kw_only=True):
 class Cost(Struct, frozen=True, kw_only=True):
     """What one epoch cost the servers and this process, and what was lost.
 
-    `servers_swept` counts those that listed all of their connections; what the others hold has not
-    changed since they last did, `oldest_sweep_seconds` ago at most. `window_bytes` may be owed at a
-    time, and `peak_window_bytes` were. `dropped_messages` came faster than this connection could
-    take them, `dropped_advisories` could not be published for too long: both since they began.
-    `endpoints` has the requests, replies and bytes of each endpoint that was asked.
+    `servers_swept` counts the servers whose connections were read; those of the others have not
+    changed since, or cannot matter, and the oldest were read `oldest_sweep_seconds` ago.
+    `window_bytes` is the limit of bytes requested and not yet received, `peak_window_bytes` the
+    most that there were. `dropped_messages` arrived faster than they were processed,
+    `dropped_advisories` could not be published for too long: both since the agent started.
     """
 
     requests: int = 0

@@ -1,4 +1,4 @@
-"""The types of all that is published and answered; `schemas/` is generated from them.
+"""The types of all published messages and replies; `schemas/` is generated from them.
 
 Fields are only ever added, and readers ignore those that they do not know. Times are UTC.
 """
@@ -39,7 +39,7 @@ class Entity(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class AgentInfo(Struct, frozen=True, kw_only=True):
-    """Who says so: `id` is configured and stays, `instance` is this process."""
+    """The agent that sends this: `id` is configured and permanent, `instance` is this process."""
 
     id: str
     instance: str
@@ -49,7 +49,7 @@ class AgentInfo(Struct, frozen=True, kw_only=True):
 
 
 class FindingState(Struct, frozen=True, kw_only=True):
-    """A finding as it stands: what advisories tell and FINDINGS answers."""
+    """A finding as it is now: part of advisories and of the reply to FINDINGS."""
 
     state: Literal["open", "resolved"]
     code: str
@@ -100,11 +100,11 @@ class OpenCounts(Struct, frozen=True, kw_only=True):
 class Heartbeat(Struct, frozen=True, kw_only=True):
     """One message per epoch on `$INSIGHTS.HEARTBEAT.<agent-id>`, also when nothing is wrong.
 
-    `verdict` is that of STATUS, and `checks_not_evaluated` counts the checks for which it waits.
-    `interval_seconds` is from one epoch to the next, as stretched by the budget; `epochs_skipped`
-    were due before this one had ended. After `silent_after_seconds` without another heartbeat the
-    agent counts as gone. A standby, and an agent before its first epoch, knows nothing: its verdict
-    is `unknown`.
+    `verdict` is that of STATUS, and `checks_not_evaluated` counts the checks that make it unknown.
+    `interval_seconds` is from one epoch to the next, as lengthened by the limits on cost;
+    `epochs_skipped` were due before this one had ended. After `silent_after_seconds` without
+    another heartbeat, treat the agent as stopped. The verdict of a standby, and of an agent before
+    its first epoch, is `unknown`.
     """
 
     type: Literal["insights.advisory.v1.heartbeat"] = "insights.advisory.v1.heartbeat"
@@ -123,7 +123,7 @@ class Heartbeat(Struct, frozen=True, kw_only=True):
 
 
 class Reply(Struct, frozen=True, kw_only=True):
-    """What every reply begins with."""
+    """The fields of every reply."""
 
     type: str
     timestamp: Time
@@ -139,17 +139,17 @@ class Problem(Struct, frozen=True, kw_only=True):
 
 
 class ErrorReply(Reply, frozen=True, kw_only=True):
-    """The reply to a request that was refused; headers say the same."""
+    """The reply to a request that was refused; the headers contain the same."""
 
     type: Literal["insights.api.v1.error_response"] = "insights.api.v1.error_response"
     error: Problem
 
 
 class NotEvaluated(Struct, frozen=True, kw_only=True):
-    """A check that could not be judged, wholly or for some, and what it lacks.
+    """A check that could not be evaluated for some or all entities, and what data is missing.
 
-    It is `excused` where that is as it should be, so that the verdict does not wait for it: a
-    cluster settles, servers of this version do not tell, or the configuration accepts it.
+    It is `excused` where that is expected and does not make the verdict unknown: a cluster settles,
+    servers of this version do not send the data, or the configuration accepts it.
     """
 
     code: str
@@ -159,8 +159,8 @@ class NotEvaluated(Struct, frozen=True, kw_only=True):
 
 
 class EpochInfo(Struct, frozen=True, kw_only=True):
-    """The last epoch. `failed` counts the epochs that an error in the program ended, and
-    `last_failure` says where in the program that was."""
+    """The last epoch. `failed` counts the epochs that ended with an error in the program, and
+    `last_failure` is the place in the program."""
 
     number: int
     started_at: Time
@@ -170,7 +170,7 @@ class EpochInfo(Struct, frozen=True, kw_only=True):
 
 
 class StatusReply(Reply, frozen=True, kw_only=True):
-    """STATUS: how the system is, how sure that is, and what it costs to know."""
+    """STATUS: the verdict, what it is based on, and what it costs."""
 
     type: Literal["insights.api.v1.status_response"] = "insights.api.v1.status_response"
     verdict: Verdict
@@ -182,7 +182,7 @@ class StatusReply(Reply, frozen=True, kw_only=True):
 
 
 class Paged(Reply, frozen=True, kw_only=True):
-    """A list, or the part of it that was asked for and fits."""
+    """A list, or the part of it that was requested and fits."""
 
     total: int
     offset: int
@@ -190,7 +190,7 @@ class Paged(Reply, frozen=True, kw_only=True):
 
 
 class FindingsReply(Paged, frozen=True, kw_only=True):
-    """FINDINGS: the worst first. `status` is there only in the output of `check`."""
+    """FINDINGS: the most severe first. `status` is there only in the output of `check`."""
 
     type: Literal["insights.api.v1.findings_response"] = "insights.api.v1.findings_response"
     findings: list[FindingState]
@@ -198,7 +198,7 @@ class FindingsReply(Paged, frozen=True, kw_only=True):
 
 
 class ParameterInfo(Struct, frozen=True, kw_only=True):
-    """One parameter in force: `origin` says who set it; `clear_factor` eases it once open."""
+    """One parameter in force, where it was set, and by what factor it eases for open findings."""
 
     name: str
     value: float | int | str | bool
@@ -214,7 +214,7 @@ class ParameterInfo(Struct, frozen=True, kw_only=True):
 
 
 class LastOutcome(Struct, frozen=True, kw_only=True):
-    """What became of a check in the last epoch, in numbers of entities."""
+    """The outcome of a check in the last epoch, in numbers of entities."""
 
     judged: int
     found: int
@@ -225,7 +225,7 @@ class LastOutcome(Struct, frozen=True, kw_only=True):
 
 
 class CheckInfo(Struct, frozen=True, kw_only=True):
-    """One check as it runs."""
+    """One check as it is configured."""
 
     code: str
     name: str
@@ -262,7 +262,7 @@ class ExplainReply(Reply, frozen=True, kw_only=True):
 
 
 class ServerState(Struct, frozen=True, kw_only=True):
-    """One server of the roster; `swept_at` is when it last listed its connections."""
+    """One server of the roster; `swept_at` is when its connections were last read."""
 
     name: str
     id: str
@@ -283,7 +283,7 @@ class ServersReply(Paged, frozen=True, kw_only=True):
 
 
 class Page(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The part of a list that a request asks for."""
+    """The requested part of a list."""
 
     offset: Annotated[int, Meta(ge=0)] = 0
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
