@@ -24,7 +24,7 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 
 # Longer than anybody waits, and short enough for a date to follow.
 _YEAR = 366 * 86_400.0
-# What a reply can tell: the largest number of a server's own counters.
+# The largest number that a reply can contain.
 _LARGEST = 2**63 - 1
 
 
@@ -227,7 +227,7 @@ def _known(raw: dict[str, Any], into: type[Struct], path: str) -> dict[str, Any]
                 for name, one in value.items()
             }
         elif isinstance(value, int | float) and abs(value) > _LARGEST:
-            raise ConfigError(f"{where} is refused: {value} is not a number that a reply can tell")
+            raise ConfigError(f"{where} is refused: {value} is larger than any figure of a server")
         elif isinstance(value, str) and value not in (words := _words(hint) or (value,)):
             raise ConfigError(f"{where} is refused: it is one of {', '.join(words)}")
         else:

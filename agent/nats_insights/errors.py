@@ -17,7 +17,7 @@ from pathlib import Path
 
 
 class InsightsError(Exception):
-    """Something that the person at the keyboard can mend; its text is one sentence."""
+    """Something that the user can fix; its text is one sentence that says what to do."""
 
 
 class ConfigError(InsightsError):

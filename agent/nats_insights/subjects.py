@@ -13,7 +13,7 @@ SERVICE = "insights-agent"
 
 PING_SERVICE = f"$SRV.PING.{SERVICE}"
 USER_INFO = "$SYS.REQ.USER.INFO"
-# The monitoring endpoints that servers have, those that nobody asks yet included.
+# The monitoring endpoints of servers, including those that are not requested yet.
 MONITORING = (
     *("VARZ", "STATSZ", "CONNZ", "SUBSZ", "ROUTEZ", "GATEWAYZ", "LEAFZ", "ACCOUNTZ", "STATZ"),
     *("JSZ", "HEALTHZ", "RAFTZ", "IPQUEUESZ", "IDZ", "EXPVARZ"),
@@ -50,7 +50,7 @@ def advisory(
 
 
 def heartbeat(agent_id: str) -> str:
-    """Where one agent says, each epoch, that it lives."""
+    """Where an agent publishes its heartbeat, once per epoch."""
     return f"{HEARTBEAT}.{token(agent_id)}"
 
 

@@ -138,7 +138,7 @@ def test_a_jwt_and_a_seed_in_settings_are_checked_as_well(account: Account, user
     bearer = account.user("b", bearer_token=True).jwt
     options = credentials.login(Settings(user_jwt=bearer), URL).options
     assert (options["user_jwt_cb"]().decode(), options["signature_cb"]("nonce")) == (bearer, b"")
-    assert "needs its seed beside it (NATS_SEED)" in refusal(user_jwt=user.jwt)
+    assert "needs its seed too (NATS_SEED)" in refusal(user_jwt=user.jwt)
     assert "in the settings is damaged" in refusal(user_jwt="x", user_seed=seed)
     assert "is not that of a user" in refusal(user_jwt=user.jwt, user_seed=seed[:-1])
     assert "is not that of a user" in refusal(user_jwt=user.jwt, user_seed=account.key.seed)

@@ -144,7 +144,7 @@ async def _hear(audience: Audience, out: Console) -> Heartbeat | Advisory:
     with show.progress(f"waiting for epoch {audience.epoch + 1}"):
         said = await audience.next()
     if isinstance(said, Heartbeat):
-        # An advisory bears the time at which its epoch began; a heartbeat is sent at the end.
+        # The time of an advisory is the start of its epoch; a heartbeat is sent at the end.
         began = said.timestamp.astimezone() - timedelta(seconds=said.cost.wall_seconds)
         out.print(Text(f"{began:%H:%M:%S}", "dim"), _epoch(said))
     else:
@@ -164,7 +164,7 @@ def _epoch(said: Heartbeat) -> str:
 
 
 def compared(planted: set[Fault], found: set[Fault]) -> Text:
-    """Which of the planted faults were found, and what was found beside them, one by one."""
+    """Which of the planted faults were found, and what else was found, one by one."""
     more = len(found - planted)
     rest = f"and {more} that were not planted" if more else "nothing else"
     text = Text(f"\nplanted {len(planted)}, found {len(planted & found)}, {rest}", "bold")

@@ -37,7 +37,7 @@ from nats_insights.tell.messages import AgentInfo
 from nats_insights.text import plain
 
 _MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "bad": ("✗", "red")}
-# Requests that change something: whoever reads only should not be able to send them.
+# Requests that change something: a user that only reads should not be able to send them.
 _DANGEROUS = ("KICK", "LDM", "RELOAD")
 _ADVISORY = f"{subjects.ADVISORY}.INFO.SERVER._.name.CODE.fingerprint"
 _PUBLISHED = (_ADVISORY, subjects.heartbeat("agent"))
@@ -170,7 +170,7 @@ async def _answers(client: Client) -> list[str]:
 
     async def hear(message: Msg) -> None:
         if message.headers and message.headers.get("Status") == "503":
-            return  # The server's own: there is nobody.
+            return  # From the server: no responders.
         try:
             answers.append(msgspec.json.decode(message.data, type=_Answer).agent.id)
         except msgspec.MsgspecError:

@@ -40,7 +40,7 @@ def options(parser: ArgumentParser) -> None:
 
 
 async def ask_or_own(args: Namespace, name: str, into: type[R], **body: Any) -> R:
-    """The agent's reply; without an agent this program's own, and a note that says so."""
+    """The agent's reply; without an agent that of this program, and a note on standard error."""
     if not (args.own or args.config):
         try:
             return await ask(contexts.from_args(args), name, into, **body)

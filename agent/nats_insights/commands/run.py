@@ -27,7 +27,7 @@ def options(parser: ArgumentParser) -> None:
 
 
 async def run(args: Namespace) -> int:
-    """Run the agent; 0 when it was told to stop."""
+    """Run the agent; 0 when it was stopped by a signal."""
     logging.basicConfig(
         level=logging.DEBUG if args.verbose else logging.INFO,
         format="%(asctime)s %(levelname)-7s %(message)s",

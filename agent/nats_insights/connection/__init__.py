@@ -1,1 +1,1 @@
-"""Connect to a NATS system, stay connected, and know as whom."""
+"""Connect to a NATS system, stay connected, and identify the user."""

@@ -1,4 +1,4 @@
-"""nats-py's client, changed so that it breaks in one way only: it closes at once and says why."""
+"""nats-py's client, changed so that every failure closes it at once, with the reason."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _CLOSE_SECONDS = 2.0
 _FAREWELL_SECONDS = 1.0
 _DENIED_MAX = 1000
 _DENIED = re.compile(r'Permissions Violation for (\w+) to "([^"]+)"', re.IGNORECASE)
-# What we publish begins with one of these. All else that we publish are replies, on subjects that
-# whoever asked has chosen.
+# What we publish begins with one of these. Everything else that we publish are replies, on subjects
+# that the requester has chosen.
 _OWN = ("$SYS.", "$INSIGHTS.", "$SRV.", "INSIGHTS.")
 _MEANINGS = {
     "user authentication expired": "the user JWT has expired",
@@ -34,13 +34,13 @@ _MEANINGS = {
 
 
 def spoken(line: bytes) -> str:
-    """What a server says in the first of these lines, fit to be shown."""
+    """The message of a server in the first of these lines, safe to print."""
     text = line.partition(b"\r\n")[0].decode(errors="replace").removeprefix("-ERR")
     return "".join(filter(str.isprintable, text)).strip(" '")[:200]
 
 
 class Client(NatsClient):
-    """A connection that lives once: when `closed` is set, only a new client helps.
+    """A connection that never reconnects: when `closed` is set, create a new client.
 
     denied: subjects on which the server refused to let us publish or subscribe, at most 1,000.
         Replies are not among them: a second one to the same request is refused as a rule.
@@ -65,12 +65,12 @@ class Client(NatsClient):
 
     @property
     def heard(self) -> bytes | None:
-        """The last line of a log-in that failed, b"" for its end, None before the first word."""
+        """The last line of a log-in that failed, b"" for its end, None before the first line."""
         return self._wire.heard
 
     @property
     def last_error(self) -> str:  # type: ignore[override]
-        """Why the connection closed, in a few words; "" while it lives and when we closed it."""
+        """Why the connection closed, in a few words; "" while it is open and when we closed it."""
         return self._why
 
     @property
@@ -181,7 +181,7 @@ class Client(NatsClient):
     def _build_message(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
     ) -> Msg:
-        """Nobody is answered where we publish ourselves: else anybody could do so through us."""
+        """Never reply on subjects that we publish on: others could publish there through us."""
         message: Msg = super()._build_message(sid, subject, reply, data, headers)
         if message.reply.startswith(_OWN):
             message.reply = ""
@@ -194,7 +194,7 @@ class Client(NatsClient):
         await super()._process_pong()
 
     async def _read_loop(self) -> None:
-        """Nobody reads, nothing lives. nats-py calls itself connected for minutes more."""
+        """When reading ends, the connection is closed. nats-py would stay connected for minutes."""
         await super()._read_loop()
         await self._process_op_err(nats.errors.ProtocolError())
 
@@ -204,7 +204,7 @@ class Client(NatsClient):
         await super()._process_op_err(e)
 
     async def _close(self, status: int, do_cbs: bool = True) -> None:
-        """Tells of the end first, and cannot hang in it. nats-py waits for a frozen peer."""
+        """Sets `closed` first, and cannot hang. nats-py waits for a frozen peer."""
         self.closed.set()
         with suppress(OSError):
             async with asyncio.timeout(_CLOSE_SECONDS):
@@ -213,7 +213,7 @@ class Client(NatsClient):
 
 
 class _Wire(TcpTransport):
-    """A TCP transport that remembers what it heard in the log-in, and that can be dropped."""
+    """A TCP transport that keeps the last line of the log-in, and that can be aborted."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -229,7 +229,7 @@ class _Wire(TcpTransport):
         try:
             await super().connect_tls(*args, **kwargs)
         except BaseException:
-            # Nobody would ever tell the plain stream that it is closed.
+            # Nothing else would close the plain stream.
             self.drop()
             self._io_writer = None
             raise

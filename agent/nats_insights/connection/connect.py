@@ -1,4 +1,4 @@
-"""The connection to the system: opened, watched, and opened again for as long as it is wanted."""
+"""The connection to the system: opened, probed, and opened again when it breaks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SERVERS_MAX = 100
 
 
 class Subjects(Struct, frozen=True, kw_only=True):
-    """What a user may use, and what not; None stands for no list."""
+    """Subjects that a user may use, and may not use; None is no list."""
 
     allow: list[str] | None = None
     deny: list[str] | None = None
@@ -50,7 +50,7 @@ class Permissions(Struct, frozen=True, kw_only=True):
 
 
 class UserInfo(Struct, frozen=True, kw_only=True):
-    """Who the server takes us for; a user without `permissions` may do everything.
+    """Our user as the server knows it; a user without `permissions` may do everything.
 
     `user` and `account` are ids, which are public keys in operator mode; the names come with
     newer servers. `expires` is in nanoseconds from now, 0 is never.
@@ -74,7 +74,7 @@ class _Server(NamedTuple):
 
 
 async def connect(settings: Settings, *, name: str, timeout: float = 5.0) -> Client:
-    """A live client of the first server that takes us; `timeout` is for each, in seconds.
+    """A connected client of the first server that accepts us; `timeout` is for each, in seconds.
 
     Raises ConnectError in one sentence that says what to do.
     """
@@ -84,7 +84,7 @@ async def connect(settings: Settings, *, name: str, timeout: float = 5.0) -> Cli
 async def clients(
     settings: Settings, *, name: str, patient: bool = False
 ) -> AsyncGenerator[Client, None]:
-    """A live client, and a fresh one whenever the next is asked for, however long that takes.
+    """A connected client, and a new one whenever the next is requested, however long that takes.
 
     Ask for the next when the last is `closed`. The first connection raises ConnectError, unless
     the agent is `patient` and waiting can help; later ones never do. Close the generator when
@@ -136,7 +136,7 @@ async def user_info(client: Client, *, timeout: float = 2.0) -> UserInfo:
 
 
 async def _first(servers: list[_Server], settings: Settings, name: str, timeout: float) -> Client:
-    """A client of the first server that takes us; if none does, what a person can mend is told."""
+    """A client of the first server that accepts us; if none does, the error that needs a person."""
     failures: list[ConnectError] = []
     for server in servers:
         try:
@@ -184,7 +184,7 @@ async def _open(server: _Server, settings: Settings, name: str, timeout: float) 
 
 
 async def _probe(client: Client) -> None:
-    """Closes a client whose server no longer answers, however alive the connection looks."""
+    """Closes a client whose server no longer replies although the connection is open."""
     missed = 0
     while missed < 2:
         await asyncio.sleep(PROBE_SECONDS)
@@ -204,7 +204,7 @@ async def _probe(client: Client) -> None:
 
 
 def _after(client: Client, servers: list[_Server]) -> list[_Server]:
-    """The servers to try after this client: its own last, and those it heard of."""
+    """The servers to try after this client: its own last, and those that it announced."""
     lost = next(server for server in servers if without_login(server.url) == client.url)
     parts = urlsplit(lost.url)
     login, at, _ = parts.netloc.rpartition("@")

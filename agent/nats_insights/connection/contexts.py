@@ -1,4 +1,4 @@
-"""Where to connect, and as whom: flags over variables over a context of the `nats` CLI."""
+"""Connection settings: flags override variables, which override a context of the `nats` CLI."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DEFAULT_SERVER = "nats://127.0.0.1:4222"
 class Settings(Struct, frozen=True, kw_only=True):
     """What a connection needs; "" is absent, and no secret is in the repr.
 
-    At most one kind of credentials is present; a token may stand beside creds, nkey and JWT.
+    At most one kind of credentials is present; a token may be added to creds, nkey and JWT.
     `creds` and `nkey` are a path or a `data:` reference; `cert`, `key` and `ca` are paths.
     """
 
@@ -186,7 +186,7 @@ def _strongest(
 
 
 def _context(name: str, directory: Path) -> dict[str, str]:
-    """What the named context says, or the selected one, by the keys of its file."""
+    """The values of the named or selected context, by the keys of its file."""
     if name.endswith(".json") and ("/" in name or Path(name).is_file()):
         return _context_file(Path(name))
     selected = directory / "context.txt"

@@ -1,4 +1,4 @@
-"""Credentials and certificates, read and checked before a connection can stumble over them."""
+"""Credentials and certificates, read and checked before a connection uses them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CREDS = "-BEGIN NATS USER JWT-\n{}\n-END NATS USER JWT-\n-BEGIN USER NKEY SEED-
 
 
 class Login(NamedTuple):
-    """Checked credentials for nats-py, and what a server did that turns them down."""
+    """Checked credentials for nats-py, and the sentence for a server that refuses them."""
 
     options: dict[str, Any]
     refusal: str
@@ -77,7 +77,7 @@ def tls(settings: Settings) -> ssl.SSLContext | None:
     try:
         context = ssl.create_default_context(cafile=settings.ca or None)
         if settings.cert:
-            # An empty password, so that an encrypted key is refused and nobody is prompted.
+            # An empty password, so that an encrypted key is refused without a prompt.
             context.load_cert_chain(settings.cert, settings.key, password="")
     except ssl.SSLError as error:
         reason = error.reason or "not in PEM format, or the key has a password"
@@ -102,7 +102,7 @@ def _user_jwt(jwt: str, seed: str, where: str) -> Login:
     if not seed and claims.nats.bearer_token:
         return Login({"user_jwt_cb": jwt.encode, "signature_cb": lambda nonce: b""}, refusal)
     if not seed:
-        raise ConnectError(f"the user JWT in {where} needs its seed beside it (NATS_SEED)")
+        raise ConnectError(f"the user JWT in {where} needs its seed too (NATS_SEED)")
     if _public_key(seed, where) != claims.sub:
         raise ConnectError(f"the seed in {where} belongs to another user than the JWT")
     return Login({"user_credentials": RawCredentials(_CREDS.format(jwt, seed))}, refusal)

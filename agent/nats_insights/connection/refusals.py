@@ -11,7 +11,7 @@ import nats.errors
 from nats_insights.connection.client import Client, spoken
 from nats_insights.errors import ConnectError
 
-# What OpenSSL calls the ways in which a certificate can be wrong, and what mends them.
+# OpenSSL's codes for what can be wrong with a certificate, and what to do.
 _EXPIRED, _OTHER_NAME, _OTHER_ADDRESS = 10, 62, 64
 _CURES = {
     _EXPIRED: "renew it",
@@ -27,7 +27,7 @@ class Unreachable(ConnectError):
 def explain(error: Exception, client: Client, refusal: str, seconds: float) -> ConnectError:
     """The failure of one log-in, by how far it got.
 
-    refusal: what is said of a server that turns our credentials down. seconds: the time it had.
+    refusal: the sentence for a server that refuses our credentials. seconds: the time limit.
     """
     url, heard = client.url, client.heard
     if isinstance(error, nats.errors.SecureConnWantedError):

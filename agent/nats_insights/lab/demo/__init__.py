@@ -1,1 +1,1 @@
-"""The story that the demo tells, on real servers or on a simulated fleet."""
+"""The demo, on real servers or on a simulated fleet."""

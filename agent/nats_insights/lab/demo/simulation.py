@@ -1,4 +1,4 @@
-"""The stage of `demo --fleet`: a simulated fleet as a process of its own, and an agent on it."""
+"""What `demo --fleet` runs: a simulated fleet as a process of its own, and an agent."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ Fault: TypeAlias = tuple[str, tuple[str, ...]]
 
 
 class Simulator:
-    """The process of a simulated fleet, and a client that tells it what to do."""
+    """The process of a simulated fleet, and a client that controls it."""
 
     def __init__(self, process: Process, client: Client, size: str) -> None:
         self.pid = process.pid
@@ -65,7 +65,7 @@ class Simulator:
         await self._ask("CHURN", share=share)
 
     async def ended(self) -> None:
-        """Waits for the process to end, which it should not; InsightsError with its last word."""
+        """Waits for the process to end, which it should not; InsightsError with its last line."""
         raise InsightsError(f"the simulated fleet ended: {await _last_word(self._process)}")
 
     async def _ask(self, verb: str, **order: Any) -> Any:
@@ -78,7 +78,7 @@ class Simulator:
 
 
 class Audience:
-    """What a subscriber hears, in its order, and what is open by that."""
+    """What a subscriber receives, in order, and what is open according to it."""
 
     def __init__(self, planted: set[Fault]) -> None:
         self.planted = planted
@@ -105,7 +105,7 @@ class Audience:
 
     @property
     def complete(self) -> bool:
-        """Whether all that is planted is open and told of, or had the time for it."""
+        """Whether everything planted is open, or has had enough epochs to open."""
         # The heartbeat counts what its epoch has open, and comes before the advisories on that.
         told = len(self._open) == self._counted
         return (told and self.planted <= self.open) or self.epoch > LAST_EPOCH
@@ -127,7 +127,7 @@ def fault(said: Advisory) -> Fault:
 
 @asynccontextmanager
 async def simulated(system: System, servers: int, connections: int) -> AsyncIterator[Simulator]:
-    """A fleet of that size, answering on n1; InsightsError, with its last word, if it cannot.
+    """A fleet of that size, answering on n1; InsightsError, with its last line, if it cannot.
 
     Its process ends with this block. It ends as well when n1 does, and so with this process,
     however that ends.
@@ -184,4 +184,4 @@ async def watched(system: System, simulator: Simulator) -> AsyncIterator[Audienc
 async def _last_word(process: Process) -> str:
     assert process.stderr is not None
     said = (await process.stderr.read()).decode("utf-8", "replace").strip()
-    return said.rpartition("\n")[2].removeprefix("error: ") or "it left no word"
+    return said.rpartition("\n")[2].removeprefix("error: ") or "it printed nothing"

@@ -1,4 +1,4 @@
-"""The stage of the demo: an agent and a subscriber on a real cluster, and the story told on it."""
+"""What `demo` runs: an agent and a subscriber on a real cluster, and the steps of the story."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Show = Callable[[Advisory], None]
 
 
 class Stage:
-    """What is heard of each check: `heard` wakes whoever waits for an advisory."""
+    """The open codes according to the advisories; `heard` is notified of each advisory."""
 
     def __init__(self, show: Show) -> None:
         self.show = show
@@ -51,7 +51,7 @@ class Stage:
             self.heard.notify_all()
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Until the advisories heard so far make it true."""
+        """Wait until the advisories received so far make it true."""
         async with self.heard:
             await self.heard.wait_for(condition)
 
@@ -80,7 +80,7 @@ async def watched(system: System, show: Show) -> AsyncIterator[Stage]:
 
 
 async def tell(stage: Stage, crowd: Crowd, system: System, say: Say) -> None:
-    """All causes, one after another, then all cures, each until its advisory has come."""
+    """All causes, one after another, then all fixes, each until its advisory was received."""
     await story.calm(crowd, system)
     chapters = story.chapters(crowd, system)
     members = []

@@ -15,7 +15,7 @@ OPTIONS = {"n3": "max_connections: 30"}
 
 
 class Chapter(Struct, frozen=True):
-    """One cause, in words and as what brings it about, and the check that must see it."""
+    """One cause, in words and as a function, and the check that must find it."""
 
     code: str
     cause: str

@@ -46,7 +46,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def clusters(self) -> dict[str, list[str]]:
-        """The servers of each cluster; whoever is in none is left out."""
+        """The servers of each cluster, without those that are in none."""
         clusters: dict[str, list[str]] = {}
         for name, home in self.places.items():
             if home:

@@ -1,4 +1,4 @@
-"""Holds many real client connections, cheaply, in one process."""
+"""Holds many real client connections in one process, with little memory and CPU."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class Member(asyncio.Protocol):
-    """One client connection: says hello, subscribes, answers PING, and ignores messages."""
+    """One client connection: logs in, subscribes, answers PING, and ignores messages."""
 
     __slots__ = ("_greeting", "_leaving", "_rest", "_transport", "address", "gone", "name", "ready")
 
@@ -75,13 +75,13 @@ class Member(asyncio.Protocol):
         return self._transport is not None and not self.gone.done()
 
     def leave(self) -> None:
-        """Says goodbye; the server closes the connection in turn, which sets `gone`."""
+        """Closes the connection properly; the server closes it in turn, which sets `gone`."""
         if self._transport is not None and not self._transport.is_closing():
             self._leaving = True
             try:
                 self._transport.write_eof()
             except RuntimeError:
-                # Cancelled while it connected: uvloop has closed it, and will not tell us so.
+                # Cancelled while it connected: uvloop has closed it without calling back.
                 self.connection_lost(None)
 
     def abort(self) -> None:
@@ -92,7 +92,7 @@ class Member(asyncio.Protocol):
     def _heard(self, line: bytes) -> None:
         assert self._transport is not None
         if self._leaving:
-            return  # Nothing can be written after the goodbye.
+            return  # Nothing can be written after closing.
         if line == b"PING":
             self._transport.write(b"PONG\r\n")
         elif line == b"PONG" and not self.ready.done():
@@ -105,7 +105,7 @@ class Member(asyncio.Protocol):
 
     def _refuse(self, why: str) -> None:
         self.ready.set_exception(self._error(why))
-        self.ready.exception()  # Seen, so that nobody complains when who waited has gone.
+        self.ready.exception()  # Retrieved, so that asyncio does not log it.
 
     def _error(self, why: str) -> ConnectError:
         host, port = self.address
@@ -115,7 +115,7 @@ class Member(asyncio.Protocol):
 class Crowd:
     """Client connections by the thousand; `async with Crowd() as crowd` closes them all.
 
-    No TLS, no reconnecting: whoever is thrown out stays out, and is no longer counted.
+    No TLS, no reconnecting: a connection that the server closes is no longer counted.
     """
 
     def __init__(self) -> None:
@@ -173,7 +173,7 @@ class Crowd:
         return members
 
     async def leave(self, who: Iterable[Member] | Callable[[Member], bool]) -> int:
-        """Says goodbye for these members, or those for which `who` is true; says how many.
+        """Closes these members properly, or those for which `who` is true; returns how many.
 
         On return their servers have closed the connections too, save a server that is frozen.
         """
@@ -214,13 +214,13 @@ def _address(url: str) -> tuple[str, int]:
 
 
 def _greeting(hello: dict[str, object], subjects: Iterable[str]) -> bytes:
-    """What a client says first; the PONG to its PING says that the server has taken it all."""
+    """What a client sends first; the PONG to its PING means that the server has processed it."""
     subs = "".join(f"SUB {subject} {sid}\r\n" for sid, subject in enumerate(subjects, 1))
     return f"CONNECT {json.dumps(hello)}\r\n{subs}PING\r\n".encode()
 
 
 async def _close(members: Iterable[Member]) -> None:
-    """Closes in good order where the server takes part, and by force where it does not."""
+    """Closes properly where the server cooperates, and by force where it does not."""
     connected = [member for member in members if member.connected]
     for member in connected:
         member.leave()

@@ -31,7 +31,7 @@ _KEEPER = 'trap "" HUP INT TERM; read -r _; rm -rf -- "$0"; kill -KILL 0'
 
 
 class System:
-    """Servers that know one another, by name; made by `server`, `cluster` and `system`."""
+    """Servers connected to one another, by name; made by `server`, `cluster` and `system`."""
 
     def __init__(
         self, plan: conf.Plan, options: Options, binary: Binary, directory: Path, group: int
@@ -112,9 +112,9 @@ def system(
 
     clusters: the names of the servers in each cluster; one server may stand alone, in "".
     leaves: the hub server of each leaf; a leaf joins its hub for the accounts SYS and APP.
-    accounts: accounts and their users, beside those that every system has (`conf.APPLICATIONS`).
+    accounts: accounts and their users, in addition to those of every system (`conf.APPLICATIONS`).
     account_options: more of an account's configuration: limits, imports, exports.
-    authorization: configuration text that stands in the place of all accounts and users.
+    authorization: configuration text instead of all accounts and users.
     options: more configuration, for all servers or by a server's name; it overrides the rest.
     binary: the nats-server to run, for all servers or by a server's name.
     jetstream: whether servers and OPS have it. There is a leader on return; its first stream may
@@ -122,7 +122,7 @@ def system(
     hosts: where a server runs if not on this machine's loopback address: see `conf.Host`.
     routing: more configuration of the routes, for all clusters.
 
-    InsightsError, with the server's last words, if one does not start.
+    InsightsError, with the last lines of its log, if a server does not start.
     """
     applications = {**conf.APPLICATIONS, **(accounts or {})}
     passwords: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Asks the servers of a local system whether they have found one another."""
+"""Asks the servers of a local system whether they are connected to one another."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _linked(statsz: dict[str, Any], peers: Collection[str], clusters: Collection
 
 
 def _leader(statsz: dict[str, Any]) -> str:
-    """Whom a server takes for the leader of JetStream's meta group; empty if nobody."""
+    """The leader of JetStream's meta group as a server knows it; empty if it knows none."""
     return str(((statsz.get("jetstream") or {}).get("meta") or {}).get("leader") or "")
 
 

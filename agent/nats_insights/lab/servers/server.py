@@ -1,4 +1,4 @@
-"""Runs one nats-server process, and mistreats it when asked."""
+"""Runs one nats-server process, which can be stopped, frozen, restarted and reloaded."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class PortTaken(InsightsError):
 
 
 def find_server() -> Path:
-    """The nats-server to run: `$NATS_SERVER_BIN`, else beside this Python, else on the PATH."""
+    """The nats-server to run: `$NATS_SERVER_BIN`, else next to this Python, else on the PATH."""
     if chosen := os.environ.get("NATS_SERVER_BIN"):
         return Path(chosen)
     beside = Path(sys.executable).parent / "nats-server"
@@ -45,7 +45,7 @@ def find_server() -> Path:
 
 
 class Server:
-    """One nats-server: its process, its addresses, and the ways to mistreat it."""
+    """One nats-server: its process, its addresses, and what can be done to it."""
 
     def __init__(
         self,
@@ -87,14 +87,14 @@ class Server:
 
     @property
     def pid(self) -> int:
-        """The process id of the server, or of its last life."""
+        """The process id of the server, or of its last process."""
         if self._process is None:
             raise InsightsError(f"server {self.name} was never started")
         return self._process.pid
 
     @property
     def running(self) -> bool:
-        """Whether the process lives, frozen or not."""
+        """Whether the process runs, frozen or not."""
         return self._process is not None and self._process.poll() is None
 
     def user(self, name: str) -> tuple[str, str]:
@@ -102,7 +102,7 @@ class Server:
         return name, self._users[name]
 
     def kill(self) -> None:
-        """Ends the server without a goodbye (SIGKILL)."""
+        """Kills the server, which cannot announce it (SIGKILL)."""
         self._end(signal.SIGKILL)
 
     def stop(self) -> None:
@@ -111,7 +111,7 @@ class Server:
         self._end(signal.SIGTERM)
 
     def freeze(self) -> None:
-        """Stops the server in its tracks (SIGSTOP): it lives, and answers nothing."""
+        """Freezes the server (SIGSTOP): its process exists and answers nothing."""
         if not self.frozen:
             os.kill(self.pid, signal.SIGSTOP)
             os.waitpid(self.pid, os.WUNTRACED)
@@ -124,7 +124,7 @@ class Server:
             self.frozen = False
 
     def lame_duck(self) -> None:
-        """Tells the server to send its clients away little by little, and to end (SIGUSR2)."""
+        """Puts the server into lame duck mode (SIGUSR2)."""
         os.kill(self.pid, signal.SIGUSR2)
 
     def restart(self, *, settle: bool = True) -> None:
@@ -177,7 +177,7 @@ class Server:
         self.port = urlsplit(url).port or self.port
 
     def _write_conf(self) -> None:
-        """Writes the configuration, for our eyes only: it holds passwords.
+        """Writes the configuration, readable by this user only: it contains passwords.
 
         The options come last, where they override what stands above.
         """
@@ -194,7 +194,7 @@ class Server:
         if not self.running:
             said = self._log_from(seen).strip().rpartition("\n")[2]
             trouble = PortTaken if "address already in use" in said else InsightsError
-            raise trouble(f"server {self.name} did not start: {said or 'it left no word'}")
+            raise trouble(f"server {self.name} did not start: {said or 'it printed nothing'}")
         ports = self._file.parent / f"nats-server_{self.pid}.ports"
         # The file may not be there, or may not be complete.
         with suppress(OSError, msgspec.DecodeError):
@@ -221,7 +221,7 @@ class Server:
 
 
 def until(condition: Callable[[], T | None], what: str) -> T:
-    """Asks until there is an answer that says something; InsightsError when patience ends."""
+    """Calls until the result is true; InsightsError after a timeout."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while time.monotonic() < deadline:
         if answer := condition():
