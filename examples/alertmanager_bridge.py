@@ -1,10 +1,9 @@
-"""Tells Alertmanager of every open finding, for as long as it is open.
+"""Posts every open finding to Alertmanager, for as long as it is open.
 
 python alertmanager_bridge.py http://am-1:9093 http://am-2:9093     every replica
 
-It keeps nothing: what is open it asks of the agent, at the start and at each refresh. So it may end
-when anything goes wrong: run it under something that starts it again. Alerts outlive it by four
-minutes.
+It has no state: it requests what is open from the agent, at the start and at each refresh. It exits
+on errors: run it under something that restarts it. Its alerts stay active for four minutes.
 """
 
 import asyncio
@@ -19,12 +18,12 @@ import nats
 from nats.errors import NoRespondersError
 
 REFRESH = timedelta(minutes=1)
-AHEAD = 4 * REFRESH  # Alertmanager forgets an alert that is not told again for so long.
-KEEP = 5 * REFRESH  # An end is told again for so long, to a replica that was away.
+AHEAD = 4 * REFRESH  # Alertmanager resolves an alert that is not posted again for so long.
+KEEP = 5 * REFRESH  # A resolved alert is posted again for so long, for a replica that was down.
 
 
 class Findings:
-    """The newest that is known of each finding, and when to worry about the agent itself."""
+    """The newest state of each finding, and when the agent counts as stopped."""
 
     def __init__(self) -> None:
         self.known = {}
@@ -39,7 +38,7 @@ class Findings:
             self.known[key] = state
 
     def alive(self, heartbeat):
-        """A server that was frozen delivers, when it wakes, heartbeats of the time before."""
+        """Take in a heartbeat, unless it is an old one that a frozen server delivers late."""
         now = datetime.now(UTC)
         agent = heartbeat["agent"]
         beat = agent["epoch"], datetime.fromisoformat(heartbeat["timestamp"])
@@ -52,7 +51,7 @@ class Findings:
         self.silent_at = now + max(silence, REFRESH)
 
     def alerts(self, now):
-        """What Alertmanager should know: what is open, what ended lately, and silence."""
+        """The alerts to post: open findings, those resolved lately, and a missing heartbeat."""
         self.known = {key: one for key, one in self.known.items() if end(one) > now - KEEP}
         alerts = [alert(state, now) for state in self.known.values()]
         if now > self.silent_at:
@@ -63,12 +62,12 @@ class Findings:
 
 
 def age(state):
-    """A finding that opens anew begins with revision 1 again."""
+    """A finding that opens again begins with revision 1."""
     return datetime.fromisoformat(state["opened_at"]), state["revision"]
 
 
 def end(state):
-    """When it ended, or until when it may be believed if nobody says more."""
+    """When it resolved, or else when it expires."""
     return datetime.fromisoformat(state["resolved_at"] or state["valid_until"])
 
 
@@ -88,7 +87,7 @@ def alert(state, now):
 
 
 def silent(began, ends):
-    """The agent itself fell silent: nobody knows how the system is."""
+    """The alert for a missing heartbeat: the agent stopped, or cannot publish."""
     summary = f"no heartbeat of a NATS Insights agent in time, at {began:%H:%M:%S} UTC"
     return {
         "labels": {"alertname": "NatsInsightsSilent", "severity": "critical"},
@@ -99,17 +98,17 @@ def silent(began, ends):
 
 
 def post(url, alerts):
-    """Tell one replica; if it is away, it is told at the next refresh."""
+    """Post to one replica; if it is down, the next refresh posts again."""
     body, headers = json.dumps(alerts).encode(), {"Content-Type": "application/json"}
     try:
         request = urllib.request.Request(f"{url}/api/v2/alerts", body, headers)
         urllib.request.urlopen(request, timeout=10).close()
     except OSError as error:
-        print(f"{url} was not told: {error}", file=sys.stderr)
+        print(f"{url} did not accept the alerts: {error}", file=sys.stderr)
 
 
 async def open_now(client):
-    """What is open, page after page; nothing while there is no agent, or one that is silent."""
+    """What is open, page after page; nothing while no agent answers."""
     page = {"more": True, "offset": 0, "findings": []}
     while page["more"]:
         body = json.dumps({"offset": page["offset"] + len(page["findings"])}).encode()

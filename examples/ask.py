@@ -1,4 +1,4 @@
-"""Asks the agent how the system is and what is open, from any account that imports its API.
+"""Requests the verdict and the open findings, from any account that imports the agent's API.
 
 python ask.py                           everything that is open
 python ask.py severity=warning limit=10    what passes these filters, ten to a page
@@ -30,7 +30,7 @@ async def main(filters: dict[str, Any]) -> None:
 
 
 async def ask(client: Client, name: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The reply to one query; ends the program with the agent's sentence if it refuses."""
+    """The reply to one query; exits with the agent's error message if it refuses."""
     request = json.dumps(body or {}).encode()
     reply = await client.request(f"INSIGHTS.API.{name}", request, timeout=5)
     if problem := (reply.headers or {}).get("Nats-Service-Error"):

@@ -1,4 +1,4 @@
-"""Prints every advisory as it comes, from any account that imports "$INSIGHTS.>"."""
+"""Prints every advisory as it is published, from any account that imports "$INSIGHTS.>"."""
 
 import asyncio
 import json
