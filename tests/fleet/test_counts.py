@@ -80,6 +80,37 @@ def test_subsz_counts_local_subscriptions_only_when_asked_to(fleet: Fleet) -> No
     assert asked["total"] == local + internal(fleet, server)
 
 
+def test_subsz_lists_every_local_subscription_once_page_by_page(fleet: Fleet) -> None:
+    server = fleet.running[0]
+    pages = []
+    while not pages or "subscriptions_list" in pages[-1]:
+        options = {"subscriptions": True, "offset": 100 * len(pages), "limit": 100}
+        pages.append(ask(fleet, server, "SUBSZ", options)["data"])
+    listed = [row for page in pages[:-1] for row in page["subscriptions_list"]]
+    assert {page["total"] for page in pages} == {len(listed)}
+    assert len({(row["cid"], row["sid"]) for row in listed}) == len(listed)
+    held = Counter(row["cid"] for row in listed if row["cid"] != 1)
+    clients = [row for row in rows(fleet, server) if row["kind"] == "Client"]
+    assert held == {row["cid"]: row["subscriptions"] for row in clients}
+
+
+def test_subsz_tells_of_one_account_or_one_subject_alone(fleet: Fleet) -> None:
+    server = fleet.running[0]
+    options = {"subscriptions": True, "limit": 10**6}
+    everything = ask(fleet, server, "SUBSZ", options)["data"]["subscriptions_list"]
+    statz = ask(fleet, server, "STATZ", {"include_unused": True})["data"]["account_statz"]
+    for account, known in ((row["acc"], row["num_subscriptions"]) for row in statz):
+        alone = ask(fleet, server, "SUBSZ", {**options, "account": account})["data"]
+        own = [row for row in everything if row["account"] == account]
+        assert (alone["num_subscriptions"], alone["total"]) == (known, len(own))
+        assert alone["subscriptions_list"] == own
+    subject = everything[0]["subject"]
+    tested = ask(fleet, server, "SUBSZ", {**options, "test": subject})["data"]
+    assert (tested["total"], tested["subscriptions_list"]) == (1, everything[:1])
+    nobody = ask(fleet, server, "SUBSZ", {**options, "account": "NOBODY"})["data"]
+    assert (nobody["num_subscriptions"], nobody["total"]) == (0, 0)
+
+
 def test_interest_comes_over_the_routes_of_the_cluster_only(fleet: Fleet) -> None:
     for server in fleet.running:
         data = ask(fleet, server, "ROUTEZ")["data"]

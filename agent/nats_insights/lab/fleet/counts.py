@@ -52,8 +52,8 @@ def interest(fleet: Fleet, server: Server) -> Counter[str]:
 
 def local(fleet: Fleet, server: Server) -> int:
     """The subscriptions of the server's clients, and its own."""
-    internal = sum(_internal(account) for account in accounts(fleet, server.cluster))
-    return tally(fleet, server).subscriptions.total() + internal
+    own = sum(internal(account) for account in accounts(fleet, server.cluster))
+    return tally(fleet, server).subscriptions.total() + own
 
 
 def total(fleet: Fleet, server: Server) -> int:
@@ -69,7 +69,7 @@ def by_account(fleet: Fleet, server: Server) -> dict[str, int]:
     return {
         account: own.subscriptions[account]
         + own.leaf_subscriptions[account]
-        + _internal(account)
+        + internal(account)
         + announced[account]
         - told[account]
         for account in accounts(fleet, server.cluster)
@@ -85,7 +85,7 @@ def _announced(fleet: Fleet, cluster: Cluster) -> Counter[str]:
     return cluster.interest
 
 
-def _internal(account: str) -> int:
+def internal(account: str) -> int:
     """The server's own subscriptions in an account, without JetStream."""
     return _INTERNAL_SYSTEM if account == SYSTEM_ACCOUNT else _INTERNAL
 

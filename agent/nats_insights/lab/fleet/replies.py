@@ -8,10 +8,11 @@ from typing import Any, cast
 import msgspec
 from msgspec import Struct
 
-from nats_insights.lab.fleet import accounts, connz, counts, links, splice
+from nats_insights.lab.fleet import accounts, connz, links, splice
 from nats_insights.lab.fleet.model import Fleet, Server
 from nats_insights.lab.fleet.request import ConnzOptions, Options, Refused, Request, SubszOptions
 from nats_insights.lab.fleet.rows import timestamp
+from nats_insights.lab.fleet.subsz import subsz
 from nats_insights.lab.fleet.varz import statsz, varz
 
 VERSION = "2.15.1"
@@ -109,24 +110,6 @@ def _error(refused: Refused) -> dict[str, Any]:
     return error if refused.code == 400 else {"data": None} | error
 
 
-def _subsz(fleet: Fleet, server: Server, options: Options, now: float) -> dict[str, Any]:
-    asked = cast(SubszOptions, options)
-    known = counts.total(fleet, server)
-    return {
-        "num_subscriptions": known,
-        "num_cache": min(known, 1024),
-        "num_inserts": known + server.total_connections,
-        "num_removes": server.total_connections,
-        "num_matches": 4 * known,
-        "cache_hit_rate": 0.75,
-        "max_fanout": 12,
-        "avg_fanout": 1.5,
-        "total": counts.local(fleet, server) if asked.subscriptions else 0,
-        "offset": asked.offset,
-        "limit": asked.limit,
-    }
-
-
 def _healthz(fleet: Fleet, server: Server, options: Options, now: float) -> dict[str, Any]:
     return {"status": "ok", "status_code": 200}
 
@@ -145,7 +128,7 @@ def _jsz(fleet: Fleet, server: Server, options: Options, now: float) -> dict[str
 _json = msgspec.json.Encoder().encode
 _DATA: dict[str, Callable[[Fleet, Server, Options, float], dict[str, Any] | None]] = {
     "VARZ": lambda fleet, server, _, now: varz(fleet, server, now, VERSION, FEATURE_FLAGS),
-    "SUBSZ": _subsz,
+    "SUBSZ": lambda fleet, server, asked, _: subsz(fleet, server, cast(SubszOptions, asked)),
     "ROUTEZ": lambda fleet, server, _, now: links.routez(fleet, server, now),
     "LEAFZ": lambda fleet, server, _, now: links.leafz(fleet, server),
     "GATEWAYZ": lambda fleet, server, _, now: links.gatewayz(fleet, server, now),
