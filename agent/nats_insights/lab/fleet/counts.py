@@ -27,9 +27,9 @@ def tally(fleet: Fleet, server: Server) -> Tally:
 
 
 def accounts(fleet: Fleet, cluster: Cluster) -> tuple[str, ...]:
-    """The accounts that its servers have loaded: those that have a connection to one of them."""
+    """The accounts that its servers have loaded: with a connection to one of them, or JetStream."""
     if not cluster.accounts:
-        loaded = dict.fromkeys((SYSTEM_ACCOUNT, GLOBAL_ACCOUNT))
+        loaded = dict.fromkeys((SYSTEM_ACCOUNT, GLOBAL_ACCOUNT, *cluster.jetstream))
         for member in cluster.running:
             own = tally(fleet, member)
             loaded |= dict.fromkeys((*own.connections, *own.leafnodes))

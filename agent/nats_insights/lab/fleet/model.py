@@ -9,12 +9,15 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import ceil
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from msgspec import Struct, field
 
 from nats_insights.lab.fleet import names
 from nats_insights.lab.fleet.splice import Packed
+
+if TYPE_CHECKING:
+    from nats_insights.lab.fleet.streams import Stream
 
 SYSTEM_ACCOUNT = "SYS"
 GLOBAL_ACCOUNT = "$G"
@@ -58,18 +61,29 @@ class Tally(Struct, frozen=True):
 
 
 class Cluster:
-    """Servers joined by routes, the dead ones among them."""
+    """Servers joined by routes, the dead ones among them.
+
+    `jetstream` are the accounts that may use JetStream: where there are none, it is off.
+    """
 
     def __init__(self, name: str, number: int) -> None:
         self.name = name
         self.number = number
         self.servers: list[Server] = []
+        self.jetstream: tuple[str, ...] = ()
+        self.streams: list[Stream] = []
         self.changed()
 
     def changed(self) -> None:
         """Drops what was worked out from the connections as they were."""
         self.interest: Counter[str] | None = None
         self.accounts: tuple[str, ...] = ()
+
+    def reassigned(self) -> None:
+        """Drops what was worked out from the streams of its servers as they were."""
+        for server in self.servers:
+            server.holds = None
+            server.details.clear()
 
     @property
     def running(self) -> list[Server]:
@@ -90,6 +104,10 @@ class Server:
         self.running = True
         self.seq = 0
         self.id = ""
+        # What it replicates, and what was worked out of that; all of it stays when it dies.
+        self.streams: list[Stream] = []
+        self.holds: dict[str, Any] | None = None
+        self.details: dict[tuple[object, ...], Packed] = {}
         self.begin(BORN)
 
     def begin(self, at: int) -> None:
@@ -224,6 +242,7 @@ class Fleet:
         self.ids.pop(server.id, None)
         self.dead.add(server.id)
         server.begin(server.started)
+        server.cluster.reassigned()
 
     def restart(self, server: Server) -> None:
         """Starts a server anew, with another id; the clients it had until now come back."""
@@ -231,6 +250,7 @@ class Fleet:
         self.kill(server)
         server.running = True
         server.begin(int(self.clock()))
+        server.cluster.reassigned()
         self._name(server)
         self.accept(server, users, subscriptions, [server.started] * len(users))
 

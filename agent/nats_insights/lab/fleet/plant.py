@@ -22,6 +22,7 @@ from nats_insights.lab.fleet.model import (
     Server,
     User,
 )
+from nats_insights.lab.fleet.plant_streams import plant_streams, trouble
 
 _SERVERS_PER_CLUSTER = 10
 # Connections of one ordinary user: two at least, 5.3 in the mean, and far from the 100 that are
@@ -31,12 +32,15 @@ _SUBSCRIPTIONS = (1, 1, 2, 3, 4, 8)
 _LEAKED = 150
 _CONCENTRATED = 20
 _MOST_OBSERVERS = 50
+# Accounts of a cluster that use JetStream.
+_STREAMING = 8
 
 
 class Faults(Struct, frozen=True, kw_only=True):
     """How many faults of each kind are planted; those that find no place are left out.
 
-    Hotspots and concentrated accounts need a cluster of three servers, each one of its own.
+    Hotspots and concentrated accounts need a cluster of three servers, each one of its own; the
+    last three kinds need streams.
     """
 
     connection_hotspots: int = 1
@@ -44,6 +48,9 @@ class Faults(Struct, frozen=True, kw_only=True):
     concentrated_accounts: int = 1
     crowded_servers: int = 1
     leaking_users: int = 1
+    lagging_replicas: int = 1
+    leaderless_streams: int = 1
+    unacknowledging_consumers: int = 1
 
 
 HEALTHY = Faults(
@@ -52,6 +59,9 @@ HEALTHY = Faults(
     concentrated_accounts=0,
     crowded_servers=0,
     leaking_users=0,
+    lagging_replicas=0,
+    leaderless_streams=0,
+    unacknowledging_consumers=0,
 )
 
 
@@ -61,6 +71,7 @@ def plant(
     *,
     clusters: int | None = None,
     accounts: int = 24,
+    streams: int = 0,
     faults: Faults = HEALTHY,
     seed: int = 1,
     clock: Callable[[], float] = time.time,
@@ -68,7 +79,8 @@ def plant(
     """A fleet of that many servers with about `connections` client connections each.
 
     By default ten servers to a cluster. A cluster has so many `accounts`, a third of them found
-    in every other one too. The same arguments make the same fleet.
+    in every other one too. `streams` is how many replicas of streams each server has; without
+    them JetStream is off. The same arguments make the same fleet.
     """
     clusters = clusters or -(-servers // _SERVERS_PER_CLUSTER)
     fleet = Fleet(_layout(servers, clusters), seed=seed, clock=clock)
@@ -84,6 +96,16 @@ def plant(
     for number in range(faults.leaking_users):
         _leak(fleet, number)
     _limit(fleet, faults.crowded_servers)
+    if streams:
+        for cluster in fleet.clusters:
+            tenants = _tenants(cluster.number, accounts)[-_STREAMING:]
+            plant_streams(fleet, cluster, tenants, streams)
+    trouble(
+        fleet,
+        lagging_replicas=faults.lagging_replicas,
+        leaderless_streams=faults.leaderless_streams,
+        unacknowledging_consumers=faults.unacknowledging_consumers,
+    )
     return fleet
 
 

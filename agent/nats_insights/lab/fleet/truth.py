@@ -1,4 +1,4 @@
-"""What is wrong with a simulated fleet, counted naively from its single connections."""
+"""What is wrong with a simulated fleet, counted naively from single connections and replicas."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TypeAlias
 
-from nats_insights.lab.fleet.model import SYSTEM_ACCOUNT, Fleet
+from nats_insights.lab.fleet.model import SYSTEM_ACCOUNT, Cluster, Fleet
+from nats_insights.lab.fleet.streams import Stream
 
 Fact: TypeAlias = tuple[str, tuple[str, ...]]
 
@@ -71,3 +72,29 @@ def _of_users(fleet: Fleet) -> Iterator[Fact]:
     for user, count in held.items():
         if count > 100:
             yield "USER_002", user
+
+
+def stream_truth(fleet: Fleet) -> set[Fact]:
+    """Every (code, names) that is wrong with the streams and consumers of a fleet.
+
+    JETSTREAM_001: a replica of (cluster, account, stream, server) lacks more than a tenth of the
+    sequences that its leader has. OPT_SYS_009: nobody leads the group (cluster, server, account,
+    group), of which that server is a member. OPT_SYS_003: at least four fifths of the messages
+    that the consumer (cluster, account, stream, consumer) may leave without acknowledgement are.
+    """
+    return {fact for c in fleet.clusters for stream in c.streams for fact in _of_stream(c, stream)}
+
+
+def _of_stream(cluster: Cluster, stream: Stream) -> Iterator[Fact]:
+    for server in stream.servers:
+        if not server.running:
+            continue
+        of, last = (cluster.name, stream.account), stream.last_on(server)
+        if stream.leader and last and 10 * (stream.last - last) > stream.last:
+            yield "JETSTREAM_001", (*of, stream.name, server.name)
+        for asset in (stream, *stream.consumers):
+            if asset.replicated and asset.leader is None:
+                yield "OPT_SYS_009", (cluster.name, server.name, stream.account, asset.group)
+    for consumer in stream.consumers:
+        if 5 * consumer.ack_pending >= 4 * consumer.max_ack_pending:
+            yield "OPT_SYS_003", (cluster.name, stream.account, stream.name, consumer.name)
