@@ -9,10 +9,11 @@ import pytest
 
 from kit.fleet.asking import ask
 from kit.fleet.captured import CAPTURED
+from kit.fleet.captured_jetstream import JETSTREAM
 from kit.fleet.shapes import shape, written
 from nats_insights.lab.fleet import replies
 from nats_insights.lab.fleet.model import Fleet, User
-from nats_insights.lab.fleet.plant import plant
+from nats_insights.lab.fleet.plant import Faults, plant
 
 OPTIONS = {
     "CONNZ auth": {"auth": True},
@@ -28,11 +29,13 @@ NOT_NECESSARY = {
     # The page without logins was of plain clients only; MQTT clients and leaf nodes have less.
     *((".data.connections[]", key) for key in ("type", "lang", "version")),
 }
-KNOWN_TOO = {
-    # MQTT clients were captured on a page with logins only.
-    (".data.connections[]", "mqtt_client", "string"),
-    # VARZ was captured of a system without gateways.
-    (".data.gateway", "name", "string"),
+# MQTT clients were captured on a page with logins only.
+KNOWN_TOO = {(".data.connections[]", "mqtt_client", "string")}
+ALL = {"accounts": True, "streams": True, "consumer": True, "config": True, "raft": True}
+JETSTREAM_OPTIONS: dict[str, list[dict[str, Any]]] = {
+    "JSZ full": [ALL, ALL | {"stream_leader_only": True}],
+    "RAFTZ": [{}, *({"account": account} for account in ("ORDERS", "PAYMENTS", "FRAUD"))],
+    "SUBSZ subscriptions": [{"subscriptions": True}],
 }
 ENDPOINTS = [name for name in CAPTURED if name not in ("SERVER", "SHUTDOWN")]
 
@@ -44,6 +47,26 @@ def fleet() -> Fleet:
     for kind in ("mqtt", "websocket"):
         fleet.open(fleet.servers[5], User(account="APP", name=kind, kind=kind))
     return fleet
+
+
+@pytest.fixture(scope="module")
+def streaming() -> Fleet:
+    """Servers with streams of which something is wrong, leaders and others."""
+    faults = Faults(lagging_replicas=2, leaderless_streams=2, unacknowledging_consumers=2)
+    fleet = plant(7, 60, clusters=2, accounts=5, streams=30, faults=faults)
+    fleet.clusters[0].streams[0].consumers[0].lose_leader()
+    return fleet
+
+
+def listed(endpoint: str, reply: Any) -> Any:
+    """Groups and queues in a list, without their names."""
+    members = list(reply["data"].values()) if endpoint in ("RAFTZ", "IPQUEUESZ") else []
+    if endpoint == "IPQUEUESZ":
+        return reply | {"data": members}
+    if endpoint == "RAFTZ":
+        groups = [group for account in members for group in account.values()]
+        return reply | {"data": [g | {"peers": list(g["peers"].values())} for g in groups]}
+    return reply
 
 
 def deviations(captured: dict[str, str], sent: list[Any]) -> set[tuple[str, ...]]:
@@ -70,6 +93,19 @@ def test_replies_are_like_captured_ones(fleet: Fleet, endpoint: str) -> None:
     for reply in sent:
         reply.pop("server", None)
     assert deviations(CAPTURED[endpoint], sent) == set()
+
+
+@pytest.mark.parametrize("endpoint", JETSTREAM)
+def test_replies_of_servers_with_jetstream_are_like_captured_ones(
+    streaming: Fleet, endpoint: str
+) -> None:
+    name = endpoint.partition(" ")[0]
+    asked = JETSTREAM_OPTIONS.get(endpoint, [{}])
+    sent = [ask(streaming, server, name, body) for server in streaming.servers for body in asked]
+    for reply in sent:
+        reply.pop("server")
+    sent = [listed(name, reply) for reply in sent]
+    assert deviations(JETSTREAM[endpoint], sent) == set()
 
 
 def test_every_envelope_is_like_captured_ones(fleet: Fleet) -> None:

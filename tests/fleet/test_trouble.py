@@ -90,3 +90,10 @@ async def test_the_command_says_what_is_wrong(host: local.Server) -> None:
     assert errors.startswith(b"error: no connection to 127.0.0.1:")
     assert errors.count(b"\n") == 1
     assert b"open-sesame" not in errors
+
+
+async def test_the_command_refuses_more_streams_than_it_can_hold(host: local.Server) -> None:
+    process = await start(host, "1001x1", "--streams", "1000")
+    _, errors = await process.communicate()
+    assert process.returncode == 3
+    assert errors == b"error: --streams: at most 1,000,000 on all servers together\n"

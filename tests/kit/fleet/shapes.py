@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 # Objects whose keys are names, not fields.
-MAPS = ("feature_flags", "outbound_gateways", "inbound_gateways")
+MAPS = ("feature_flags", "outbound_gateways", "inbound_gateways", "metadata")
 TYPES = {
     str: "string",
     int: "number",

@@ -26,7 +26,7 @@ def accountz(fleet: Fleet, server: Server, options: Options, now: float) -> dict
         "update_time": timestamp(server.started),
         "expired": False,
         "complete": True,
-        "jetstream_enabled": False,
+        "jetstream_enabled": account in server.cluster.jetstream,
         "leafnode_connections": own.leafnodes[account],
         "client_connections": own.connections[account],
         "subscriptions": known,

@@ -8,10 +8,14 @@ from __future__ import annotations
 import os
 from argparse import ArgumentParser, Namespace
 
+from nats_insights.errors import InsightsError
 from nats_insights.lab.fleet.misbehave import Misbehaviour
 from nats_insights.lab.fleet.plant import HEALTHY, Faults, plant
 from nats_insights.lab.fleet.serve import serve
 from nats_insights.lab.fleet.size import size
+
+# Half a kilobyte each, and more than as much again once they were asked for.
+_MOST_REPLICAS = 1_000_000
 
 
 def options(parser: ArgumentParser) -> None:
@@ -23,6 +27,7 @@ def options(parser: ArgumentParser) -> None:
     add("--user", default="root", help="a user of the system account")
     add("--clusters", type=int, help="default: one for ten servers")
     add("--accounts", type=int, default=24, help="accounts of each cluster (%(default)s)")
+    add("--streams", type=int, default=0, help="replicas of streams on each server (%(default)s)")
     add("--seed", type=int, default=1, help="the same seed makes the same fleet (%(default)s)")
     add("--healthy", action="store_true", help="plant no faults")
     add("--hung", type=float, default=0.0, metavar="SHARE", help="servers that never reply")
@@ -33,11 +38,14 @@ def options(parser: ArgumentParser) -> None:
 async def run(args: Namespace) -> None:
     """Serve until cancelled; InsightsError if it cannot, or if the server closes the connection."""
     servers, connections = args.size
+    if not 0 <= servers * args.streams <= _MOST_REPLICAS:
+        raise InsightsError(f"--streams: at most {_MOST_REPLICAS:,} on all servers together")
     fleet = plant(
         servers,
         connections,
         clusters=args.clusters,
         accounts=args.accounts,
+        streams=args.streams,
         faults=HEALTHY if args.healthy else Faults(),
         seed=args.seed,
     )

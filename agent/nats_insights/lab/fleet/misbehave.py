@@ -84,9 +84,10 @@ def _changed(plain: bytes, change: Callable[[Any, Any], None]) -> bytes:
 
 
 def _a_figure(record: dict[str, Any]) -> str:
-    """The name of a figure of a record: what matters, if it is there."""
+    """The name of a figure of a record: what matters, if it is there; of anything if none is."""
     figures = [name for name, value in record.items() if type(value) is int]
-    return next((name for name in ("subscriptions", "conns") if name in figures), figures[0])
+    wanted = [name for name in ("subscriptions", "conns") if name in figures]
+    return next(iter(wanted or figures or record))
 
 
 _SPOILERS: dict[str, Callable[[bytes], bytes]] = {

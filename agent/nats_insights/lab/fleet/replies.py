@@ -8,14 +8,23 @@ from typing import Any, cast
 import msgspec
 from msgspec import Struct
 
-from nats_insights.lab.fleet import accounts, connz, links, splice
+from nats_insights.lab.fleet import accounts, connz, jetstream, links, splice
 from nats_insights.lab.fleet.model import Fleet, Server
-from nats_insights.lab.fleet.request import ConnzOptions, Options, Refused, Request, SubszOptions
+from nats_insights.lab.fleet.request import (
+    ConnzOptions,
+    JszOptions,
+    Options,
+    RaftzOptions,
+    Refused,
+    Request,
+    SubszOptions,
+)
 from nats_insights.lab.fleet.rows import timestamp
 from nats_insights.lab.fleet.subsz import subsz
 from nats_insights.lab.fleet.varz import statsz, varz
 
 VERSION = "2.15.1"
+_JETSTREAM_FLAGS = 7
 FEATURE_FLAGS = {
     "js_ack_fc_v2": False,
     "js_api_reply_v2": False,
@@ -58,8 +67,8 @@ def reply(fleet: Fleet, server: Server, request: Request) -> Reply | None:
         if request.endpoint == "STATSZ":
             stats = statsz(fleet, server, now)
             return Reply(_json({"server": own, "statsz": stats}), compressible=False)
-        if request.endpoint == "CONNZ":
-            return _connz(fleet, server, cast(ConnzOptions, request.options), own, now)
+        if request.endpoint in _LONG:
+            return _LONG[request.endpoint](fleet, server, request.options, own, now)
         data = _DATA[request.endpoint](fleet, server, request.options, now)
     except Refused as refused:
         return Reply(_json({"server": own, **_error(refused)}), compressible=False)
@@ -82,11 +91,35 @@ def farewell(fleet: Fleet, server: Server) -> bytes:
 
 
 def _connz(
-    fleet: Fleet, server: Server, options: ConnzOptions, own: dict[str, Any], now: float
+    fleet: Fleet, server: Server, options: Options, own: dict[str, Any], now: float
 ) -> Reply:
-    data, rest = connz.page(fleet, server, options, now)
+    data, rest = connz.page(fleet, server, cast(ConnzOptions, options), now)
+    return _joined(own, data, rest, connz.END)
+
+
+def _jsz(
+    fleet: Fleet, server: Server, options: Options, own: dict[str, Any], now: float
+) -> Reply | None:
+    asked = cast(JszOptions, options)
+    if asked.leader_only and not jetstream.leads_meta(server):
+        return None
+    data, rest = jetstream.jsz(server, asked, now)
+    return _joined(own, data, rest, jetstream.jsz_end(server))
+
+
+def _raftz(
+    fleet: Fleet, server: Server, options: Options, own: dict[str, Any], now: float
+) -> Reply:
+    rest = jetstream.raftz(server, cast(RaftzOptions, options))
+    return _joined(own, {}, rest, jetstream.RAFTZ_END)
+
+
+def _joined(
+    own: dict[str, Any], data: dict[str, Any], rest: splice.Packed | None, end: bytes
+) -> Reply:
+    """A reply whose last part, with the `end` of the whole, is kept compressed."""
     whole = _json({"server": own, "data": data})
-    return Reply(whole) if rest is None else Reply(whole.removesuffix(connz.END), rest)
+    return Reply(whole) if rest is None else Reply(whole.removesuffix(end), rest)
 
 
 def _server_info(server: Server, now: float) -> dict[str, Any]:
@@ -98,8 +131,8 @@ def _server_info(server: Server, now: float) -> dict[str, Any]:
         "cluster": server.cluster.name,
         "ver": VERSION,
         "feature_flags": FEATURE_FLAGS,
-        "jetstream": False,
-        "flags": 0,
+        "jetstream": bool(server.cluster.jetstream),
+        "flags": _JETSTREAM_FLAGS if server.cluster.jetstream else 0,
         "seq": server.seq,
         "time": timestamp(now),
     }
@@ -114,17 +147,6 @@ def _healthz(fleet: Fleet, server: Server, options: Options, now: float) -> dict
     return {"status": "ok", "status_code": 200}
 
 
-def _jsz(fleet: Fleet, server: Server, options: Options, now: float) -> dict[str, Any]:
-    return {
-        **dict.fromkeys(("memory", "storage", "reserved_memory", "reserved_storage"), 0),
-        **dict.fromkeys(("accounts", "ha_assets"), 0),
-        "api": {"level": 0, "total": 0, "errors": 0},
-        "disabled": True,
-        "config": {"max_memory": 0, "max_storage": 0},
-        **dict.fromkeys(("streams", "consumers", "messages", "bytes", "total"), 0),
-    }
-
-
 _json = msgspec.json.Encoder().encode
 _DATA: dict[str, Callable[[Fleet, Server, Options, float], dict[str, Any] | None]] = {
     "VARZ": lambda fleet, server, _, now: varz(fleet, server, now, VERSION, FEATURE_FLAGS),
@@ -135,5 +157,9 @@ _DATA: dict[str, Callable[[Fleet, Server, Options, float], dict[str, Any] | None
     "ACCOUNTZ": accounts.accountz,
     "STATZ": accounts.statz,
     "HEALTHZ": _healthz,
+}
+_LONG: dict[str, Callable[[Fleet, Server, Options, dict[str, Any], float], Reply | None]] = {
+    "CONNZ": _connz,
     "JSZ": _jsz,
+    "RAFTZ": _raftz,
 }

@@ -88,6 +88,27 @@ class AccountOptions(Options, kw_only=True):
     account: str = ""
 
 
+class JszOptions(PagedOptions, kw_only=True):
+    """Which details of which accounts; `consumer` implies `streams`, and these `accounts`."""
+
+    account: str = ""
+    accounts: bool = False
+    streams: bool = False
+    consumer: bool = False
+    direct_consumer: bool = False
+    config: bool = False
+    raft: bool = False
+    leader_only: bool = False
+    stream_leader_only: bool = False
+
+
+class RaftzOptions(Options, kw_only=True):
+    """The groups of which account, the system account's by default; or only one of them."""
+
+    account: str = ""
+    group: str = ""
+
+
 class LinkOptions(Options, kw_only=True):
     """What is accepted and ignored: our links have no lists of subscriptions."""
 
@@ -117,7 +138,8 @@ _OPTIONS: dict[str, type[Options]] = {
     "ACCOUNTZ": AccountOptions,
     "STATZ": StatzOptions,
     "HEALTHZ": Options,
-    "JSZ": Options,
+    "JSZ": JszOptions,
+    "RAFTZ": RaftzOptions,
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nats_insights.lab.fleet import counts, links
+from nats_insights.lab.fleet import counts, jetstream, links
 from nats_insights.lab.fleet.model import SYSTEM_ACCOUNT, Fleet, Server
 from nats_insights.lab.fleet.rows import timestamp, uptime
 
@@ -32,8 +32,8 @@ def varz(
         "max_connections": server.max_connections,
         **_LIMITS,
         "cluster": _cluster(server),
-        "gateway": {"name": server.cluster.name} if len(fleet.clusters) > 1 else {},
-        **{part: {} for part in ("leaf", "mqtt", "websocket", "jetstream")},
+        **{part: {} for part in ("gateway", "leaf", "mqtt", "websocket")},
+        "jetstream": jetstream.varz(server),
         "tls_timeout": 2,
         "write_deadline": 10_000_000_000,
         "start": timestamp(server.started),
@@ -80,6 +80,7 @@ def statsz(fleet: Fleet, server: Server, now: float) -> dict[str, Any]:
         "slow_consumers": 0,
         **links.stats(fleet, server),
         "active_servers": len(fleet.ids),
+        **({"jetstream": jetstream.statsz(server)} if server.cluster.jetstream else {}),
     }
 
 
