@@ -268,6 +268,8 @@ def test_without_most_of_its_members_a_group_has_no_leader(healthy: Fleet) -> No
     assert {leader for _, leader in _leaders(healthy, last)} == {None}
     assert "leader" not in jsz(healthy, last)["meta_cluster"]
     assert found(healthy) == stream_truth(healthy) != set()
+    health = ask(healthy, last, "HEALTHZ")["data"]
+    assert health["error"] == "JetStream has not established contact with a meta leader"
 
 
 def test_streams_outlive_the_restart_of_a_server(healthy: Fleet) -> None:
@@ -315,6 +317,66 @@ def test_a_thousand_streams_are_some_megabytes_and_compress_well() -> None:
         assert len(packed) < len(plain) / 5
         json.loads(plain)
     assert 3_000_000 < len(reply(fleet, fleet.servers[0], "JSZ", EVERYTHING).plain()) < 4_000_000
+
+
+def test_a_replica_that_lags_makes_its_server_unhealthy(fleet: Fleet) -> None:
+    lagging = {(n[0], n[3]): n for code, n in stream_truth(fleet) if code == "JETSTREAM_001"}
+    for server in fleet.servers:
+        health = ask(fleet, server, "HEALTHZ", {"details": True})["data"]
+        errors = {(e["type"], e["account"], e["stream"]) for e in health.get("errors", [])}
+        expected = {
+            ("STREAM", n[1], n[2])
+            for code, n in stream_truth(fleet)
+            if code == "JETSTREAM_001" and (n[0], n[3]) == (server.cluster.name, server.name)
+        }
+        assert errors == expected
+        assert health["status_code"] == (
+            503 if (server.cluster.name, server.name) in lagging else 200
+        )
+        assert ask(fleet, server, "HEALTHZ", {"js-enabled-only": True})["data"]["status"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "error"),
+    [
+        ({"stream": "S"}, 400, '"account" must not be empty when checking stream health'),
+        (
+            {"account": "ORDERS", "consumer": "C"},
+            400,
+            '"stream" must not be empty when checking consumer health',
+        ),
+        ({"account": "NOBODY"}, 404, 'JetStream account "NOBODY" not found'),
+        (
+            {"account": "{account}", "stream": "S"},
+            404,
+            'JetStream stream "S" not found on account "{account}"',
+        ),
+        (
+            {"account": "{account}", "stream": "{stream}", "consumer": "C"},
+            404,
+            'JetStream consumer "C" not found for stream "{stream}" on account "{account}"',
+        ),
+        ({"account": "{account}", "stream": "{stream}"}, 200, None),
+    ],
+)
+def test_healthz_tells_what_it_cannot_find(
+    healthy: Fleet, options: dict[str, str], code: int, error: str | None
+) -> None:
+    server = healthy.servers[0]
+    names = {"account": server.streams[0].account, "stream": server.streams[0].name}
+    asked = {key: value.format(**names) for key, value in options.items()}
+    told_of = ask(healthy, server, "HEALTHZ", asked)["data"]
+    assert (told_of["status_code"], told_of.get("error")) == (code, error and error.format(**names))
+
+
+def test_queues_that_are_empty_are_told_of_only_if_asked_for(healthy: Fleet) -> None:
+    def queues(**options: Any) -> set[str]:
+        return set(ask(healthy, healthy.servers[0], "IPQUEUESZ", options)["data"])
+
+    assert queues() == {"System recvQ"}
+    assert queues(all=True) > {"System recvQ", "JetStream API queue"}
+    assert queues(all=True, filter="System s") == {"System sendQ"}
+    assert queues(filter="JetStream") == set()
 
 
 def _led(fleet: Fleet, server: Server) -> list[tuple[str, str]]:

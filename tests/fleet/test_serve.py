@@ -18,11 +18,13 @@ from nats_insights.lab.servers import local
 pytestmark = pytest.mark.live
 
 APP = User(account="APP", name="app")
+LINKS = ("ROUTEZ", "LEAFZ", "GATEWAYZ")
+JETSTREAM = ("JSZ", "RAFTZ", "HEALTHZ", "IPQUEUESZ")
 
 
 async def test_every_server_answers_a_ping_once(service: Service, asker: Asker) -> None:
     expected = sorted(["host", *(server.name for server in service.fleet.servers)])
-    for endpoint in ("STATSZ", "VARZ", "CONNZ", "SUBSZ", "ROUTEZ", "LEAFZ", "GATEWAYZ"):
+    for endpoint in (*LINKS, "STATSZ", "VARZ", "CONNZ", "SUBSZ", *JETSTREAM):
         assert names(await asker.gather(endpoint, count=ALL)) == expected
     bare = await asker.gather("IDZ", count=ALL)
     unused = await asker.gather("STATZ", {"include_unused": True}, count=ALL)

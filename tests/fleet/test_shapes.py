@@ -35,6 +35,8 @@ ALL = {"accounts": True, "streams": True, "consumer": True, "config": True, "raf
 JETSTREAM_OPTIONS: dict[str, list[dict[str, Any]]] = {
     "JSZ full": [ALL, ALL | {"stream_leader_only": True}],
     "RAFTZ": [{}, *({"account": account} for account in ("ORDERS", "PAYMENTS", "FRAUD"))],
+    "IPQUEUESZ all": [{}, {"all": True}],
+    "HEALTHZ details": [{"details": True}],
     "SUBSZ subscriptions": [{"subscriptions": True}],
 }
 ENDPOINTS = [name for name in CAPTURED if name not in ("SERVER", "SHUTDOWN")]

@@ -2,7 +2,7 @@
 
 Of 2.10.26, 2.11.11, 2.12.8, 2.14.6 and 2.15.1; 2.10.26 and 2.15.1 were also asked with streams
 that three servers replicate, with a replica that lags, and with groups that have no leader. The
-groups of RAFTZ stand in a list, without their names.
+groups of RAFTZ and the queues of IPQUEUESZ stand in a list, without their names.
 """
 
 from __future__ import annotations
@@ -184,6 +184,19 @@ JETSTREAM: dict[str, dict[str, str]] = {
             "accounts:number ha_assets:number api:object "
         ),
         ".statsz.jetstream.stats.api": "total:number errors:number level?:number",
+    },
+    "IPQUEUESZ all": {
+        "": "data:array",
+        ".data[]": "pending:number in_progress?:number",
+    },
+    "HEALTHZ details": {
+        "": "data:object",
+        ".data": "status:string status_code:number errors?:array",
+        ".data.errors[]": "type:string account?:string stream?:string error:string",
+    },
+    "HEALTHZ wrong": {
+        "": "data:object",
+        ".data": "status:string status_code:number error?:string",
     },
     "SUBSZ subscriptions": {
         "": "data:object",

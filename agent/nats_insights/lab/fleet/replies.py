@@ -8,12 +8,14 @@ from typing import Any, cast
 import msgspec
 from msgspec import Struct
 
-from nats_insights.lab.fleet import accounts, connz, jetstream, links, splice
+from nats_insights.lab.fleet import accounts, connz, health, jetstream, links, splice
 from nats_insights.lab.fleet.model import Fleet, Server
 from nats_insights.lab.fleet.request import (
     ConnzOptions,
+    HealthzOptions,
     JszOptions,
     Options,
+    QueueOptions,
     RaftzOptions,
     Refused,
     Request,
@@ -74,7 +76,7 @@ def reply(fleet: Fleet, server: Server, request: Request) -> Reply | None:
         return Reply(_json({"server": own, **_error(refused)}), compressible=False)
     if data is None:
         return None
-    if request.endpoint != "HEALTHZ":
+    if request.endpoint not in _BARE:
         data = {"server_id": server.id, "now": timestamp(now)} | data
     return Reply(_json({"server": own, "data": data}))
 
@@ -143,10 +145,6 @@ def _error(refused: Refused) -> dict[str, Any]:
     return error if refused.code == 400 else {"data": None} | error
 
 
-def _healthz(fleet: Fleet, server: Server, options: Options, now: float) -> dict[str, Any]:
-    return {"status": "ok", "status_code": 200}
-
-
 _json = msgspec.json.Encoder().encode
 _DATA: dict[str, Callable[[Fleet, Server, Options, float], dict[str, Any] | None]] = {
     "VARZ": lambda fleet, server, _, now: varz(fleet, server, now, VERSION, FEATURE_FLAGS),
@@ -156,10 +154,13 @@ _DATA: dict[str, Callable[[Fleet, Server, Options, float], dict[str, Any] | None
     "GATEWAYZ": lambda fleet, server, _, now: links.gatewayz(fleet, server, now),
     "ACCOUNTZ": accounts.accountz,
     "STATZ": accounts.statz,
-    "HEALTHZ": _healthz,
+    "HEALTHZ": lambda _, server, asked, __: health.healthz(server, cast(HealthzOptions, asked)),
+    "IPQUEUESZ": lambda _, server, asked, __: health.ipqueuesz(server, cast(QueueOptions, asked)),
 }
 _LONG: dict[str, Callable[[Fleet, Server, Options, dict[str, Any], float], Reply | None]] = {
     "CONNZ": _connz,
     "JSZ": _jsz,
     "RAFTZ": _raftz,
 }
+# Their data tells neither of the server nor of the time.
+_BARE = ("HEALTHZ", "IPQUEUESZ")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from nats_insights.lab.fleet.model import Server
 
@@ -109,6 +109,25 @@ class RaftzOptions(Options, kw_only=True):
     group: str = ""
 
 
+class QueueOptions(Options, kw_only=True):
+    """Whether empty queues too, and what their names contain."""
+
+    all: bool = False
+    filter: str = ""
+
+
+class HealthzOptions(Options, kw_only=True):
+    """What to look at, and whether to name all that is wrong."""
+
+    js_enabled_only: bool = field(default=False, name="js-enabled-only")
+    js_server_only: bool = field(default=False, name="js-server-only")
+    js_meta_only: bool = field(default=False, name="js-meta-only")
+    account: str = ""
+    stream: str = ""
+    consumer: str = ""
+    details: bool = False
+
+
 class LinkOptions(Options, kw_only=True):
     """What is accepted and ignored: our links have no lists of subscriptions."""
 
@@ -137,9 +156,10 @@ _OPTIONS: dict[str, type[Options]] = {
     "GATEWAYZ": LinkOptions,
     "ACCOUNTZ": AccountOptions,
     "STATZ": StatzOptions,
-    "HEALTHZ": Options,
+    "HEALTHZ": HealthzOptions,
     "JSZ": JszOptions,
     "RAFTZ": RaftzOptions,
+    "IPQUEUESZ": QueueOptions,
 }
 
 
