@@ -11,13 +11,14 @@ import pytest
 from kit.fleet.asker import ALL, SERVERS, Asker, decoded, login, names
 from nats_insights.lab.fleet.misbehave import Misbehaviour
 from nats_insights.lab.fleet.model import Fleet, User
-from nats_insights.lab.fleet.plant import plant
+from nats_insights.lab.fleet.plant import HEALTHY, plant
 from nats_insights.lab.fleet.serve import Service, serve
 from nats_insights.lab.servers import local
 
 pytestmark = pytest.mark.live
 
 APP = User(account="APP", name="app")
+GZIP = {"Accept-Encoding": "gzip"}
 LINKS = ("ROUTEZ", "LEAFZ", "GATEWAYZ")
 JETSTREAM = ("JSZ", "RAFTZ", "HEALTHZ", "IPQUEUESZ")
 
@@ -145,6 +146,25 @@ async def test_another_process_can_control_the_fleet(service: Service, asker: As
     assert await asker.control("RESTART", {"servers": [other]}) == {"servers": [other]}
     assert len(await asker.gather("VARZ", count=ALL - 1)) == ALL - 1
     assert (await asker.control("LOAD"))["requests"] == service.load.requests
+
+
+async def test_another_process_can_let_streams_go_wrong_and_recover(
+    host: local.Server, asker: Asker
+) -> None:
+    fleet = plant(3, 5, streams=10, faults=HEALTHY)
+    details = {"accounts": True, "streams": True}
+    async with serve(fleet, host.url, **login(host)):
+        wrong = await asker.control("TROUBLE", {"leaderless_streams": 1})
+        assert await asker.control("STREAM_TRUTH") == wrong
+        ill = decoded(await asker.ask(fleet.servers[0].id, "JSZ", details, headers=GZIP))
+        assert await asker.control("RECOVER") == []
+        well = decoded(await asker.ask(fleet.servers[0].id, "JSZ", details))
+    assert [code for code, _ in wrong] == ["OPT_SYS_009"] * 3
+    led = [
+        ["leader" in stream["cluster"] for of in accounts for stream in of.get("stream_detail", [])]
+        for accounts in (ill["data"]["account_details"], well["data"]["account_details"])
+    ]
+    assert [sorted(one) for one in led] == [[False] + 9 * [True], 10 * [True]]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from msgspec import Struct
 
 from nats_insights.lab.fleet.misbehave import OBEDIENT, Misbehaviour
 from nats_insights.lab.fleet.model import Server
-from nats_insights.lab.fleet.truth import Fact, truth
+from nats_insights.lab.fleet.plant_streams import recover, trouble
+from nats_insights.lab.fleet.truth import Fact, stream_truth, truth
 
 if TYPE_CHECKING:
     from nats_insights.lab.fleet.serve import Service
@@ -27,6 +28,9 @@ class Order(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     closed: int = 1
     opened: int = 1
     misbehaviour: Misbehaviour = OBEDIENT
+    lagging_replicas: int = 0
+    leaderless_streams: int = 0
+    unacknowledging_consumers: int = 0
 
 
 def perform(service: Service, subject: str, body: bytes) -> bytes:
@@ -82,6 +86,25 @@ def _truth(service: Service, order: Order) -> list[Fact]:
     return sorted(truth(service.fleet))
 
 
+def _stream_truth(service: Service, order: Order) -> list[Fact]:
+    return sorted(stream_truth(service.fleet))
+
+
+def _trouble(service: Service, order: Order) -> list[Fact]:
+    trouble(
+        service.fleet,
+        lagging_replicas=order.lagging_replicas,
+        leaderless_streams=order.leaderless_streams,
+        unacknowledging_consumers=order.unacknowledging_consumers,
+    )
+    return _stream_truth(service, order)
+
+
+def _recover(service: Service, order: Order) -> list[Fact]:
+    recover(service.fleet)
+    return _stream_truth(service, order)
+
+
 def _servers(service: Service, order: Order) -> list[Server]:
     named = [service.fleet.server(name) for name in order.servers]
     return named + (service.fleet.some(order.share) if order.share else [])
@@ -99,4 +122,7 @@ _VERBS: dict[str, Callable[[Service, Order], Any]] = {
     "MISBEHAVE": _misbehave,
     "KILL": _kill,
     "RESTART": _restart,
+    "STREAM_TRUTH": _stream_truth,
+    "TROUBLE": _trouble,
+    "RECOVER": _recover,
 }
