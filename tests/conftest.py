@@ -12,7 +12,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack
 from contextvars import ContextVar
 from pathlib import Path
@@ -30,6 +30,8 @@ SysRequest = Callable[..., Awaitable[dict[str, Any]]]
 # Fixtures that wait for something outside this process: servers of the version in turn, peers on
 # the wire, and a wheel that is built.
 REAL = {"binary", "listen", "image"}
+# Seconds for what must come.
+_PATIENCE = 20.0
 
 try:
     import uvloop
@@ -48,10 +50,10 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Spreads the whole suite over two processes to a core: most tests mostly wait.
 
-    Chosen files run in one process, and so does the suite with `-n 0` or `--pdb`.
+    Chosen files run in one process, and so does the suite with `-n 0`, `-m chaos` or `--pdb`.
     """
     option = config.option
-    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS and option.markexpr != "chaos"
     worker = hasattr(config, "workerinput")
     if whole and not worker and option.numprocesses is None and not option.usepdb:
         option.numprocesses = min(2 * (os.cpu_count() or 1), 8)
@@ -105,6 +107,19 @@ def binary(version: str) -> Path:
     return servers.binary(version)
 
 
+@pytest.fixture(scope="session")
+def _cluster_of_three(binary: Path) -> Iterator[local.System]:
+    with local.cluster("n1", "n2", "n3", binary=binary) as system:
+        yield system
+
+
+@pytest.fixture
+async def shared_cluster(_cluster_of_three: local.System) -> AsyncIterator[local.System]:
+    """Servers n1, n2 and n3 of that version, which other tests use too: all clients must leave."""
+    yield _cluster_of_three
+    await _all_left(_cluster_of_three)
+
+
 @pytest.fixture
 def start(binary: Path) -> Iterator[Start]:
     """`start(local.cluster, "n1", "n2")` runs servers of that version until the test ends."""
@@ -156,3 +171,12 @@ async def _sys_request(server: local.Server, subject: str, body: object = None) 
         return json.loads(reply.data)
     finally:
         await client.close()
+
+
+async def _all_left(system: local.System) -> None:
+    """Until no server of a system has a client but the one that asks."""
+    for server in system:
+        deadline = asyncio.get_running_loop().time() + _PATIENCE
+        while (clients := (await _sys_request(server, "VARZ"))["data"]["connections"] - 1) > 0:
+            assert asyncio.get_running_loop().time() < deadline, f"{server.name} has {clients}"
+            await asyncio.sleep(0.02)

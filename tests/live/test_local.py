@@ -78,12 +78,11 @@ async def app_connections(server: local.Server, sys_request: Any) -> list[dict[s
 
 
 async def test_every_server_of_a_cluster_has_routes_to_all_others(
-    start_cluster, sys_request, version
+    shared_cluster, sys_request, version
 ):
-    system = start_cluster("n1", "n2", "n3")
-    seen = {server.name: peers(await sys_request(server, "ROUTEZ")) for server in system}
+    seen = {server.name: peers(await sys_request(server, "ROUTEZ")) for server in shared_cluster}
     assert seen == {"n1": {"n2", "n3"}, "n2": {"n1", "n3"}, "n3": {"n1", "n2"}}
-    reply = await sys_request(system["n2"], "VARZ")
+    reply = await sys_request(shared_cluster["n2"], "VARZ")
     assert reply["data"]["version"] == version
 
 
@@ -173,10 +172,9 @@ async def test_options_and_accounts_are_given_by_server_and_by_account(sys_reque
 
 
 async def test_a_crowd_is_counted_by_the_server_as_it_counts_itself(
-    start_cluster, sys_request, crowd
+    shared_cluster, sys_request, crowd
 ):
-    system = start_cluster("n1", "n2", "n3")
-    for server, count in zip(system, (40, 7, 0), strict=True):
+    for server, count in zip(shared_cluster, (40, 7, 0), strict=True):
         await crowd.join(
             server.url,
             count,
@@ -187,12 +185,12 @@ async def test_a_crowd_is_counted_by_the_server_as_it_counts_itself(
             subscriptions=3,
             subject=f"{server.name}.{{i}}",
         )
-    seen = [await app_connections(server, sys_request) for server in system]
+    seen = [await app_connections(server, sys_request) for server in shared_cluster]
     assert [len(connections) for connections in seen] == [40, 7, 0]
     assert {c["subscriptions"] for connections in seen for c in connections} == {3}
     assert {c["name"] for c in seen[0]} == {f"app-{i}" for i in range(40)}
     assert {(c["lang"], c["version"]) for c in seen[0]} == {("go", "1.2.3")}
-    reply = await sys_request(system["n1"], "CONNZ", {"acc": "APP", "subscriptions": True})
+    reply = await sys_request(shared_cluster["n1"], "CONNZ", {"acc": "APP", "subscriptions": True})
     subjects = [s for c in reply["data"]["connections"] for s in c["subscriptions_list"]]
     assert sorted(subjects) == sorted(f"n1.{i}" for i in range(120))
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import Any
 
 import jsonschema_rs
@@ -26,10 +25,9 @@ SCHEMAS = schemas()
 QUERIES = ("STATUS", "FINDINGS", "CHECKS", "EXPLAIN", "SERVERS", "EVALUATE")
 
 
-@pytest.fixture(scope="module")
-def system(binary: Path) -> Iterator[local.System]:
-    with local.cluster("n1", "n2", "n3", binary=binary) as system:
-        yield system
+@pytest.fixture
+def system(shared_cluster: local.System) -> local.System:
+    return shared_cluster
 
 
 @pytest.fixture

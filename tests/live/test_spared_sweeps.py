@@ -21,18 +21,17 @@ def swept(watch) -> int:
     return watch.heartbeats[-1].cost.servers_swept
 
 
-async def test_where_nothing_moves_nobody_is_asked_again(start_cluster, crowd):
-    system = start_cluster("n1", "n2", "n3")
-    user, password = system.user("big")
-    members = await crowd.join(system["n2"].url, 4, user=user, password=password)
-    async with watching(system, more=FIVE) as watch:
+async def test_where_nothing_moves_nobody_is_asked_again(shared_cluster, crowd):
+    user, password = shared_cluster.user("big")
+    members = await crowd.join(shared_cluster["n2"].url, 4, user=user, password=password)
+    async with watching(shared_cluster, more=FIVE) as watch:
         await watch.until(lambda: swept(watch) == 0)
         await watch.epochs(3)
         assert {beat.cost.servers_swept for beat in watch.heartbeats[-3:]} == {0}
         heard = len(watch.heartbeats)
         # One leaves and two come: the counters move by less than what is found.
         await crowd.leave(members[:1])
-        await crowd.join(system["n3"].url, 3, user=user, password=password)
+        await crowd.join(shared_cluster["n3"].url, 3, user=user, password=password)
         await watch.until(lambda: watch.named("USER_002") == {"big"})
         assert watch.open["USER_002", "big"].value == 6
         assert {beat.cost.servers_swept for beat in watch.heartbeats[heard:]} <= {0, 1, 2}
@@ -59,13 +58,12 @@ async def test_who_says_who_it_is_after_a_sweep_is_counted(start_cluster, crowd)
         writer.close()
 
 
-async def test_subscriptions_of_old_connections_are_noticed(start_cluster, crowd):
-    system = start_cluster("n1", "n2", "n3")
-    user, password = system.user("app")
+async def test_subscriptions_of_old_connections_are_noticed(shared_cluster, crowd):
+    user, password = shared_cluster.user("app")
     for name in ("n1", "n2", "n3"):
-        await crowd.join(system[name].url, 2, user=user, password=password)
-    late = await nats.connect(system["n2"].url, user=user, password=password)
-    async with watching(system) as watch:
+        await crowd.join(shared_cluster[name].url, 2, user=user, password=password)
+    late = await nats.connect(shared_cluster["n2"].url, user=user, password=password)
+    async with watching(shared_cluster) as watch:
         await watch.until(lambda: swept(watch) == 0)
         many = [await late.subscribe(f"many.{number}") for number in range(400)]
         await watch.until(lambda: watch.named("OPT_BALANCE_003") == {"n2"})
