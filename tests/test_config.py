@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nats_insights.config import Config, Gather, Lifecycle, load, parse, seconds
+from nats_insights.config import Config, Gather, Lifecycle, load, parse, seconds, span
 from nats_insights.errors import ConfigError
 
 RIGHT = {
@@ -29,6 +29,10 @@ RIGHT = {
     "overrides, raw and in order": (
         "[[override]]\nmatch.cluster = 'EU'\n[[override]]\nmatch.cluster = 'US'",
         Config(override=[{"match": {"cluster": "EU"}}, {"match": {"cluster": "US"}}]),
+    ),
+    "a whole number with a point": (
+        "gather.connections_every = 10.0",
+        Config(gather=Gather(connections_every=10)),
     ),
     "an id with any characters": ('id = "é.*"', Config(id="é.*")),
 }
@@ -84,6 +88,10 @@ WRONG = {
         f"{100 * 'z'} = 3",
         f"a.toml: there is no key '{80 * 'z'}'; "
         "known are access, checks, expect, gather, id, interval, lifecycle, override",
+    ),
+    "half a count": (
+        "gather.connections_every = 1.5",
+        "a.toml: gather.connections_every is refused: expected int, got float",
     ),
     "too small a number": (
         "interval = 0.01",
@@ -168,6 +176,23 @@ DURATIONS = {
 @pytest.mark.parametrize(("text", "expected"), DURATIONS.items(), ids=DURATIONS)
 def test_a_duration_is_seconds(text, expected):
     assert seconds(text, "interval") == expected
+
+
+SPANS = {
+    0: "0s",
+    0.25: "250ms",
+    30: "30s",
+    90: "1m30s",
+    5400: "1h30m",
+    129_600: "1d12h",
+    60.5: "1m0.5s",
+}
+
+
+@pytest.mark.parametrize(("number", "expected"), SPANS.items())
+def test_seconds_are_told_as_a_duration_is_written(number, expected):
+    assert span(number) == expected
+    assert seconds(expected, "here") == number
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):

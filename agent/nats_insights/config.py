@@ -25,11 +25,11 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 # Longer than anybody waits, and short enough for a date to follow.
 _YEAR = 366 * 86_400.0
 # The largest number that a reply can contain.
-_LARGEST = 2**63 - 1
+LARGEST = 2**63 - 1
 
 
 def _duration(description: str, *, ge: float) -> Meta:
-    return Meta(ge=ge, le=_YEAR, description=description, extra={"unit": "duration"})
+    return Meta(ge=ge, le=_YEAR, description=description, extra={"kind": "duration"})
 
 
 Duration = Annotated[float, _duration("a time", ge=0)]
@@ -226,8 +226,10 @@ def _known(raw: dict[str, Any], into: type[Struct], path: str) -> dict[str, Any]
                 name: seconds(one, f"{where}.{name}") if isinstance(one, str) else one
                 for name, one in value.items()
             }
-        elif isinstance(value, int | float) and abs(value) > _LARGEST:
+        elif isinstance(value, int | float) and abs(value) > LARGEST:
             raise ConfigError(f"{where} is refused: {value} is larger than any figure of a server")
+        elif isinstance(value, float) and value.is_integer() and _is_whole(hint):
+            known[key] = int(value)
         elif isinstance(value, str) and value not in (words := _words(hint) or (value,)):
             raise ConfigError(f"{where} is refused: it is one of {', '.join(words)}")
         else:
@@ -253,7 +255,11 @@ def _words(hint: Any) -> tuple[str, ...]:
 
 def _is_duration(hint: Any) -> bool:
     metas = getattr(hint, "__metadata__", ())
-    return any(isinstance(m, Meta) and (m.extra or {}).get("unit") == "duration" for m in metas)
+    return any(isinstance(m, Meta) and (m.extra or {}).get("kind") == "duration" for m in metas)
+
+
+def _is_whole(hint: Any) -> bool:
+    return getattr(hint, "__origin__", hint) is int
 
 
 def seconds(text: str, where: str) -> float:
@@ -262,6 +268,17 @@ def seconds(text: str, where: str) -> float:
     if not parts or "".join(number + unit for number, unit in parts) != text.strip():
         raise ConfigError(f"{where} is refused: {text!r} is not a duration such as 30s or 1h30m")
     return sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
+def span(seconds: float) -> str:
+    """Seconds as a duration is written: 90 is "1m30s"."""
+    if seconds < 1:
+        return f"{seconds * 1000:g}ms" if seconds else "0s"
+    parts = []
+    for unit in ("d", "h", "m"):
+        whole, seconds = divmod(seconds, _UNITS[unit])
+        parts.append(f"{whole:g}{unit}" if whole else "")
+    return "".join(parts) + (f"{seconds:g}s" if seconds else "")
 
 
 def _printable(key: str) -> str:
