@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import functools
 import hashlib
 import importlib
@@ -18,7 +17,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from nats_insights.errors import DeclarationError
-from nats_insights.facts import Names
+from nats_insights.judge.finding import CRITICAL, INFO, WARNING, Finding, Severity
 from nats_insights.model.fold import Fold
 from nats_insights.model.history import Past
 from nats_insights.model.nouns.noun import Noun
@@ -26,23 +25,23 @@ from nats_insights.replies.connz import CONNZ
 from nats_insights.replies.endpoint import Endpoint
 from nats_insights.replies.varz import VARZ
 
+__all__ = [
+    "CRITICAL",
+    "INFO",
+    "WARNING",
+    "Check",
+    "Finding",
+    "Params",
+    "Severity",
+    "check",
+    "discover",
+    "limit",
+    "parameters_of",
+]
+
 Category = Literal["health", "performance", "consistency", "saturation", "errors", "change"]
 _CODE = re.compile(r"[A-Z]+(_[A-Z]+)*_\d{3}")
 _PARAGRAPHS = ("Finds", "Why", "Do")
-
-
-class Severity(enum.IntEnum):
-    """How much a finding matters, in an order."""
-
-    INFO = 1
-    WARNING = 2
-    CRITICAL = 3
-
-    def __str__(self) -> str:
-        return self.name.lower()
-
-
-INFO, WARNING, CRITICAL = Severity
 
 
 class Params(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -57,26 +56,6 @@ def limit(unit: str, *, clear: float | None = None, **bounds: Any) -> Meta:
     if not bounds.get("description") or not bounds.keys() & {"ge", "gt", "le", "lt"}:
         raise DeclarationError(f"a parameter in {unit!r} lacks its description or its bounds")
     return Meta(**bounds, extra={"unit": unit, "clear": clear})
-
-
-class Finding(Struct, frozen=True, kw_only=True, gc=False):
-    """What a check says of one noun: one sentence with the numbers, and the figures behind it.
-
-    `value` decided against `threshold`, both in `unit`; `severity` only where it is not the
-    check's own; `servers` are those whose clients make it up, the fullest first. `cleared` is the
-    sentence for its end, where the check has no figures to tell then. `involves` are the stable
-    names of other entities that it rests on: what is wrong with one of them explains it.
-    """
-
-    summary: str
-    value: float | None = None
-    threshold: float | None = None
-    unit: str = ""
-    severity: Severity | None = None
-    evidence: dict[str, Any] = {}
-    servers: tuple[str, ...] = ()
-    cleared: str = ""
-    involves: tuple[Names, ...] = ()
 
 
 Judge = Callable[[Any, Any], Finding | None]
