@@ -5,13 +5,18 @@ from __future__ import annotations
 from nats_insights.judge.declare import (
     CRITICAL,
     INFO,
+    OFF,
     WARNING,
     Check,
     Finding,
     Params,
     Severity,
     check,
+    choice,
+    duration,
+    flag,
     limit,
+    text,
 )
 from nats_insights.model.fold import Tally, by_user, fold, local_subscriptions
 from nats_insights.model.history import changes, samples
@@ -48,6 +53,7 @@ __all__ = [
     "IPQUEUESZ",
     "JSZ",
     "LEAFZ",
+    "OFF",
     "RAFTZ",
     "ROUTEZ",
     "STATSZ",
@@ -74,9 +80,13 @@ __all__ = [
     "by_user",
     "changes",
     "check",
+    "choice",
+    "duration",
+    "flag",
     "fold",
     "largest",
     "limit",
     "local_subscriptions",
     "samples",
+    "text",
 ]

@@ -206,16 +206,11 @@ def test_a_check_that_raises_leaves_the_others_alone(cli, system, tmp_path):
 
 
 RAISES = '''
-from nats_insights.check import VARZ, INFO, Finding, Params, check
-from nats_insights.model.nouns import Server
-
-
-class Nothing(Params, frozen=True):
-    pass
+from nats_insights.check import INFO, VARZ, Finding, Server, check
 
 
 @check("SERVER_999", INFO, "saturation", needs=(VARZ,))
-def broken(server: Server, params: Nothing) -> Finding | None:
+def broken(server: Server) -> Finding | None:
     """It divides by zero.
 
     Finds: nothing, ever.

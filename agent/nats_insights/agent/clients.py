@@ -37,7 +37,7 @@ async def name_clients(
         clients = [row for row in found if row.kind == "Client"]
         clients = [row for row in clients if row.account not in auditor.system_accounts]
         if clients:
-            named[key] = ranked(clients, checks[key.code].explain)
+            named[key] = ranked(clients, checks[key.code].clients)
         await asyncio.sleep(0)
     return named
 

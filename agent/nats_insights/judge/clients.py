@@ -51,7 +51,7 @@ def looks(
         for item in told
         if item.transition != "resolved"
         and not item.life.stale
-        and checks[item.life.key.code].explain
+        and checks[item.life.key.code].clients
     )
     chosen = heapq.nsmallest(MOST_FINDINGS, deserving, key=lambda life: bool(life.clients))
     answering: dict[str, list[Entry]] = {}
@@ -61,7 +61,7 @@ def looks(
     wanted = {}
     for life in chosen:
         account, user = life.entity.get("account", ""), life.entity.get("user", "")
-        sort = "subs" if checks[life.key.code].explain == "subscriptions" else ""
+        sort = "subs" if checks[life.key.code].clients == "subscriptions" else ""
         servers = [
             entry
             for name in life.servers

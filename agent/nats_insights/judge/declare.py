@@ -2,22 +2,44 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import hashlib
 import importlib
 import inspect
 import pkgutil
 import re
+import traceback
 import typing
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import ModuleType
 from typing import Any, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from nats_insights.errors import DeclarationError
-from nats_insights.judge.finding import CRITICAL, INFO, WARNING, Finding, Severity
+from nats_insights.judge.finding import (
+    CRITICAL,
+    INFO,
+    SEVERITIES,
+    WARNING,
+    Finding,
+    Severity,
+)
+from nats_insights.judge.limits import (
+    OFF,
+    Params,
+    choice,
+    duration,
+    eased,
+    flag,
+    limit,
+    parameters_of,
+    refuse_wrong_values,
+    text,
+    unlimited,
+)
 from nats_insights.model.fold import Fold
 from nats_insights.model.history import Past
 from nats_insights.model.nouns.noun import Noun
@@ -28,37 +50,32 @@ from nats_insights.replies.varz import VARZ
 __all__ = [
     "CRITICAL",
     "INFO",
+    "OFF",
+    "SEVERITIES",
     "WARNING",
     "Check",
     "Finding",
     "Params",
     "Severity",
     "check",
+    "choice",
     "discover",
+    "duration",
+    "flag",
     "limit",
     "parameters_of",
+    "text",
 ]
 
 Category = Literal["health", "performance", "consistency", "saturation", "errors", "change"]
+Clients = Literal["", "connections", "subscriptions"]
 _CODE = re.compile(r"[A-Z]+(_[A-Z]+)*_\d{3}")
 _PARAGRAPHS = ("Finds", "Why", "Do")
+# A title is the condition that is found, such as "A server does not answer".
+_TITLE = re.compile(r"[A-Z][^.!?{}]{4,79}")
+_ORDERS = {"Avoid", "Check", "Detects", "Ensure", "Find", "Finds", "Use"}
 
-
-class Params(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of the parameters of every check."""
-
-
-def limit(unit: str, *, clear: float | None = None, **bounds: Any) -> Meta:
-    """Annotate a parameter with its unit, bounds (`ge gt le lt`) and `description`.
-
-    With `clear` it is a threshold that eases: what is open stays open until `clear` times it.
-    """
-    if not bounds.get("description") or not bounds.keys() & {"ge", "gt", "le", "lt"}:
-        raise DeclarationError(f"a parameter in {unit!r} lacks its description or its bounds")
-    return Meta(**bounds, extra={"unit": unit, "clear": clear})
-
-
-Judge = Callable[[Any, Any], Finding | None]
+Judge = Callable[..., Finding | None]
 RulesOut = Callable[[Any, Any], bool]
 
 
@@ -81,27 +98,22 @@ class Check(Struct, frozen=True, kw_only=True, eq=False):
     finds: str
     why: str
     do: str
-    explain: Literal["", "connections", "subscriptions"]
+    clients: Clients
     open_after: int
     resolve_after: int
     settle: bool
     news: bool
-    clear: dict[str, float]
     above: str = ""
     explains: bool = False
     common: bool = False
 
     def eased(self, params: Params) -> Params:
         """The limits by which an open finding is held open."""
-        if not self.clear:
-            return params
-        eased = {name: getattr(params, name) * factor for name, factor in self.clear.items()}
-        return msgspec.structs.replace(params, **eased)
+        return eased(params)
 
     def unlimited(self, params: Params) -> Params:
-        """Every limit at its lowest, by which a check tells its figure though all is well."""
-        lowest = {parameter.name: parameter.lowest for parameter in parameters_of(self.params)}
-        return msgspec.structs.replace(params, **lowest)
+        """Every limit at its loosest, by which a check tells its figure though all is well."""
+        return unlimited(params)
 
     def fingerprint(self, kind: str, names: Iterable[str]) -> str:
         """32 hex characters that stay for as long as the entity keeps its names."""
@@ -113,57 +125,13 @@ class Check(Struct, frozen=True, kw_only=True, eq=False):
         return re.sub(r"\{(\w+)\}", lambda hit: labels.get(hit[1]) or f"the {hit[1]}", self.do)
 
 
-class Parameter(Struct, frozen=True, kw_only=True):
-    """One parameter of a check, as its declaration has it."""
-
-    name: str
-    default: Any
-    unit: str
-    description: str
-    clear: float | None
-    ge: float | None = None
-    gt: float | None = None
-    le: float | None = None
-    lt: float | None = None
-
-    @property
-    def lowest(self) -> float:
-        """The lowest value within its bounds."""
-        if self.ge is not None:
-            return self.ge
-        return (self.gt or 0) + 1e-9
-
-
-@functools.cache
-def parameters_of(params: type[Params]) -> list[Parameter]:
-    """The parameters of a check, in the order of their declaration."""
-    hints = typing.get_type_hints(params, include_extras=True)
-    return [_parameter(field, hints[field.name]) for field in msgspec.structs.fields(params)]
-
-
-def _parameter(field: msgspec.structs.FieldInfo, hint: Any) -> Parameter:
-    metas = [meta for meta in getattr(hint, "__metadata__", ()) if isinstance(meta, Meta)]
-    if not metas or not metas[0].extra:
-        raise DeclarationError(f"parameter {field.name!r} is not annotated with limit(...)")
-    meta, extra = metas[0], metas[0].extra or {}
-    bounds = {bound: getattr(meta, bound) for bound in ("ge", "gt", "le", "lt")}
-    return Parameter(
-        name=field.name,
-        default=field.default,
-        unit=extra["unit"],
-        description=meta.description or "",
-        clear=extra["clear"],
-        **bounds,
-    )
-
-
 def check(
     code: str,
     severity: Severity,
     category: Category,
     *,
     needs: Sequence[Endpoint[Any] | Fold | Past[Any]],
-    explain: Literal["", "connections", "subscriptions"] = "",
+    clients: Clients = "",
     open_after: int = 1,
     resolve_after: int = 2,
     settle: bool = False,
@@ -173,13 +141,14 @@ def check(
     explains: bool = False,
     common: bool = False,
 ) -> Callable[[Judge], Check]:
-    """Declare a check: a function `(noun, params) -> Finding or None`.
+    """Declare a check: a function `(noun, params) -> Finding or None`, or `(noun)` without any.
 
-    The annotations of the two arguments say what it is about and what can be set; the docstring is
-    its documentation: a title, then the paragraphs `Finds:`, `Why:` and `Do:`.
+    The annotations of the arguments say what it is about and what can be set; the docstring is its
+    documentation: a title, then the paragraphs `Finds:`, `Why:` and `Do:`. DeclarationError for
+    whatever is declared wrong.
 
     needs: what it reads, without which it is unknown: endpoints, folds, and figures of the past.
-    explain: by what to rank the clients that the evidence names, "" for no names.
+    clients: by what to rank the clients that the evidence names, "" for no names.
     open_after, resolve_after: evaluations in a row until it opens or resolves.
     settle: whether it waits after a server of the cluster came or went.
     news: whether a figure that moved is worth an update; a time or a count that grows for as long
@@ -193,22 +162,37 @@ def check(
     common: whether many findings of it at once have one cause, so that one finding says so.
     """
 
-    def declare(judge: Judge) -> Check:
-        hints = typing.get_type_hints(judge)
-        arguments = list(inspect.signature(judge).parameters)
-        about, params = (hints[name] for name in arguments)
-        folds = tuple(need for need in needs if isinstance(need, Fold))
-        pasts = tuple(need for need in needs if isinstance(need, Past))
-        endpoints = dict.fromkeys(need for need in needs if isinstance(need, Endpoint))
-        if folds:
-            endpoints[CONNZ] = None
-        if settle:
-            endpoints[VARZ] = None
-        _refuse(code, about, needs)
-        title, finds, why, do = _document(judge)
+    def declare(function: Judge) -> Check:
+        name = getattr(function, "__name__", "?")
+        try:
+            _refuse_code(code)
+            if not isinstance(severity, Severity):
+                raise DeclarationError(f"severity is INFO, WARNING or CRITICAL, not {severity!r}")
+            _refuse_word("category", category, typing.get_args(Category))
+            _refuse_word("clients", clients, typing.get_args(Clients))
+            flags = {"settle": settle, "news": news, "explains": explains, "common": common}
+            _refuse_figures(open_after, resolve_after, **flags)
+            judge, about, params = _signature(function)
+            title, finds, why, do = _document(function)
+            _refuse_names(do, about)
+            if isinstance(needs, str | Endpoint | Fold | Past):
+                raise DeclarationError(f"needs is a sequence, such as needs=({needs!r},)")
+            folds = tuple(need for need in needs if isinstance(need, Fold))
+            pasts = tuple(need for need in needs if isinstance(need, Past))
+            endpoints = dict.fromkeys(need for need in needs if isinstance(need, Endpoint))
+            if folds:
+                endpoints[CONNZ] = None
+            if settle:
+                endpoints[VARZ] = None
+            _refuse(needs)
+            refuse_wrong_values(params)
+            _refuse_unordered(params, folds, rules_out)
+            _refuse_above(above, params)
+        except DeclarationError as wrong:
+            raise DeclarationError(f"{code} {name}: {wrong}") from None
         return Check(
             code=code,
-            name=judge.__name__,
+            name=name,
             severity=severity,
             category=category,
             about=about,
@@ -223,7 +207,7 @@ def check(
             finds=finds,
             why=why,
             do=do,
-            explain=explain,
+            clients=clients,
             open_after=open_after,
             resolve_after=resolve_after,
             settle=settle,
@@ -231,52 +215,194 @@ def check(
             above=above,
             explains=explains,
             common=common,
-            clear={p.name: p.clear for p in parameters_of(params) if p.clear is not None},
         )
 
     return declare
 
 
-def _refuse(code: str, about: Any, needs: Iterable[object]) -> None:
-    if not _CODE.fullmatch(code):
-        raise DeclarationError(f"{code!r} is not a code such as OPT_BALANCE_002")
-    if not (isinstance(about, type) and issubclass(about, Noun)):
-        raise DeclarationError(f"{code}: the first argument must be annotated with a noun")
+def _refuse_code(code: object) -> None:
+    if not (isinstance(code, str) and _CODE.fullmatch(code)):
+        raise DeclarationError("its code is not one such as OPT_BALANCE_002")
+
+
+def _refuse_word(what: str, word: object, words: Sequence[str]) -> None:
+    if word not in words:
+        near = nearest(word, words) or f"it is one of {', '.join(filter(None, words))}"
+        raise DeclarationError(f"there is no {what} {word!r}; {near}")
+
+
+def _refuse_figures(open_after: object, resolve_after: object, **flags: object) -> None:
+    for what, count in (("open_after", open_after), ("resolve_after", resolve_after)):
+        if type(count) is not int or count < 1:
+            raise DeclarationError(f"{what} is a number of evaluations from 1, not {count!r}")
+    for what, told in flags.items():
+        if type(told) is not bool:
+            raise DeclarationError(f"{what} is True or False, not {told!r}")
+
+
+def _signature(function: Judge) -> tuple[Judge, type[Noun], type[Params]]:
+    """What is called with a noun and parameters, and of which types these are."""
+    arguments = list(inspect.signature(function).parameters)
+    try:
+        hints = typing.get_type_hints(function)
+    except Exception as error:
+        raise DeclarationError(f"its annotations cannot be read: {error}") from None
+    if not 1 <= len(arguments) <= 2:
+        raise DeclarationError(
+            f"it takes a noun and its parameters, not {len(arguments)} arguments"
+        )
+    about = hints.get(arguments[0])
+    if not (isinstance(about, type) and issubclass(about, Noun) and about is not Noun):
+        raise DeclarationError(f"{arguments[0]!r} must be annotated with a noun, such as Server")
+    if len(arguments) == 1:
+        return _without_parameters(function), about, Params
+    params = hints.get(arguments[1])
+    if not (isinstance(params, type) and issubclass(params, Params)):
+        raise DeclarationError(f"{arguments[1]!r} must be annotated with a class made of Params")
+    parameters_of(params)
+    return function, about, params
+
+
+def _without_parameters(function: Judge) -> Judge:
+    @functools.wraps(function)
+    def judge(noun: Noun, params: Params) -> Finding | None:
+        return function(noun)
+
+    return judge
+
+
+def _refuse(needs: Iterable[object]) -> None:
     for need in needs:
         if not isinstance(need, Endpoint | Fold | Past):
+            raise DeclarationError(f"needs has {need!r}, which is no endpoint, fold or past figure")
+
+
+def _refuse_unordered(
+    params: type[Params], folds: Iterable[Fold], rules_out: RulesOut | None
+) -> None:
+    """What is dropped is decided by the loosest limits in force anywhere, so these need an order.
+
+    They belong to the fold that reads them: another check of the same fold has the same ones.
+    """
+    reading = [(fold, reads) for fold in folds if (reads := parameters_read(fold)) is not None]
+    for fold, reads in reading:
+        if reads is not params:
             raise DeclarationError(
-                f"{code}: needs has {need!r}, which is no endpoint, fold or past figure"
+                f"the fold {fold.name} reads parameters of {reads.__name__}, not of "
+                f"{params.__name__}: give it a fold of its own"
+            )
+    if not reading and rules_out is None:
+        return
+    for parameter in parameters_of(params):
+        if not parameter.when:
+            reader = "its rules_out" if rules_out else f"the fold {reading[0][0].name}"
+            raise DeclarationError(
+                f"{reader} is called with the loosest parameters in force anywhere, but "
+                f"{parameter.name!r} is no limit"
             )
 
 
-def _document(judge: Judge) -> tuple[str, str, str, str]:
-    title, *paragraphs = re.split(r"\n\s*\n", inspect.getdoc(judge) or "")
+def _refuse_above(above: object, params: type[Params]) -> None:
+    limits = [one.name for one in parameters_of(params) if one.when in (">", ">=")]
+    if above != "" and above not in limits:
+        hint = nearest(above, limits) or "it is the name of a limit"
+        raise DeclarationError(f"above={above!r} is refused: {hint}")
+
+
+def parameters_read(fold: Fold) -> type[Params] | None:
+    """The parameters by which a fold may drop rows, as its third argument is annotated."""
+    hints = typing.get_type_hints(fold.page)
+    (*_, last) = inspect.signature(fold.page).parameters
+    told = hints.get(last)
+    return told if isinstance(told, type) and issubclass(told, Params) else None
+
+
+def nearest(word: object, words: Iterable[str]) -> str:
+    """ "did you mean X?", "" where no word is near."""
+    near = difflib.get_close_matches(str(word), list(words), n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}?" if near else ""
+
+
+def _document(function: Judge) -> tuple[str, str, str, str]:
+    title, *paragraphs = re.split(r"\n\s*\n", inspect.getdoc(function) or "")
     text = " ".join(" ".join(paragraphs).split())
     split = re.split(rf"\b({'|'.join(_PARAGRAPHS)}): ", text)
     told = dict(zip(split[1::2], (part.strip() for part in split[2::2]), strict=True))
     for heading in _PARAGRAPHS:
         if not told.get(heading):
-            name = getattr(judge, "__name__", "?")
-            raise DeclarationError(f"{name}: its docstring lacks the paragraph {heading!r}")
+            raise DeclarationError(f"its docstring lacks the paragraph {heading!r}")
+    title = " ".join(title.split()).rstrip(".")
+    if not _TITLE.fullmatch(title) or title.split()[0] in _ORDERS:
+        raise DeclarationError(
+            f"its title {title!r} is not a condition such as 'A server does not answer'"
+        )
     finds, why, do = (told[heading][0].upper() + told[heading][1:] for heading in _PARAGRAPHS)
-    return " ".join(title.split()).rstrip("."), finds, why, do
+    return title, finds, why, do
+
+
+def _refuse_names(do: str, about: type[Noun]) -> None:
+    for name in re.findall(r"\{(\w*)\}", do):
+        if name not in about.labelled:
+            known = ", ".join(f"{{{label}}}" for label in about.labelled) or "none"
+            raise DeclarationError(f"its Do names {{{name}}}, but a {about.kind} has {known}")
 
 
 def discover(*packages: ModuleType) -> list[Check]:
-    """Every check of some packages, by code; DeclarationError where two share code or name."""
-    found: dict[str, Check] = {}
-    names: set[str] = set()
-    modules = (
-        module
-        for package in packages
-        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
-    )
-    for module in modules:
-        for value in vars(importlib.import_module(module.name)).values():
-            if not isinstance(value, Check) or found.get(value.code) is value:
-                continue
-            if value.code in found or value.name in names:
-                raise DeclarationError(f"{value.code} {value.name} is declared twice")
-            found[value.code] = value
-            names.add(value.name)
-    return [found[code] for code in sorted(found)]
+    """Every check of some packages and of the folders in them, by code.
+
+    Each module declares the check that it is named after, but for one whose name begins with an
+    underscore. DeclarationError, with the file and the line, for whatever is wrong.
+    """
+    found: dict[str, tuple[str, Check]] = {}
+    for package in packages:
+        for file, check in _declared(package):
+            for known, (there, other) in found.items():
+                if known == check.code or other.name == check.name:
+                    raise DeclarationError(
+                        f"{check.code} {check.name} of {file} is there already: "
+                        f"{there} declares {known} {other.name}"
+                    )
+            found[check.code] = file, check
+    return [found[code][1] for code in sorted(found)]
+
+
+def _declared(package: ModuleType) -> Iterator[tuple[str, Check]]:
+    for info in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        name = info.name.rpartition(".")[2]
+        if name.startswith("_"):
+            continue
+        file = info.name.replace(".", "/") + ("/__init__.py" if info.ispkg else ".py")
+        module = _imported(info.name, file)
+        if info.ispkg:
+            yield from _declared(module)
+            continue
+        checks = [value for value in vars(module).values() if isinstance(value, Check)]
+        own = [one for one in checks if one.judge.__module__ == info.name]
+        if not own:
+            raise DeclarationError(
+                f"{file} declares no check: decorate its function, or begin the name of the file "
+                "with an underscore"
+            )
+        for check in own:
+            if check.name != name:
+                raise DeclarationError(
+                    f"{file} declares {check.code} {check.name}, whose file is {check.name}.py"
+                )
+            yield file, check
+
+
+def _imported(name: str, file: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if _is_file(frame.filename, file)]
+        line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None
+        where = file if line is None else f"{file}:{line}"
+        kind = "" if isinstance(error, DeclarationError) else f"{type(error).__name__}: "
+        what = error.msg if isinstance(error, SyntaxError) else str(error)
+        raise DeclarationError(f"{where}: {kind}{what}") from None
+
+
+def _is_file(path: str, file: str) -> bool:
+    return path.replace("\\", "/").endswith(f"/{file}")

@@ -105,10 +105,12 @@ class Fold(Struct, frozen=True, eq=False):
 def fold(*fields: str, moves_with: str = "") -> Callable[[PageFunction], Fold]:
     """Declare a page function `(rows, tally, params)`; it sees client rows only, a page at a time.
 
-    Rows of the system account and leaf nodes never reach it. `params` are the loosest parameters
-    in force anywhere, so what it drops by them no check can want. A fold of figures that change
-    while a connection lasts is swept in each epoch, unless `moves_with` names a figure of the
-    server that moves whenever it does. DeclarationError for a field that CONNZ rows do not have.
+    Rows of the system account and leaf nodes never reach it. Its third argument is annotated with
+    the parameters that it reads, those of all checks that need it, or with `object` if it reads
+    none: they are the loosest in force anywhere, so what it drops by them no check can want. A fold
+    of figures that change while a connection lasts is swept in each epoch, unless `moves_with`
+    names a figure of the server that moves whenever it does. DeclarationError for a field that
+    CONNZ rows do not have.
     """
     for field in fields:
         if field not in _ROW_FIELDS:

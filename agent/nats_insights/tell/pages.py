@@ -13,7 +13,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from nats_insights.config import Config, span
-from nats_insights.judge.declare import Check, Parameter, parameters_of
+from nats_insights.judge.declare import Check, parameters_of
+from nats_insights.judge.limits import Parameter
 from nats_insights.judge.rules import Judging
 from nats_insights.tell import schemas
 

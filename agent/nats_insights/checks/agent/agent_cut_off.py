@@ -9,7 +9,9 @@ from nats_insights.check import WARNING, Agent, Finding, Params, check, largest,
 
 
 class CutOffs(Params, frozen=True):
-    most: Annotated[int, limit("times", ge=0, description="tolerated in the last 20 epochs")] = 0
+    most: Annotated[
+        int, limit("times", ">", ge=0, description="tolerated in the last 20 epochs")
+    ] = 0
 
 
 @check("AGENT_001", WARNING, "health", needs=(), news=False)

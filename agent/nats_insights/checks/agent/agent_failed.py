@@ -9,7 +9,7 @@ from nats_insights.check import WARNING, Agent, Finding, Params, check, largest,
 
 
 class Failures(Params, frozen=True):
-    most: Annotated[int, limit("epochs", ge=0, description="of the last 20 that may fail")] = 0
+    most: Annotated[int, limit("epochs", ">", ge=0, description="of the last 20 that may fail")] = 0
 
 
 @check("AGENT_008", WARNING, "errors", needs=(), news=False)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from nats_insights.check import WARNING, Agent, Finding, Params, check
-
-
-class Nothing(Params, frozen=True):
-    """It has no parameters."""
+from nats_insights.check import WARNING, Agent, Finding, check
 
 
 @check("AGENT_007", WARNING, "health", needs=(), news=False)
-def agent_isolated(agent: Agent, params: Nothing) -> Finding | None:
+def agent_isolated(agent: Agent) -> Finding | None:
     """The agent cannot reach half of the servers or more.
 
     Finds: requests to half of the known servers or more have no responder, none of them announced

@@ -12,6 +12,7 @@ class Concentration(Params, frozen=True):
         float,
         limit(
             "%",
+            ">",
             clear=0.93,
             gt=0,
             lt=100,
@@ -31,7 +32,7 @@ class Concentration(Params, frozen=True):
     INFO,
     "saturation",
     needs=(STATZ,),
-    explain="connections",
+    clients="connections",
     open_after=2,
     settle=True,
 )

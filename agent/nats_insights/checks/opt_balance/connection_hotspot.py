@@ -13,7 +13,7 @@ class Hotspot(Params, frozen=True):
         float, limit("x", clear=0.9, gt=1, description="times the mean of the cluster")
     ] = 2.0
     min_connections: Annotated[
-        int, limit("connections", ge=1, description="a server with fewer is ignored")
+        int, limit("connections", insights=100, ge=1, description="a server with fewer is ignored")
     ] = 10
 
 
@@ -26,7 +26,7 @@ def mean_connections(cluster: Cluster) -> float:
     INFO,
     "saturation",
     needs=(STATZ,),
-    explain="connections",
+    clients="connections",
     open_after=2,
     settle=True,
 )

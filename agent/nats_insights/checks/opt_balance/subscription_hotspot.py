@@ -55,7 +55,7 @@ def no_server_is_near(cluster: Cluster, params: Hotspot) -> bool:
     INFO,
     "saturation",
     needs=(VARZ, ROUTEZ, LEAFZ, local_subscriptions),
-    explain="subscriptions",
+    clients="subscriptions",
     open_after=2,
     settle=True,
     rules_out=no_server_is_near,

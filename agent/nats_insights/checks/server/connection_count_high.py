@@ -4,19 +4,29 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from nats_insights.check import CRITICAL, VARZ, WARNING, Finding, Params, Server, check, limit
+from nats_insights.check import CRITICAL, OFF, VARZ, WARNING, Finding, Params, Server, check, limit
 
 
 class Limits(Params, frozen=True):
     warning_percent: Annotated[
-        float, limit("%", clear=0.94, gt=0, le=100, description="of max_connections")
+        float,
+        limit("%", severity=WARNING, clear=0.94, gt=0, le=100, description="of max_connections"),
     ] = 80.0
     critical_percent: Annotated[
-        float, limit("%", clear=0.97, gt=0, le=100, description="of max_connections")
+        float,
+        limit(
+            "%",
+            severity=CRITICAL,
+            clear=0.97,
+            insights=OFF,
+            gt=0,
+            le=100,
+            description="of max_connections",
+        ),
     ] = 95.0
 
 
-@check("SERVER_011", WARNING, "saturation", needs=(VARZ,), explain="connections")
+@check("SERVER_011", WARNING, "saturation", needs=(VARZ,), clients="connections")
 def connection_count_high(server: Server, params: Limits) -> Finding | None:
     """A server has nearly as many connections as it accepts.
 
@@ -35,18 +45,11 @@ def connection_count_high(server: Server, params: Limits) -> Finding | None:
         return None
     connections = server.varz.connections - server.own_connections
     percent = 100 * connections / most
-    if percent >= params.critical_percent:
-        severity, threshold = CRITICAL, params.critical_percent
-    elif percent >= params.warning_percent:
-        severity, threshold = WARNING, params.warning_percent
-    else:
+    if (reached := params.reached(percent)) is None:
         return None
-    return Finding(
-        severity=severity,
-        value=round(percent, 1),
-        threshold=threshold,
-        unit="%",
-        summary=f"{server.name} has {connections:,} of {most:,} connections ({percent:.0f} %)",
-        evidence={"connections": connections, "max_connections": most},
+    return reached.finding(
+        f"{server.name} has {connections:,} of {most:,} connections ({percent:.0f} %)",
         servers=(server.name,),
+        connections=connections,
+        max_connections=most,
     )

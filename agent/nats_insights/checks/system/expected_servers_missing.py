@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from nats_insights.check import WARNING, Finding, Params, System, check
-
-
-class Nothing(Params, frozen=True):
-    """The configuration key is `expect`."""
+from nats_insights.check import WARNING, Finding, System, check
 
 
 @check("SYSTEM_902", WARNING, "health", needs=(), open_after=2, resolve_after=1)
-def expected_servers_missing(system: System, params: Nothing) -> Finding | None:
+def expected_servers_missing(system: System) -> Finding | None:
     """Servers that the configuration expects are not known.
 
     Finds: there are fewer servers than `expect` in the configuration says, or servers that it names

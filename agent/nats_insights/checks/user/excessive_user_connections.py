@@ -10,7 +10,13 @@ from nats_insights.check import WARNING, Finding, Params, System, User, by_user,
 class Ceiling(Params, frozen=True):
     max_connections: Annotated[
         int,
-        limit("connections", clear=0.9, ge=1, description="of one user on all servers together"),
+        limit(
+            "connections",
+            ">",
+            clear=0.9,
+            ge=1,
+            description="of one user on all servers together, to be exceeded",
+        ),
     ] = 100
 
 
@@ -23,7 +29,7 @@ def nobody_can_have_passed(system: System, params: Ceiling) -> bool:
     WARNING,
     "saturation",
     needs=(by_user,),
-    explain="connections",
+    clients="connections",
     rules_out=nobody_can_have_passed,
     above="max_connections",
 )
