@@ -31,9 +31,10 @@ RIGHT = {
         Config(override=[{"match": {"cluster": "EU"}}, {"match": {"cluster": "US"}}]),
     ),
     "a whole number with a point": (
-        "gather.connections_every = 10.0",
-        Config(gather=Gather(connections_every=10)),
+        "gather.window = 65536.0",
+        Config(gather=Gather(window=65_536)),
     ),
+    "a profile": ("profile = 'insights'", Config(profile="insights")),
     "an id with any characters": ('id = "é.*"', Config(id="é.*")),
 }
 
@@ -77,21 +78,25 @@ WRONG = {
     "an unknown key that is like none": (
         "zzz = 3",
         "a.toml: there is no key zzz; "
-        "known are access, checks, expect, gather, id, interval, lifecycle, override",
+        "known are access, checks, expect, gather, id, interval, lifecycle, override, profile",
     ),
     "an unknown key that cannot be printed": (
         '"\\u001b[31m" = 3',
         "a.toml: there is no key '\\x1b[31m'; "
-        "known are access, checks, expect, gather, id, interval, lifecycle, override",
+        "known are access, checks, expect, gather, id, interval, lifecycle, override, profile",
     ),
     "an unknown key that is long": (
         f"{100 * 'z'} = 3",
         f"a.toml: there is no key '{80 * 'z'}'; "
-        "known are access, checks, expect, gather, id, interval, lifecycle, override",
+        "known are access, checks, expect, gather, id, interval, lifecycle, override, profile",
+    ),
+    "an unknown profile": (
+        "profile = 'insight'",
+        "a.toml: profile is refused: it is one of default, insights",
     ),
     "half a count": (
-        "gather.connections_every = 1.5",
-        "a.toml: gather.connections_every is refused: expected int, got float",
+        "gather.window = 1.5",
+        "a.toml: gather.window is refused: expected int, got float",
     ),
     "too small a number": (
         "interval = 0.01",

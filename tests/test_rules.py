@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-import pytest
+from types import FunctionType
+from typing import Annotated
 
-from nats_insights.check import STATZ, VARZ, Server
+import pytest
+from msgspec.structs import replace
+
+from nats_insights.check import STATZ, VARZ, Cluster, Connection, Server, Tally, fold
 from nats_insights.config import parse
-from nats_insights.errors import ConfigError
-from nats_insights.judge.declare import CRITICAL
+from nats_insights.errors import ConfigError, Missing
+from nats_insights.judge.declare import (
+    CRITICAL,
+    INFO,
+    OFF,
+    WARNING,
+    Finding,
+    Params,
+    check,
+    duration,
+    limit,
+)
 from nats_insights.judge.plan import plan
 from nats_insights.judge.rules import Rule, rules
+from nats_insights.model.nouns.noun import ALL_SERVERS, Noun
+from nats_insights.model.snapshot import Snapshot
+from nats_insights.replies.fields import ServerInfo
 from scenario import CHECKS, Story, cluster, system
 from scenario import Server as Held
 
@@ -89,7 +106,7 @@ RATIOS = {
 def test_of_the_overrides_that_match_the_later_wins(names, expected):
     story = Story(OVERRIDES)
     story.hears(system(cluster("EU", n1=1, n2=1, n3=1), cluster("US", n1=1, n2=1)))
-    params = rule("connection_hotspot", OVERRIDES).resolve(story.snapshot.servers[names])
+    params = rule("connection_hotspot", OVERRIDES).resolve(story.snapshot.servers[names]).params
     assert (params.ratio, params.min_connections) == expected
 
 
@@ -97,7 +114,7 @@ def test_a_server_without_a_cluster_matches_no_cluster():
     story = Story(OVERRIDES)
     story.hears(system(cluster("", n3=1)))
     (server,) = story.snapshot.each(Server)
-    assert rule("connection_hotspot", OVERRIDES).resolve(server).ratio == 2.5
+    assert rule("connection_hotspot", OVERRIDES).resolve(server).params.ratio == 2.5
 
 
 ONE_PER_LABEL = {
@@ -134,6 +151,284 @@ def test_an_override_holds_for_what_it_names(config, expected):
     assert story.found == expected
 
 
+PATTERNS = {
+    ("E*", "n1"): {"EU n1"},
+    ("*U*", "*"): {"EU n1", "US u1"},
+    ("EU", "n?"): {"EU n1"},
+    ("?U", "*"): {"EU n1"},
+    ("[EU]*", "[!n]*"): {"US u1"},
+    ("eu", "*"): set(),
+    ("E", "*"): set(),
+    ("EU?", "*"): set(),
+}
+
+
+@pytest.mark.parametrize(("patterns", "expected"), PATTERNS.items(), ids=map("/".join, PATTERNS))
+def test_an_override_holds_for_what_its_patterns_match(patterns, expected):
+    config = """
+        [[override]]
+        match = {{ cluster = "{}", server = "{}" }}
+        connection_hotspot.ratio = 9.0
+    """
+    story = Story(config.format(*patterns))
+    story.hears(system(cluster("EU", n1=1), cluster("US", u1=1)))
+    one = rule("connection_hotspot", config.format(*patterns))
+    matched = {
+        " ".join(server.names)
+        for server in story.snapshot.servers.values()
+        if one.resolve(server).params.ratio == 9.0
+    }
+    assert matched == expected
+
+
+def a_server(cluster: str = "EU", name: str = "n1", tags: tuple[str, ...] | None = ()) -> Server:
+    """A server with these tags; None if it did not tell them."""
+    snapshot = Snapshot(1, 0.0)
+    server = Server(name, Cluster(cluster, snapshot), snapshot)
+    if tags is not None:
+        server.info = ServerInfo(tags=tags)
+    return server
+
+
+TAGGED = "[[override]]\nmatch.tag = 'edge*'\nconnection_hotspot.ratio = 9.0"
+
+
+def test_an_override_holds_for_the_servers_with_a_tag():
+    one = rule("connection_hotspot", TAGGED)
+    tagged = [(), ("core",), ("core", "edge-7"), ("edge",), ("an-edge",)]
+    assert [one.resolve(a_server(tags=tags)).params.ratio for tags in tagged] == [2, 2, 9, 9, 2]
+
+
+def test_without_the_tags_of_a_server_nobody_knows_what_holds_for_it():
+    with pytest.raises(Missing):
+        rule("connection_hotspot", TAGGED).resolve(a_server(tags=None))
+    assert rule("connection_hotspot").resolve(a_server(tags=None)).enabled
+
+
+def test_a_check_can_be_disabled_for_some():
+    config = "[[override]]\nmatch.cluster = 'EU'\nconnection_hotspot.enabled = false"
+    story = Story(config, [CHECKS["connection_hotspot"]])
+    story.hears(system(cluster("EU", n1=90, n2=9, n3=1), cluster("US", u1=90, u2=9, u3=1)))
+    assert (story.found, story.audit.unknown) == ({"US u1"}, {})
+
+
+def test_a_check_can_be_enabled_for_some_alone():
+    config = """
+        checks.connection_hotspot.enabled = false
+        [[override]]
+        match.cluster = "EU"
+        connection_hotspot.enabled = true
+        [[override]]
+        match.server = "n1"
+        connection_hotspot.ratio = 2.5
+    """
+    one = rule("connection_hotspot", config)
+    enabled = [one.resolve(a_server(*names)).enabled for names in (("EU", "n2"), ("US", "n1"))]
+    assert enabled == [True, False]
+
+
+def test_a_later_override_may_enable_again():
+    config = """
+        [[override]]
+        match.cluster = "EU"
+        connection_hotspot = { enabled = false, severity = "warning" }
+        [[override]]
+        match = { cluster = "EU", server = "n1" }
+        connection_hotspot = { enabled = true }
+    """
+    one = rule("connection_hotspot", config)
+    n1, n2 = one.resolve(a_server("EU", "n1")), one.resolve(a_server("EU", "n2"))
+    assert [(force.enabled, force.severity_of(None)) for force in (n1, n2)] == [
+        (True, WARNING),
+        (False, WARNING),
+    ]
+
+
+def test_what_is_open_resolves_at_once_where_its_check_is_disabled():
+    check = CHECKS["connection_hotspot"]
+    hot = system(cluster("EU", n1=90, n2=9, n3=1))
+    story = Story(checks=[check])
+    for _ in range(2):
+        story.hears(hot)
+    disabled = "[[override]]\nmatch.server = 'n1'\nconnection_hotspot.enabled = false"
+    story.auditor.rules = rules([check], parse(disabled))
+    assert story.hears(hot, counts=False) == []
+    assert story.hears(hot) == ["resolved OPT_BALANCE_002 EU n1"]
+    (told,) = story.told
+    assert (told.reason, "gone" in told.life.summary) == ("check_disabled", False)
+
+
+def test_a_severity_can_be_set_for_some():
+    config = """
+        checks.connection_count_high.severity = "warning"
+        [[override]]
+        match.server = "n1"
+        connection_count_high.severity = "info"
+    """
+    story = Story(config, [CHECKS["connection_count_high"]])
+    story.hears(system(cluster(n1=Held(99, max_connections=99), n2=Held(99, max_connections=99))))
+    assert {key.names[1]: found.severity for key, found in story.audit.found.items()} == {
+        "n1": INFO,
+        "n2": WARNING,
+    }
+
+
+def test_what_is_in_force_is_remembered_by_what_overrides_look_at():
+    one = rule(
+        "connection_hotspot", "[[override]]\nmatch.cluster = 'EU'\nconnection_hotspot.ratio = 3"
+    )
+    n1, n2, other = (
+        one.resolve(a_server(*names)) for names in (("EU", "a"), ("EU", "b"), ("US", "a"))
+    )
+    assert (n1 is n2, n1 is other, one.resolve(a_server("US", "c")) is other) == (True, False, True)
+    everywhere = rule("connection_hotspot")
+    assert everywhere.resolve(a_server("EU")) is everywhere.resolve(a_server("US"))
+
+
+def test_no_more_is_remembered_than_fits():
+    one = rule(
+        "connection_hotspot", "[[override]]\nmatch.server = 'n?'\nconnection_hotspot.ratio = 3"
+    )
+    for number in range(10_001):
+        one.resolve(a_server(name=f"s{number}"))
+    assert len(one.known) < 10
+    assert one.resolve(a_server(name="n1")).params.ratio == 3.0
+
+
+# --- What the owner of an asset says.
+
+
+class Asset(Noun):
+    """A noun with an owner."""
+
+    __slots__ = ("_told",)
+    kind, scope, depends_on, labelled = "stream", "ACCOUNT", ALL_SERVERS, ("account", "stream")
+
+    def __init__(self, told: dict[str, str]) -> None:
+        self._told = told
+
+    def labels(self):
+        return {"account": "A", "stream": "ORDERS"}
+
+    @property
+    def metadata(self):
+        return self._told
+
+
+class Lags(Params, frozen=True):
+    max_lag: Annotated[int, limit("x", clear=0.5, ge=1, metadata="lag", description="d")] = OFF
+    max_age: Annotated[float, duration(ge=1, metadata="age", description="d")] = OFF
+
+
+@check("TEST_901", CRITICAL, "health", needs=(VARZ,))
+def lagging(asset: Asset, params: Lags) -> Finding | None:
+    """An asset lags.
+
+    Finds: it.
+
+    Why: so.
+
+    Do: that.
+    """
+    return None
+
+
+def asset(enabled: str | None = "true", **told: str) -> Asset:
+    """An asset with this metadata."""
+    return Asset(told | ({} if enabled is None else {"io.nats.monitor.enabled": enabled}))
+
+
+def lags(config: str = "") -> Rule:
+    """The rule of a check whose limits owners set."""
+    (one,) = rules([lagging], parse(config))
+    return one
+
+
+OWNERS = {
+    "nothing": (asset(None), "", (False, OFF, OFF, ())),
+    "nothing of its limits": (asset(), "", (False, OFF, OFF, ())),
+    "a number": (asset(lag="7"), "", (True, 7, OFF, ())),
+    "a duration": (asset(age="5m"), "", (True, OFF, 300.0, ())),
+    "a flag in another spelling": (asset("1", lag="7"), "", (True, 7, OFF, ())),
+    "limits without enabling them": (asset(None, lag="7"), "", (False, OFF, OFF, ())),
+    "that nobody shall look": (
+        asset("false", lag="7"),
+        "checks.lagging.max_lag = 5",
+        (False, 5, OFF, ()),
+    ),
+    "nothing, where the file does": (asset(None), "checks.lagging.max_lag = 5", (True, 5, OFF, ())),
+    "more than the file": (
+        asset(lag="7"),
+        "checks.lagging.max_lag = 5",
+        (True, 7, OFF, ()),
+    ),
+    "more than an override": (
+        asset(lag="7"),
+        "[[override]]\nmatch.stream = 'O*'\nlagging = {max_lag = 5, max_age = '1m'}",
+        (True, 7, 60.0, ()),
+    ),
+    "that one limit is off": (
+        asset(lag="0"),
+        "checks.lagging.max_lag = 5",
+        (False, OFF, OFF, ()),
+    ),
+    "what nobody can read": (
+        asset(lag="many", age="5m"),
+        "checks.lagging.max_lag = 5",
+        (True, 5, 300.0, ("lag = many",)),
+    ),
+    "neither yes nor no": (
+        asset("perhaps", lag="7"),
+        "",
+        (False, OFF, OFF, ("io.nats.monitor.enabled = perhaps",)),
+    ),
+}
+
+
+@pytest.mark.parametrize(("one", "config", "expected"), OWNERS.values(), ids=OWNERS)
+def test_the_owner_of_an_asset_says(one, config, expected):
+    force = lags(config).resolve(one)
+    assert (force.enabled, force.params.max_lag, force.params.max_age, force.unreadable) == expected
+
+
+def test_what_owners_say_is_remembered_apart():
+    one = lags()
+    lag = [one.resolve(asset(lag=text)).params.max_lag for text in ("1", "2", "1")]
+    assert lag == [1, 2, 1]
+
+
+def test_nothing_may_be_dropped_by_a_limit_that_owners_set():
+    assert lags("checks.lagging.max_lag = 500").loosest() == Lags(max_lag=1, max_age=1.0)
+
+
+# --- Profiles.
+
+
+def test_a_profile_changes_the_defaults_and_the_file_changes_both():
+    config = """
+        profile = "insights"
+        [[override]]
+        match.cluster = "EU"
+        connection_hotspot.ratio = 3.0
+    """
+    one = rule("connection_hotspot", config)
+    assert (one.params.min_connections, one.profiled) == (100, {"min_connections"})
+    assert one.resolve(a_server()).params == replace(one.params, ratio=3.0)
+    full = rule("connection_count_high", 'profile = "insights"')
+    assert (full.params.warning_percent, full.params.critical_percent) == (80.0, OFF)
+    config += "[checks.connection_hotspot]\nmin_connections = 5"
+    set_too = rule("connection_hotspot", config)
+    assert (set_too.params.min_connections, set_too.profiled) == (5, set())
+
+
+def test_without_a_profile_nothing_is_changed_by_one():
+    assert rule("connection_hotspot", 'profile = "default"').params.min_connections == 10
+    assert rule("connection_hotspot").profiled == set()
+
+
+# --- What may be dropped.
+
+
 def test_what_may_be_dropped_is_below_every_limit_in_force():
     config = """
         [checks.excessive_user_connections]
@@ -148,6 +443,50 @@ def test_what_may_be_dropped_is_below_every_limit_in_force():
 # --- What is refused.
 
 WRONG = {
+    "a check by its code": (
+        "checks.OPT_BALANCE_002.ratio = 3.0",
+        "checks.OPT_BALANCE_002 is refused: OPT_BALANCE_002 is called connection_hotspot",
+    ),
+    "a check by its code in an override": (
+        "[[override]]\nmatch.cluster = 'EU'\nopt-balance-002.ratio = 3.0",
+        "override[0].opt-balance-002 is refused: OPT_BALANCE_002 is called connection_hotspot",
+    ),
+    "evaluations in an override": (
+        "[[override]]\nmatch.cluster = 'EU'\nconnection_hotspot.open_after = 3",
+        "override[0].connection_hotspot.open_after is refused: "
+        "it is set in [checks.connection_hotspot]",
+    ),
+    "an unknown severity in an override": (
+        "[[override]]\nmatch.cluster = 'EU'\nconnection_hotspot.severity = 'warn'",
+        "override[0].connection_hotspot.severity is refused: there is no warn; "
+        "did you mean warning?",
+    ),
+    "a word for a flag in an override": (
+        "[[override]]\nmatch.cluster = 'EU'\nconnection_hotspot.enabled = 'no'",
+        "override[0].connection_hotspot.enabled is refused: expected bool, got str",
+    ),
+    "a pattern that nothing closes": (
+        "[[override]]\nmatch.cluster = 'EU[1-3'\nconnection_hotspot.ratio = 3.0",
+        "override[0].match.cluster is refused: nothing closes the bracket in 'EU[1-3'",
+    ),
+    "a second bracket that nothing closes": (
+        "[[override]]\nmatch.cluster = '[]E][!]U][n'\nconnection_hotspot.ratio = 3.0",
+        "override[0].match.cluster is refused: nothing closes the bracket in '[]E][!]U][n'",
+    ),
+    "a tag of a user": (
+        "[[override]]\nmatch.tag = 'edge'\nexcessive_user_connections.max_connections = 3",
+        "override[0].excessive_user_connections is refused: it is judged by account and user, "
+        "so match.tag can never be true",
+    ),
+    "a stream of a server": (
+        "[[override]]\nmatch.stream = 'ORDERS'\nconnection_hotspot.ratio = 3.0",
+        "override[0].connection_hotspot is refused: it is judged by cluster and server, "
+        "so match.stream can never be true",
+    ),
+    "a limit that cannot be off": (
+        "checks.connection_hotspot.ratio = 'off'",
+        "checks.connection_hotspot.ratio is refused: expected float, got str",
+    ),
     "an unknown check": (
         "checks.connection_hotspt.ratio = 3.0",
         "there is no key checks.connection_hotspt; did you mean checks.connection_hotspot?",
@@ -270,6 +609,40 @@ def test_what_is_asked_is_what_the_enabled_checks_need():
     assert (asked.endpoints, asked.folds) == ({VARZ, STATZ}, {})
 
 
+class Rows(Params, frozen=True):
+    most: Annotated[int, limit("rows", clear=0.5, ge=1, description="of one name")] = 100
+
+
+@fold("name")
+def by_name(rows: list[Connection], tally: Tally, params: Rows) -> None:
+    """Rows by name."""
+
+
+def _reads_names(server: Server, params: Rows) -> Finding | None:
+    """A server has rows.
+
+    Finds: it.
+
+    Why: so.
+
+    Do: that.
+    """
+
+
+def test_checks_that_share_a_fold_have_it_read_by_the_loosest_of_them():
+    checks = []
+    for number, name in enumerate(("one", "other", "third"), 902):
+        judge = FunctionType(_reads_names.__code__, globals(), name)
+        judge.__doc__, judge.__annotations__ = _reads_names.__doc__, _reads_names.__annotations__
+        checks.append(check(f"TEST_{number}", INFO, "health", needs=(by_name,))(judge))
+    config = "checks.other.most = 50\nchecks.third.most = 500"
+    asked = plan(rules([*checks, CHECKS["subscription_hotspot"]], parse(config)))
+    assert {fold.name: params for fold, params in asked.folds.items()} == {
+        "by_name": Rows(most=25),
+        "local_subscriptions": Params(),
+    }
+
+
 def test_nothing_is_asked_for_a_disabled_check():
     config = """
         checks.subscription_hotspot.enabled = false
@@ -277,11 +650,3 @@ def test_nothing_is_asked_for_a_disabled_check():
     """
     asked = plan(rules(CHECKS.values(), parse(config)))
     assert (asked.endpoints, asked.folds) == ({VARZ, STATZ}, {})
-
-
-def test_rows_are_folded_by_the_loosest_parameters_in_force():
-    asked = plan(rules(CHECKS.values(), parse("")))
-    assert {fold.name: params for fold, params in asked.folds.items()} == {
-        "by_user": rule("excessive_user_connections").loosest(),
-        "local_subscriptions": rule("subscription_hotspot").loosest(),
-    }

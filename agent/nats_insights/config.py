@@ -134,13 +134,23 @@ class Config(Struct, frozen=True, kw_only=True):
     lifecycle: Lifecycle = Lifecycle()
     gather: Gather = Gather()
     access: Access = Access()
+    profile: Annotated[
+        Literal["default", "insights"],
+        Meta(
+            description="which default parameters the checks have: those of this agent, or, where "
+            "they differ, those of the catalogue of NATS Insights"
+        ),
+    ] = "default"
     checks: Annotated[
         dict[str, dict[str, Any]],
         Meta(description="by name of the check: its parameters, and the keys below"),
     ] = {}
     override: Annotated[
         list[dict[str, Any]],
-        Meta(description="parameters for one cluster, server, account or user; later ones win"),
+        Meta(
+            description="parameters, `enabled` and `severity` for what `match` names, such as a "
+            "cluster or a user; later ones win"
+        ),
     ] = []
 
 

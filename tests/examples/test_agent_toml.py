@@ -68,4 +68,4 @@ def test_every_parameter_of_a_check_that_it_shows_has_its_default(name):
 
 def test_its_overrides_are_valid():
     assert rules(CHECKS.values(), config.parse(UNCOMMENTED))
-    assert len(EVERYTHING["override"]) == 2
+    assert len(EVERYTHING["override"]) == 3

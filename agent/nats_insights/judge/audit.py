@@ -28,8 +28,8 @@ from msgspec.structs import replace
 
 from nats_insights.errors import Missing, NotTold, TooSoon, place
 from nats_insights.facts import Names
-from nats_insights.judge.declare import Check, Finding, Params, Severity
-from nats_insights.judge.rules import Rule
+from nats_insights.judge.declare import Check, Finding, Severity
+from nats_insights.judge.rules import InForce, Rule
 from nats_insights.model.fold import Fold
 from nats_insights.model.nouns.noun import ALL_SERVERS, ITS_SERVER, NOBODY, Noun
 from nats_insights.model.snapshot import Snapshot
@@ -38,6 +38,8 @@ from nats_insights.model.snapshot import Snapshot
 NOTHING = Raw(b"{}")
 # Findings that are sorted by their check between two yields.
 _AT_A_STEP = 1024
+# Why a finding ends whose check was disabled, for all or for what it is about.
+DISABLED = "check_disabled"
 # Nouns that are judged between two yields: a judgement that finds nothing takes a third of a
 # microsecond, and the yield as much.
 _QUIET_AT_A_STEP = 64
@@ -212,8 +214,8 @@ class _Run:
     def _each(self, here: set[Names]) -> Generator[None, None, int]:
         """Each noun once: most of them are quiet, and cost no more than their judgement."""
         rule, held, ruled_out = self.rule, self.held, self.ruled_out
-        judge, params = self.check.judge, rule.params
-        resolve = rule.resolve if rule.overrides else None
+        judge, force = self.check.judge, rule.everywhere()
+        resolve = rule.resolve if rule.varies else None
         late = self._late()
         judged = 0
         for subject in self._subjects():
@@ -233,7 +235,9 @@ class _Run:
                 self._doubt(subject, Doubt(f"{self.check.needs[0]} of {subject.rests_on[-1]}"))
                 continue
             try:
-                if judge(subject, params if resolve is None else resolve(subject)) is None:
+                if resolve is not None:
+                    force = resolve(subject)
+                if not force.enabled or judge(subject, force.params) is None:
                     continue
             except Exception:
                 pass  # Put where it belongs, with the reason, below.
@@ -282,12 +286,16 @@ class _Run:
         self.doubts[doubt.excused] = doubt.why
 
     def _found_or_clear(self, subject: Noun, held: Held | None) -> Doubt | None:
-        check, rule, snapshot = self.check, self.rule, self.snapshot
-        params = rule.resolve(subject)
+        check, snapshot = self.check, self.snapshot
+        force = self.rule.resolve(subject)
+        if not force.enabled:
+            if held is not None:
+                self.result.gone[Key(check.code, subject.names)] = DISABLED
+            return None
         is_open = held is not None and held.is_open
-        finding = check.judge(subject, params)
+        finding = check.judge(subject, force.params)
         if held is not None and is_open:
-            finding = _hold(rule, subject, params, finding, held.severity)
+            finding = _hold(force, subject, finding, held.severity)
         if finding is None and held is None:
             return None
         if check.settle and snapshot.settling(subject, self.settle):
@@ -295,23 +303,23 @@ class _Run:
         lacking = snapshot.lacks(subject, check.needs)
         key = Key(check.code, subject.names)
         if finding is not None:
-            severity = rule.severity_of(finding.severity)
+            severity = force.severity_of(finding.severity)
             finding, evidence = _packed(finding)
             torn = snapshot.torn and subject.depends_on == ALL_SERVERS
             self.result.found[key] = Found(
                 check, subject, finding, severity, lacking, evidence, torn
             )
             return None
-        if lacking and not _clear_at_most(rule, subject, params):
+        if lacking and not _clear_at_most(force, subject):
             return Doubt(lacking)
         if is_open:
-            self._last_word(subject, params, key)
+            self._last_word(force, subject, key)
         return None
 
-    def _last_word(self, subject: Noun, params: Params, key: Key) -> None:
+    def _last_word(self, force: InForce, subject: Noun, key: Key) -> None:
         """The figure of a finding that is clear, for those who read that it resolved."""
         try:
-            finding = self.check.judge(subject, self.check.unlimited(params))
+            finding = self.check.judge(subject, self.check.unlimited(force.params))
         except Missing:
             return
         if finding is not None:
@@ -338,28 +346,26 @@ class _Run:
         self.result.outcomes[code] = Outcome(unknown=len(self.held), why=why, excused=excused)
 
 
-def _hold(
-    rule: Rule, subject: Noun, params: Params, now: Finding | None, severity: Severity
-) -> Finding | None:
+def _hold(force: InForce, subject: Noun, now: Finding | None, severity: Severity) -> Finding | None:
     """An open finding stays above its eased limits; its severity falls only below its own."""
-    if now is not None and rule.severity_of(now.severity) >= severity:
+    if now is not None and force.severity_of(now.severity) >= severity:
         return now
-    eased = rule.check.judge(subject, rule.check.eased(params))
+    eased = force.check.judge(subject, force.check.eased(force.params))
     if eased is None:
         return now
-    return replace(eased, severity=min(severity, rule.severity_of(eased.severity)))
+    return replace(eased, severity=min(severity, force.severity_of(eased.severity)))
 
 
-def _clear_at_most(rule: Rule, subject: Noun, params: Params) -> bool:
+def _clear_at_most(force: InForce, subject: Noun) -> bool:
     """Whether it is clear even if each silent server still holds what it last held.
 
     Only the noun's own folds have such figures, so a check that reads anything else cannot know.
     """
-    check = rule.check
+    check = force.check
     if not set(check.folds) <= set(subject.filled) or set(check.needs) - _endpoints(subject.filled):
         return False
     most = subject.at_most()
-    return most is not None and check.judge(most, check.eased(params)) is None
+    return most is not None and check.judge(most, check.eased(force.params)) is None
 
 
 def _endpoints(folds: Iterable[Fold]) -> set[str]:

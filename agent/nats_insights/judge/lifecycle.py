@@ -19,7 +19,7 @@ from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from nats_insights.facts import Names
-from nats_insights.judge.audit import NOTHING, Audit, Found, Key
+from nats_insights.judge.audit import DISABLED, NOTHING, Audit, Found, Key
 from nats_insights.judge.declare import Severity
 from nats_insights.judge.rules import Rule
 
@@ -109,9 +109,9 @@ def advance(
     for key in heapq.merge(*parts):
         yield
         rule, life = by_code.get(key.code), state.get(key)
-        if rule is None:
+        if rule is None or (counts and result.gone.get(key) == DISABLED):
             assert life is not None
-            told += _resolve(life, now, "check_disabled")
+            told += _resolve(life, now, DISABLED)
             continue
         if key in result.found:
             life, news = _found(rule, life, result.found[key], key, now, remind_every, counts)

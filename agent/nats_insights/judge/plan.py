@@ -11,7 +11,8 @@ from msgspec import Struct
 from nats_insights.config import Config, refuse_word
 from nats_insights.facts import Names
 from nats_insights.judge.audit import Held, Key
-from nats_insights.judge.declare import Params
+from nats_insights.judge.declare import Params, parameters_read
+from nats_insights.judge.limits import loosest
 from nats_insights.judge.rules import Rule
 from nats_insights.model.fold import Fold
 from nats_insights.model.history import Past
@@ -35,11 +36,14 @@ def plan(rules: Iterable[Rule]) -> Plan:
     """What these rules need together. VARZ always: it tells how large CONNZ would be."""
     endpoints: set[Endpoint[Any]] = {VARZ}
     pasts: set[Past[Any]] = set()
-    folds: dict[Fold, Params] = {}
+    wanted: dict[Fold, list[Params]] = defaultdict(list)
     for rule in rules:
         endpoints |= set(rule.check.endpoints)
         pasts |= set(rule.check.pasts)
-        folds |= {fold: rule.loosest() for fold in rule.check.folds}
+        for fold in rule.check.folds:
+            # Of several checks that share one that reads parameters, all have the same ones.
+            wanted[fold].append(Params() if parameters_read(fold) is None else rule.loosest())
+    folds = {fold: loosest(params) for fold, params in wanted.items()}
     return Plan(endpoints=frozenset(endpoints), folds=folds, pasts=frozenset(pasts))
 
 

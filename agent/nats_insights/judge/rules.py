@@ -1,21 +1,41 @@
-"""Rules: by which parameters each check judges each noun, from defaults, file and overrides."""
+"""Rules: by which parameters each check judges each noun.
+
+Later ones win: the defaults, the profile, the section of the check in the configuration, the
+overrides that match the noun, and what the owner of a stream or a consumer wrote into its metadata.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import fnmatch
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
-import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
+from nats_insights import facts
 from nats_insights.config import Config, convert, refuse_unknown, refuse_word
 from nats_insights.errors import ConfigError
-from nats_insights.judge.declare import Check, Params, Severity, parameters_of
+from nats_insights.judge.declare import Check
+from nats_insights.judge.finding import SEVERITIES, Severity
+from nats_insights.judge.limits import (
+    Params,
+    all_off,
+    eased,
+    is_true,
+    loosest,
+    owned,
+    parameters_of,
+    values,
+)
 from nats_insights.model.nouns.noun import Noun
 from nats_insights.subjects import MONITORING
 
-LABELS = ("account", "cluster", "server", "user")
-_SEVERITIES = {str(severity): severity for severity in Severity}
+LABELS = (*facts.LABELS, "tag")
+ENABLED = "io.nats.monitor.enabled"
+# Combinations of label values and metadata that a rule remembers what is in force for.
+_MOST_KNOWN = 10_000
 
 
 class Judging(Struct, frozen=True, kw_only=True):
@@ -31,111 +51,270 @@ class Judging(Struct, frozen=True, kw_only=True):
     ] = 0
 
 
-class Rule(Struct, frozen=True, kw_only=True, eq=False):
-    """One enabled check with everything that was set for it."""
+class InForce(Struct, frozen=True, kw_only=True):
+    """By what a check judges one noun, if it does.
+
+    `severity` is the configured one. `unreadable` has what the metadata of the noun says and nobody
+    understands, as "key = value": it changes nothing.
+    """
 
     check: Check
     params: Params
-    severity: Severity | None
-    open_after: int
-    resolve_after: int
-    # A sum that may count twice what moved meanwhile has to be found as often as this.
-    open_after_torn: int = 2
-    configured: frozenset[str]
-    overrides: tuple[tuple[dict[str, str], dict[str, Any]], ...]
-
-    def resolve(self, subject: Noun) -> Params:
-        """The parameters for one noun: of the overrides that match it the later ones win."""
-        if not self.overrides:
-            return self.params
-        labels = subject.labels()
-        changed: dict[str, Any] = {}
-        for match, values in self.overrides:
-            if all(labels[label] == name for label, name in match.items()):
-                changed |= values
-        return msgspec.structs.replace(self.params, **changed) if changed else self.params
-
-    def loosest(self) -> Params:
-        """The lowest of each limit in force anywhere, eased: what may safely be dropped."""
-        low = {}
-        for parameter in parameters_of(self.check.params):
-            name, own = parameter.name, getattr(self.params, parameter.name)
-            low[name] = min([own, *(values.get(name, own) for _, values in self.overrides)])
-        return self.check.eased(msgspec.structs.replace(self.params, **low))
+    severity: Severity | None = None
+    enabled: bool = True
+    unreadable: tuple[str, ...] = ()
 
     def severity_of(self, own: Severity | None) -> Severity:
         """The configured severity, else the finding's own, else the check's."""
         return self.severity or own or self.check.severity
 
 
+class Override(Struct, frozen=True, kw_only=True):
+    """What is set for the nouns that all its patterns match."""
+
+    match: Mapping[str, re.Pattern[str]]
+    params: Mapping[str, Any]
+    severity: Severity | None = None
+    enabled: bool | None = None
+
+    def matches(self, told: Mapping[str, str], tags: Iterable[str]) -> bool:
+        """Whether a noun with these labels and tags is meant."""
+        return all(
+            any(map(pattern.fullmatch, tags))
+            if label == "tag"
+            else pattern.fullmatch(told.get(label, ""))
+            for label, pattern in self.match.items()
+        )
+
+
+class Rule(Struct, frozen=True, kw_only=True, eq=False):
+    """One check that is enabled somewhere, with everything that was set for it.
+
+    `configured` are the keys that its section of the configuration sets, `profiled` the parameters
+    that the profile does.
+    """
+
+    check: Check
+    params: Params
+    severity: Severity | None = None
+    enabled: bool = True
+    open_after: int
+    resolve_after: int
+    # A sum that may count twice what moved meanwhile has to be found as often as this.
+    open_after_torn: int = 2
+    configured: frozenset[str] = frozenset()
+    profiled: frozenset[str] = frozenset()
+    overrides: tuple[Override, ...] = ()
+    # What they look at: nothing else of a noun can make a difference.
+    labels: tuple[str, ...] = ()
+    metadata: tuple[str, ...] = ()
+    known: dict[Any, InForce] = {}
+
+    def resolve(self, subject: Noun) -> InForce:
+        """By what one noun is judged; Missing where an override looks at tags not told."""
+        if not self.varies:
+            return self.everywhere()
+        labels = subject.labels() if self.labels else {}
+        tags = tuple(subject.tags) if "tag" in self.labels else ()
+        metadata = subject.metadata if self.metadata else {}
+        key = (
+            tags,
+            tuple([labels.get(label, "") for label in self.labels]),
+            tuple([metadata.get(name) for name in self.metadata]),
+        )
+        known = self.known.get(key)
+        if known is None:
+            if len(self.known) >= _MOST_KNOWN:
+                self.known.clear()
+            known = self.known[key] = self._in_force(labels, tags, metadata)
+        return known
+
+    @property
+    def varies(self) -> bool:
+        """Whether not all nouns are judged by the same."""
+        return bool(self.labels or self.metadata)
+
+    def everywhere(self) -> InForce:
+        """What is in force where no override matches and no owner says anything."""
+        known = self.known.get(())
+        if known is None:
+            known = self.known[()] = self._made(self.params, self.severity, self.enabled)
+        return known
+
+    def _made(
+        self,
+        params: Params,
+        severity: Severity | None,
+        enabled: bool,
+        unreadable: tuple[str, ...] = (),
+    ) -> InForce:
+        return InForce(
+            check=self.check,
+            params=params,
+            severity=severity,
+            enabled=enabled and not all_off(params),
+            unreadable=unreadable,
+        )
+
+    def _in_force(
+        self, labels: Mapping[str, str], tags: Sequence[str], metadata: Mapping[str, str]
+    ) -> InForce:
+        matching = [override for override in self.overrides if override.matches(labels, tags)]
+        if not matching and not metadata:
+            return self.everywhere()
+        changed: dict[str, Any] = {}
+        severity, enabled = self.severity, self.enabled
+        for override in matching:
+            changed |= override.params
+            severity = override.severity or severity
+            enabled = enabled if override.enabled is None else override.enabled
+        own, unreadable = _owned(self.check, metadata)
+        if is_true(metadata.get(ENABLED, "")) is False:
+            enabled = False
+        changed |= own
+        params = replace(self.params, **changed) if changed else self.params
+        return self._made(params, severity, enabled, unreadable)
+
+    def loosest(self) -> Params:
+        """The loosest of each limit in force anywhere, eased: what may safely be dropped."""
+        anywhere = [replace(self.params, **override.params) for override in self.overrides]
+        return eased(loosest([self.params, *anywhere]))
+
+
+def _owned(check: Check, metadata: Mapping[str, str]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """What the owner sets: nothing unless the metadata says that it is enabled, as for jsm.go."""
+    told = metadata.get(ENABLED)
+    if told is None or not is_true(told):
+        unreadable = told is not None and is_true(told) is None
+        return {}, (f"{ENABLED} = {told}",) if unreadable else ()
+    own: dict[str, Any] = {}
+    wrong = []
+    for parameter in parameters_of(check.params):
+        if parameter.metadata in metadata:
+            written = metadata[parameter.metadata]
+            try:
+                own[parameter.name] = owned(parameter, check.params, written)
+            except ConfigError:
+                wrong.append(f"{parameter.metadata} = {written[:80]}")
+    return own, tuple(wrong)
+
+
 def rules(checks: Iterable[Check], config: Config) -> list[Rule]:
-    """The enabled checks with their parameters; ConfigError for whatever does not fit."""
+    """The checks that are enabled somewhere; ConfigError for whatever does not fit."""
     by_name = {check.name: check for check in checks}
     for endpoint in config.access.without:
         refuse_word(endpoint, MONITORING, "access.without")
     for name in config.checks:
-        refuse_unknown(name, by_name, "checks")
-    overrides: dict[str, list[tuple[dict[str, str], dict[str, Any]]]] = {n: [] for n in by_name}
-    for number, override in enumerate(config.override):
-        for name, entry in _override(override, by_name, f"override[{number}]").items():
-            overrides[name].append(entry)
+        _refuse_check(name, by_name, "checks")
+    overrides: dict[str, list[Override]] = {name: [] for name in by_name}
+    for number, table in enumerate(config.override):
+        for name, override in _overrides(table, by_name, f"override[{number}]").items():
+            overrides[name].append(override)
     made = (
-        _rule(check, config.checks.get(check.name, {}), overrides[check.name])
+        _rule(check, config.checks.get(check.name, {}), overrides[check.name], config.profile)
         for check in by_name.values()
     )
     return [rule for rule in made if rule is not None]
 
 
 def _rule(
-    check: Check,
-    raw: Mapping[str, Any],
-    overrides: list[tuple[dict[str, str], dict[str, Any]]],
+    check: Check, raw: Mapping[str, Any], overrides: Sequence[Override], profile: str
 ) -> Rule | None:
     path = f"checks.{check.name}"
-    own = {parameter.name for parameter in parameters_of(check.params)}
-    general = set(Judging.__struct_fields__)
-    for key in raw:
-        refuse_unknown(key, own | general, path)
-    params = convert({k: v for k, v in raw.items() if k in own}, check.params, path)
-    judging = convert({k: v for k, v in raw.items() if k in general}, Judging, path)
-    if judging.severity:
-        refuse_word(judging.severity, _SEVERITIES, f"{path}.severity")
-    if not judging.enabled:
+    parameters = parameters_of(check.params)
+    own, judging = _split(raw, check, path, Judging.__struct_fields__)
+    enabled = judging.enabled
+    if not enabled and not any(override.enabled for override in overrides):
         return None
+    profiled = {
+        parameter.name: parameter.insights
+        for parameter in parameters
+        if profile == "insights" and parameter.insights is not None
+    }
+    labels = sorted({label for override in overrides for label in override.match})
+    metadata = [parameter.metadata for parameter in parameters if parameter.metadata]
     return Rule(
         check=check,
-        params=params,
-        severity=_SEVERITIES.get(judging.severity),
+        params=replace(check.params(**profiled), **own),
+        severity=SEVERITIES.get(judging.severity),
+        enabled=enabled,
         open_after=judging.open_after or check.open_after,
         resolve_after=judging.resolve_after or check.resolve_after,
         configured=frozenset(raw),
+        profiled=frozenset(profiled) - frozenset(raw),
         overrides=tuple(overrides),
+        labels=tuple(labels),
+        metadata=(ENABLED, *metadata) if metadata else (),
     )
 
 
-def _override(
-    raw: Mapping[str, Any], by_name: Mapping[str, Check], path: str
-) -> dict[str, tuple[dict[str, str], dict[str, Any]]]:
-    match = raw.get("match")
+def _split(
+    raw: Mapping[str, Any], check: Check, path: str, general: Sequence[str]
+) -> tuple[dict[str, Any], Judging]:
+    """The parameters that a table sets, and what it sets of what every check has."""
+    own = {parameter.name for parameter in parameters_of(check.params)}
+    for key in raw:
+        refuse_unknown(key, {*own, *general}, path)
+    judging = convert({k: v for k, v in raw.items() if k not in own}, Judging, path)
+    if judging.severity:
+        refuse_word(judging.severity, SEVERITIES, f"{path}.severity")
+    return values({k: v for k, v in raw.items() if k in own}, check.params, path), judging
+
+
+def _refuse_check(name: str, by_name: Mapping[str, Check], path: str, *others: str) -> None:
+    for check in by_name.values():
+        if name.upper().replace("-", "_") == check.code:
+            raise ConfigError(f"{path}.{name} is refused: {check.code} is called {check.name}")
+    refuse_unknown(name, [*by_name, *others], path)
+
+
+def _overrides(
+    table: Mapping[str, Any], by_name: Mapping[str, Check], path: str
+) -> dict[str, Override]:
+    match = table.get("match")
     if not isinstance(match, dict) or not match:
         raise ConfigError(f'{path} lacks its match, such as match = {{ cluster = "EU" }}')
-    for label, name in match.items():
+    patterns = {}
+    for label, glob in match.items():
         refuse_unknown(label, LABELS, f"{path}.match")
-        if not isinstance(name, str):
-            raise ConfigError(f"{path}.match.{label} is refused: expected a name in quotes")
-    entries = {}
-    for name, values in raw.items():
+        patterns[label] = _pattern(glob, f"{path}.match.{label}")
+    made = {}
+    for name, raw in table.items():
         if name == "match":
             continue
-        refuse_unknown(name, [*by_name, "match"], path)
+        _refuse_check(name, by_name, path, "match")
         check, where = by_name[name], f"{path}.{name}"
-        for label in match.keys() - set(check.about.labelled):
+        _refuse_labels(check, match, where)
+        if not isinstance(raw, dict):
+            raise ConfigError(f"{where} is refused: expected parameters, such as {{ ratio = 3.0 }}")
+        for key in ("open_after", "resolve_after"):
+            if key in raw:
+                raise ConfigError(f"{where}.{key} is refused: it is set in [checks.{name}]")
+        own, judging = _split(raw, check, where, ("enabled", "severity"))
+        made[name] = Override(
+            match=patterns,
+            params=own,
+            severity=SEVERITIES.get(judging.severity),
+            enabled=judging.enabled if "enabled" in raw else None,
+        )
+    return made
+
+
+def _pattern(glob: object, path: str) -> re.Pattern[str]:
+    if not isinstance(glob, str):
+        raise ConfigError(f"{path} is refused: expected a name in quotes")
+    # A bracket that nothing closes would be taken for itself, so it would match nothing.
+    if "[" in re.sub(r"\[!?\]?[^\]]*\]", "", glob):
+        raise ConfigError(f"{path} is refused: nothing closes the bracket in {glob!r}")
+    return re.compile(fnmatch.translate(glob))
+
+
+def _refuse_labels(check: Check, match: Mapping[str, Any], where: str) -> None:
+    for label in match:
+        if label == "tag" and check.about.tags is not Noun.tags:
+            continue
+        if label not in check.about.labelled:
             by = " and ".join(check.about.labelled) or "no label"
             raise ConfigError(
                 f"{where} is refused: it is judged by {by}, so match.{label} can never be true"
             )
-        if not isinstance(values, dict):
-            raise ConfigError(f"{where} is refused: expected parameters, such as {{ ratio = 3.0 }}")
-        params = convert(values, check.params, where)
-        entries[name] = (match, {key: getattr(params, key) for key in values})
-    return entries
