@@ -253,6 +253,12 @@ def test_checks_tell_what_can_be_set_and_who_set_it():
         "exclusive_minimum": 1.0,
         "maximum": None,
         "exclusive_maximum": None,
+        "kind": "number",
+        "comparison": ">=",
+        "severity": None,
+        "insights": None,
+        "metadata": "",
+        "choices": [],
     }
     assert one["parameters"][1]["origin"] == "default"
 

@@ -35,7 +35,27 @@ def test_the_commands_that_its_page_shows_exist():
     assert [parser().parse_args(command.split()).checks for command in commands] == [
         ["acme_checks"],
         ["acme_checks"],
+        ["acme_checks"],
     ]
+
+
+def own(*command: str) -> str:
+    """What the program prints of its checks and those of the example, without an agent."""
+    done = subprocess.run(
+        [sys.executable, "-m", "nats_insights", *command, "--checks", "acme_checks"],
+        env=os.environ | {"PYTHONPATH": str(HOME), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_it_is_explained_and_listed_without_an_agent():
+    assert "Most clients of an account set no name" in own("explain", "ACME_001")
+    listed = json.loads(own("checks", "--format", "json"))["checks"]
+    assert {"ACME_001", "SERVER_011"} <= {check["code"] for check in listed}
+    assert listed[0]["last"] is None
 
 
 @pytest.mark.live

@@ -11,14 +11,16 @@ from nats_insights.errors import ConfigError
 from nats_insights.judge.declare import Check, discover
 
 
-def checks_option(parser: ArgumentParser) -> None:
+def checks_option(
+    parser: ArgumentParser, what: str = "also run the checks of this package"
+) -> None:
     """`--checks PACKAGE`."""
     parser.add_argument(
         "--checks",
         action="append",
         default=[],
         metavar="PACKAGE",
-        help="also run the checks of this package",
+        help=what,
     )
 
 

@@ -11,13 +11,14 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
-from nats_insights import __version__, checks, config
+from nats_insights import __version__, config
 from nats_insights.commands.ask import ask
+from nats_insights.commands.catalogue import checks_option, known_checks
 from nats_insights.config import Config
 from nats_insights.connection import contexts
 from nats_insights.errors import ConnectError, RequestError
 from nats_insights.facts import Access, Cost, Coverage
-from nats_insights.judge.declare import discover
+from nats_insights.judge.declare import Check
 from nats_insights.judge.rules import rules
 from nats_insights.tell import queries
 from nats_insights.tell.messages import AgentInfo
@@ -28,7 +29,7 @@ R = TypeVar("R", bound=Struct)
 
 
 def options(parser: ArgumentParser) -> None:
-    """`--own` and `--config`."""
+    """`--own`, `--config` and `--checks`."""
     parser.add_argument("--own", action="store_true", help="ask no agent: show the defaults")
     parser.add_argument(
         "--config",
@@ -36,12 +37,13 @@ def options(parser: ArgumentParser) -> None:
         metavar="FILE.toml",
         help="ask no agent: show the parameters of this file",
     )
+    checks_option(parser, "ask no agent: also show the checks of this package")
     contexts.add_options(parser)
 
 
 async def ask_or_own(args: Namespace, name: str, into: type[R], **body: Any) -> R:
     """The agent's reply; without an agent that of this program, and a note on standard error."""
-    if not (args.own or args.config):
+    if not (args.own or args.config or args.checks):
         try:
             return await ask(contexts.from_args(args), name, into, **body)
         except (ConnectError, RequestError) as error:
@@ -53,14 +55,13 @@ async def ask_or_own(args: Namespace, name: str, into: type[R], **body: Any) -> 
             )
     loaded = config.load(args.config) if args.config else Config()
     try:
-        reply = queries.answer(_view(loaded), name, msgspec.json.encode(body))
+        reply = queries.answer(_view(known_checks(args), loaded), name, msgspec.json.encode(body))
     except Refused as refused:
         raise RequestError(str(refused)) from None
     return msgspec.json.decode(reply, type=into)
 
 
-def _view(loaded: Config) -> View:
-    known = discover(checks)
+def _view(known: list[Check], loaded: Config) -> View:
     return View(
         agent=AgentInfo(id="none", instance="", version=__version__, epoch=0, role="standby"),
         coverage=Coverage(servers_known=0, servers_answered=0, missing=[]),

@@ -28,6 +28,7 @@ from nats_insights.tell.messages import (
     ServersReply,
     StatusReply,
 )
+from nats_insights.tell.parameters import about, allowed, amount, written
 from nats_insights.text import plain
 
 # The exit code of each verdict, as monitoring plugins have them.
@@ -261,12 +262,15 @@ def _not_evaluated(out: Console, unknown: list[NotEvaluated]) -> None:
 
 
 def _parameter(parameter: ParameterInfo) -> tuple[str, str, Text]:
-    about = f"{parameter.description} ({_bounds(parameter)})"
-    return parameter.name, f"{_number(parameter)} {parameter.unit}", Text(about, "dim")
+    first, *more = about(parameter)
+    told = f"{first} ({ends})" if (ends := allowed(parameter)) else first
+    return parameter.name, amount(parameter), Text("; ".join([told, *more]), "dim")
 
 
 def _parameters(row: CheckInfo) -> str:
-    shown = [f"{parameter.name}={_number(parameter)}" for parameter in row.parameters]
+    shown = [
+        f"{parameter.name}={written(parameter, parameter.value)}" for parameter in row.parameters
+    ]
     return " ".join(shown) + (f" +{row.overrides} overrides" if row.overrides else "")
 
 
@@ -279,21 +283,6 @@ def _last(row: CheckInfo) -> str:
         return "not due"
     unknown = f", {row.last.unknown} unknown" if row.last.unknown else ""
     return f"{row.last.found} of {row.last.judged} found{unknown}"
-
-
-def _number(parameter: ParameterInfo) -> str:
-    value = parameter.value
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _bounds(parameter: ParameterInfo) -> str:
-    bounds = (
-        (">=", parameter.minimum),
-        (">", parameter.exclusive_minimum),
-        ("<=", parameter.maximum),
-        ("<", parameter.exclusive_maximum),
-    )
-    return ", ".join(f"{sign} {bound:g}" for sign, bound in bounds if bound is not None)
 
 
 def _evaluations(number: int) -> str:

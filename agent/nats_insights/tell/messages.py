@@ -198,12 +198,18 @@ class FindingsReply(Paged, frozen=True, kw_only=True):
 
 
 class ParameterInfo(Struct, frozen=True, kw_only=True):
-    """One parameter in force, where it was set, and by what factor it eases for open findings."""
+    """One parameter in force: `origin` says who set it; `clear_factor` eases it once open.
+
+    A duration is in seconds, and a limit that no figure reaches is "off". `comparison` says how a
+    figure reaches a limit, "" where it is no limit; `severity` is that of what reaches it, where it
+    is not the check's. `insights` is the value in that profile, and `metadata` the key by which the
+    owner of an asset sets it.
+    """
 
     name: str
     value: float | int | str | bool
     default: float | int | str | bool
-    origin: Literal["default", "config"]
+    origin: Literal["default", "profile", "config"]
     unit: str
     description: str
     clear_factor: float | None
@@ -211,6 +217,12 @@ class ParameterInfo(Struct, frozen=True, kw_only=True):
     exclusive_minimum: float | None
     maximum: float | None
     exclusive_maximum: float | None
+    kind: Literal["number", "duration", "choice", "text", "flag"] = "number"
+    comparison: Literal["", ">=", ">", "<=", "<"] = ""
+    severity: SeverityName | None = None
+    insights: float | int | str | bool | None = None
+    metadata: str = ""
+    choices: list[str] = []
 
 
 class LastOutcome(Struct, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ import difflib
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -17,6 +17,7 @@ from nats_insights.facts import Coverage
 from nats_insights.judge.audit import Outcome
 from nats_insights.judge.declare import Check, Severity, parameters_of
 from nats_insights.judge.lifecycle import Life, Told
+from nats_insights.judge.limits import Parameter
 from nats_insights.judge.rules import Rule
 from nats_insights.model.roster import Entry, Roster
 from nats_insights.tell.advisory import at, brief, counts, finding_state, fitting, resolved_state
@@ -306,7 +307,7 @@ def _check_info(view: View, check: Check) -> CheckInfo:
         open_after=rule.open_after if rule else check.open_after,
         resolve_after=rule.resolve_after if rule else check.resolve_after,
         settles=check.settle,
-        parameters=[_parameter(rule, check, p.name) for p in parameters_of(check.params)],
+        parameters=parameters(rule, check),
         overrides=len(rule.overrides) if rule else 0,
         last=_last(outcome) if outcome else None,
     )
@@ -318,13 +319,24 @@ def _last(outcome: Outcome) -> LastOutcome:
     )
 
 
-def _parameter(rule: Rule | None, check: Check, name: str) -> ParameterInfo:
-    parameter = next(p for p in parameters_of(check.params) if p.name == name)
+def parameters(rule: Rule | None, check: Check) -> list[ParameterInfo]:
+    """The parameters of a check, as they are in force under a rule, or as they are declared."""
+    return [_parameter(rule, one) for one in parameters_of(check.params)]
+
+
+def _parameter(rule: Rule | None, parameter: Parameter) -> ParameterInfo:
+    name = parameter.name
+    value = getattr(rule.params, name) if rule else parameter.default
+    origin: Literal["default", "profile", "config"] = "default"
+    if rule and name in rule.configured:
+        origin = "config"
+    elif rule and name in rule.profiled:
+        origin = "profile"
     return ParameterInfo(
         name=name,
-        value=getattr(rule.params, name) if rule else parameter.default,
-        default=parameter.default,
-        origin="config" if rule and name in rule.configured else "default",
+        value=parameter.written(value),
+        default=parameter.written(parameter.default),
+        origin=origin,
         unit=parameter.unit,
         description=parameter.description,
         clear_factor=parameter.clear,
@@ -332,4 +344,10 @@ def _parameter(rule: Rule | None, check: Check, name: str) -> ParameterInfo:
         exclusive_minimum=parameter.gt,
         maximum=parameter.le,
         exclusive_maximum=parameter.lt,
+        kind=parameter.kind,
+        comparison=parameter.when,
+        severity=str(parameter.severity) if parameter.severity else None,  # type: ignore[arg-type]
+        insights=None if parameter.insights is None else parameter.written(parameter.insights),
+        metadata=parameter.metadata,
+        choices=list(parameter.choices),
     )
