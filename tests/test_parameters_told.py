@@ -12,6 +12,7 @@ from nats_insights.check import (
     CRITICAL,
     INFO,
     OFF,
+    VARZ,
     WARNING,
     Check,
     Params,
@@ -59,7 +60,7 @@ def declared() -> Check:
         """
 
     of_every_kind.__annotations__ = {"server": Server, "params": params}
-    return check("TEST_903", INFO, "health", needs=("VARZ",))(of_every_kind)
+    return check("TEST_903", INFO, "health", needs=(VARZ,))(of_every_kind)
 
 
 def told_of(config: str) -> View:

@@ -7,7 +7,10 @@ import json
 import jsonschema_rs
 import pytest
 
-from kit.asked import after, ask, view
+from kit.asked import AGENT, after, ask, view
+from nats_insights.check import INFO, VARZ, Check, Finding, check
+from nats_insights.check import Server as ServerNoun
+from nats_insights.facts import Access, Cost
 from nats_insights.judge.declare import parameters_of
 from nats_insights.tell.queries import QUERIES, Refused, answer, forget
 from nats_insights.tell.schemas import schemas
@@ -98,6 +101,8 @@ def test_a_check_that_lacks_a_reply_makes_the_verdict_unknown():
                 "name": "subscription_hotspot",
                 "why": "ROUTEZ of n2",
                 "excused": False,
+                "checks": 1,
+                "others": [],
             }
         ],
     )
@@ -126,7 +131,34 @@ def test_unless_the_configuration_accepts_that_it_may_not(without, expected):
 def test_the_verdict_waits_for_each_check_that_is_told_as_not_evaluated():
     of = after(system(cluster(n1=5, n2=hung)))
     doubtful = ask(of, "STATUS")["not_evaluated"]
-    assert not_evaluated(of) == len([one for one in doubtful if not one["excused"]]) > 1
+    assert not_evaluated(of) == sum(one["checks"] for one in doubtful if not one["excused"]) > 1
+
+
+def test_a_hundred_and_fifty_checks_that_lack_data_make_a_short_status():
+    checks = [lacking(number) for number in range(150)]
+    story = Story(checks=checks)
+    story.hears(system(cluster(**{f"n{i}": hung if i < 75 else 1 for i in range(150)})))
+    of = View.of(story.auditor, AGENT, Access(mode="system", account="S", user="u"), Cost(), 2**20)
+    status = ask(of, "STATUS")
+    assert len(answer(of, "STATUS", b"")) < 4096
+    assert status["checks_not_evaluated"] == sum(one["checks"] for one in status["not_evaluated"])
+    (reason,) = status["not_evaluated"]
+    assert (reason["code"], reason["checks"], len(reason["others"])) == ("TEST_000", 150, 20)
+
+
+def lacking(number: int) -> Check:
+    """A check of a figure of every server."""
+
+    def quiet(server: ServerNoun) -> Finding | None:
+        """A server is not there.
+
+        Finds: it. Why: it is needed. Do: find it.
+        """
+        assert server.varz.start
+        return None
+
+    quiet.__name__ = f"quiet_{number}"
+    return check(f"TEST_{number:03}", INFO, "health", needs=(VARZ,))(quiet)
 
 
 def test_the_verdict_does_not_wait_for_a_cluster_that_settles():

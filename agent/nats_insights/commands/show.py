@@ -220,7 +220,7 @@ def _headline(status: StatusReply) -> Text:
     line.append(f"  {coverage.servers_answered} of {coverage.servers_known} servers answered")
     if coverage.missing:
         line.append(f", not {', '.join(map(plain, coverage.missing))}", STYLES["unknown"])
-    if waiting := sum(1 for one in status.not_evaluated if not one.excused):
+    if waiting := status.checks_not_evaluated:
         checks = "check" if waiting == 1 else "checks"
         line.append(f"; {waiting} {checks} could not be evaluated", STYLES["unknown"])
     return line
@@ -254,11 +254,21 @@ def _not_evaluated(out: Console, unknown: list[NotEvaluated]) -> None:
         return
     out.print(Text("\nnot evaluated, or only in part", STYLES["unknown"]))
     rows = (
-        (row.code, row.name, plain(row.why) + (", which is accepted" if row.excused else ""))
+        (row.code, row.name, plain(row.why) + (", which is accepted" if row.excused else ""), also)
         for row in unknown
+        for also in [_also(row)]
     )
     for line in aligned(rows, 2):
         out.print(line)
+
+
+def _also(row: NotEvaluated) -> str:
+    """Further checks that lack the same."""
+    if row.checks == 1:
+        return ""
+    unnamed = row.checks - 1 - len(row.others)
+    more = f" and {unnamed} more" if unnamed else ""
+    return f"also {', '.join(row.others)}{more}"
 
 
 def _parameter(parameter: ParameterInfo) -> tuple[str, str, Text]:

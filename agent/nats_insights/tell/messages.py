@@ -146,7 +146,10 @@ class ErrorReply(Reply, frozen=True, kw_only=True):
 
 
 class NotEvaluated(Struct, frozen=True, kw_only=True):
-    """A check that could not be evaluated for some or all entities, and what data is missing.
+    """Checks that could not be evaluated for some or all entities, and what data is missing.
+
+    `code` and `name` are those of the first check of which this is true, `others` the codes of some
+    more, and `checks` says how many there are.
 
     It is `excused` where that is expected and does not make the verdict unknown: a cluster settles,
     servers of this version do not send the data, or the configuration accepts it.
@@ -156,6 +159,8 @@ class NotEvaluated(Struct, frozen=True, kw_only=True):
     name: str
     why: str
     excused: bool = False
+    checks: int = 1
+    others: list[str] = []
 
 
 class EpochInfo(Struct, frozen=True, kw_only=True):
@@ -177,6 +182,7 @@ class StatusReply(Reply, frozen=True, kw_only=True):
     open: OpenCounts
     epoch: EpochInfo
     not_evaluated: list[NotEvaluated]
+    checks_not_evaluated: int = 0
     access: Access
     cost: Cost
 

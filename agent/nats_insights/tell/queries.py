@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Literal
@@ -44,7 +45,7 @@ from nats_insights.tell.messages import (
     ServerState,
     StatusReply,
 )
-from nats_insights.tell.view import View, verdict
+from nats_insights.tell.view import View, not_evaluated, verdict
 from nats_insights.text import plain, shortened
 
 # By which FINDINGS can be filtered, beside the check, the severity and the scope.
@@ -54,6 +55,9 @@ _SEVERITIES = {str(severity): severity for severity in Severity}
 LONGEST = 256 * 1024
 # What a page has beside its head and its rows: type, total, offset, more.
 _FRAME = 160
+# STATUS stays short however many checks there are: reasons, and codes beside the first of each.
+_MOST_REASONS = 10
+_MOST_OTHERS = 20
 
 
 class Refused(Exception):
@@ -86,16 +90,6 @@ def error(agent: AgentInfo, coverage: Coverage, refused: Refused) -> bytes:
 def status(view: View, body: bytes = b"") -> StatusReply:
     """STATUS."""
     _request(body, NoRequest)
-    doubtful = [
-        NotEvaluated(
-            code=check.code,
-            name=check.name,
-            why=shortened(outcome.why, 128),
-            excused=outcome.excused,
-        )
-        for check in view.checks
-        if (outcome := view.outcomes.get(check.code)) and outcome.why
-    ]
     return StatusReply(
         **_head(view),
         verdict=verdict(view),
@@ -107,10 +101,32 @@ def status(view: View, body: bytes = b"") -> StatusReply:
             failed=view.failed_epochs,
             last_failure=view.last_failure,
         ),
-        not_evaluated=doubtful,
+        not_evaluated=_by_reason(view)[:_MOST_REASONS],
+        checks_not_evaluated=not_evaluated(view),
         access=view.access,
         cost=view.cost,
     )
+
+
+def _by_reason(view: View) -> list[NotEvaluated]:
+    """The checks that could not be evaluated, by what they lack, the most at once first."""
+    together: dict[tuple[bool, str], list[Check]] = defaultdict(list)
+    for check in view.checks:
+        if (outcome := view.outcomes.get(check.code)) and outcome.why:
+            together[outcome.excused, shortened(outcome.why, 128)].append(check)
+    return [
+        NotEvaluated(
+            code=first.code,
+            name=first.name,
+            why=why,
+            excused=excused,
+            checks=1 + len(others),
+            others=[check.code for check in others[:_MOST_OTHERS]],
+        )
+        for (excused, why), (first, *others) in sorted(
+            together.items(), key=lambda item: (item[0][0], -len(item[1]))
+        )
+    ]
 
 
 def findings(view: View, body: bytes = b"") -> FindingsReply:
