@@ -22,7 +22,7 @@ from nats_insights.text import plain
 # `--version` and `--help` import none.
 COMMANDS = (
     *("run", "check", "demo", "watch", "findings", "status", "servers", "evaluate", "forget"),
-    *("checks", "explain", "doctor", "schemas"),
+    *("checks", "explain", "doctor", "permissions", "schemas"),
     "docs",
 )
 # For maintainers: the help of the program does not list them.

@@ -15,7 +15,8 @@ from msgspec import Meta, Struct
 from nats_insights.config import Config, span
 from nats_insights.judge.declare import Check
 from nats_insights.judge.rules import Judging
-from nats_insights.tell import schemas
+from nats_insights.replies.endpoint import endpoints
+from nats_insights.tell import permissions, schemas
 from nats_insights.tell.messages import ParameterInfo
 from nats_insights.tell.parameters import about, allowed, amount
 from nats_insights.tell.queries import parameters
@@ -32,6 +33,7 @@ def files(checks: Sequence[Check], parser: ArgumentParser) -> dict[str, str]:
         **{f"docs/checks/{name}.md": _family_page(some) for name, some in families.items()},
         "docs/configuration.md": _configuration_page(),
         "docs/commands.md": _commands_page(parser),
+        "examples/servers/agent-permissions.conf": permissions.file(endpoints().values()),
         **{
             f"schemas/{schemas.file_name(message_type)}": schemas.text(schema)
             for message_type, schema in schemas.schemas().items()
