@@ -212,6 +212,15 @@ def test_a_check_can_be_disabled_for_some():
     assert (story.found, story.audit.unknown) == ({"US u1"}, {})
 
 
+def test_where_a_check_is_disabled_nothing_is_unknown():
+    config = "[[override]]\nmatch.server = 'n1'\nconnection_count_high.enabled = false"
+    for text, expected in (("", {"n1", "n2"}), (config, {"n2"})):
+        story = Story(text, [CHECKS["connection_count_high"]])
+        story.hears(system(cluster(n1=1, n2=1, n3=1)))
+        story.hears(system(cluster(n1=1, n2=1, n3=1)), [("n1", "VARZ"), ("n2", "VARZ")])
+        assert {key.names[1] for key in story.audit.unknown} == expected
+
+
 def test_a_check_can_be_enabled_for_some_alone():
     config = """
         checks.connection_hotspot.enabled = false

@@ -215,6 +215,7 @@ class _Run:
         """Each noun once: most of them are quiet, and cost no more than their judgement."""
         rule, held, ruled_out = self.rule, self.held, self.ruled_out
         judge, force = self.check.judge, rule.everywhere()
+        enabled, params = force.enabled, force.params
         resolve = rule.resolve if rule.varies else None
         late = self._late()
         judged = 0
@@ -230,14 +231,17 @@ class _Run:
                 continue
             if ruled_out and subject.home in ruled_out:
                 continue
-            if late and subject.rests_on in late:
-                # What the check would raise: cheaper where many servers are silent.
-                self._doubt(subject, Doubt(f"{self.check.needs[0]} of {subject.rests_on[-1]}"))
-                continue
             try:
                 if resolve is not None:
                     force = resolve(subject)
-                if not force.enabled or judge(subject, force.params) is None:
+                    enabled, params = force.enabled, force.params
+                if not enabled:
+                    continue
+                if late and subject.rests_on in late:
+                    # What the check would raise: cheaper where many servers are silent.
+                    self._doubt(subject, Doubt(f"{self.check.needs[0]} of {subject.rests_on[-1]}"))
+                    continue
+                if judge(subject, params) is None:
                     continue
             except Exception:
                 pass  # Put where it belongs, with the reason, below.
