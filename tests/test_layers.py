@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+
+import pytest
 
 import nats_insights
 
@@ -100,3 +103,11 @@ def test_nothing_imports_the_source_root():
 
 def test_a_check_imports_its_one_face_and_nothing_else():
     assert own("checks") == {"check"}
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_the_flow_is_drawn_as_rooms_import_one_another(page):
+    text = (ROOT.parents[1] / page).read_text()
+    (drawn,) = re.findall(r"```\n(connection > .*)\n", text)
+    rooms = drawn.split(" > ")
+    assert rooms == [room for room in ORDER if room in rooms]
