@@ -107,8 +107,13 @@ MISTAKES = {
     ),
     "resolving after half an evaluation": (
         NEEDS,
-        f"{NEEDS}, resolve_after=0.5",
-        f"16: {THE_CHECK}: resolve_after is a number of evaluations from 1, not 0.5",
+        f"{NEEDS}, resolve_after=1.5",
+        f"16: {THE_CHECK}: resolve_after is a number of evaluations from 1, not 1.5",
+    ),
+    "a misspelt limit to be above": (
+        NEEDS,
+        f'{NEEDS}, above="mst"',
+        f"16: {THE_CHECK}: above='mst' is refused: did you mean 'most'?",
     ),
     "no needs": (
         f", {NEEDS}",

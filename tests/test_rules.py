@@ -404,6 +404,8 @@ def test_what_owners_say_is_remembered_apart():
     one = lags()
     lag = [one.resolve(asset(lag=text)).params.max_lag for text in ("1", "2", "1")]
     assert lag == [1, 2, 1]
+    enabled = [one.resolve(asset(told, lag="7")).enabled for told in ("true", "false", "true")]
+    assert enabled == [True, False, True]
 
 
 def test_nothing_may_be_dropped_by_a_limit_that_owners_set():
