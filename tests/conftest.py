@@ -50,12 +50,15 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Spreads the whole suite over two processes to a core: most tests mostly wait.
 
-    Chosen files run in one process, and so does the suite with `-n 0`, `-m chaos` or `--pdb`.
+    Chosen files run in one process, and so does the suite with `-n 0`, `-m chaos`,
+    `--cov` or `--pdb`.
     """
     option = config.option
     whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS and option.markexpr != "chaos"
     worker = hasattr(config, "workerinput")
-    if whole and not worker and option.numprocesses is None and not option.usepdb:
+    # pytest-cov has looked at the number of processes before.
+    alone = option.usepdb or option.cov_source
+    if whole and not worker and option.numprocesses is None and not alone:
         option.numprocesses = min(2 * (os.cpu_count() or 1), 8)
         option.dist = "loadfile"
 
