@@ -56,7 +56,7 @@ class Relay:
             body = b""
             if verb in ("PUB", "HPUB", "MSG", "HMSG"):
                 body = await source.readexactly(int(words[-1]) + 2)
-            if verb == "HPUB" and len(words) == 4:
+            if len(words) == {"PUB": 3, "HPUB": 4}.get(verb):
                 self._inboxes[words[1]] = words[0].rpartition(".")[2]
                 self.asked.add(self._inboxes[words[1]])
             if verb in ("MSG", "HMSG") and self._is_chosen(words, body[:-2]):
