@@ -86,10 +86,9 @@ async def relayed(server: local.Server) -> AsyncIterator[Relay]:
         yield relay
 
 
-# STATZ are the statistics of accounts. STATSZ is asked of the agent's own server only.
-REPLIES = {
-    (one, name) for one in ("VARZ", "STATZ", "ROUTEZ", "LEAFZ", "CONNZ") for name in ("n1", "n2")
-}
+# STATZ are the statistics of accounts. Of servers without leaf nodes LEAFZ is not asked, and STATSZ of
+# the agent's own server only.
+REPLIES = {(one, name) for one in ("VARZ", "STATZ", "ROUTEZ", "CONNZ") for name in ("n1", "n2")}
 REPLIES |= {("STATSZ", "n1")}
 
 
