@@ -86,8 +86,8 @@ async def relayed(server: local.Server) -> AsyncIterator[Relay]:
         yield relay
 
 
-# STATZ are the statistics of accounts. Of servers without leaf nodes LEAFZ is not asked, and STATSZ of
-# the agent's own server only.
+# STATZ are the statistics of accounts. Servers without leaf nodes are not asked for LEAFZ, and only
+# the agent's own server for STATSZ.
 REPLIES = {(one, name) for one in ("VARZ", "STATZ", "ROUTEZ", "CONNZ") for name in ("n1", "n2")}
 REPLIES |= {("STATSZ", "n1")}
 
