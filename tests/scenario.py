@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from nats_insights import checks
-from nats_insights.judge.declare import discover
+from nats_insights import testing
+from nats_insights.checks.agent.agent_cut_off import agent_cut_off
+from nats_insights.checks.agent.agent_failed import agent_failed
+from nats_insights.checks.agent.agent_isolated import agent_isolated
+from nats_insights.checks.agent.agent_late import agent_late
+from nats_insights.checks.opt_balance.account_connection_concentration import (
+    account_connection_concentration,
+)
+from nats_insights.checks.opt_balance.connection_hotspot import connection_hotspot
+from nats_insights.checks.opt_balance.subscription_hotspot import subscription_hotspot
+from nats_insights.checks.server.connection_count_high import connection_count_high
+from nats_insights.checks.server.server_not_answering import server_not_answering
+from nats_insights.checks.user.excessive_user_connections import excessive_user_connections
+from nats_insights.judge.declare import Check
 from nats_insights.replies.connz import ROW_FIELDS, PageDecoder
 from nats_insights.replies.endpoint import endpoints
 from nats_insights.replies.fields import ServerInfo
@@ -16,7 +29,6 @@ from nats_insights.testing import (
     DAY,
     START,
     Server,
-    Story,
     System,
     cluster,
     dead,
@@ -31,8 +43,9 @@ from nats_insights.testing import (
 from nats_insights.testing.systems import Replying
 
 __all__ = [
-    "CHECKS",
     "DAY",
+    "FOUNDING",
+    "OF_SILENCE",
     "START",
     "VERSIONS",
     "Server",
@@ -51,9 +64,38 @@ __all__ = [
     "system",
 ]
 
-CHECKS = {check.name: check for check in discover(checks)}
+# The checks that tests of all else run: a new check is no business of theirs.
+FOUNDING: dict[str, Check] = {
+    check.name: check
+    for check in (
+        connection_hotspot,
+        subscription_hotspot,
+        account_connection_concentration,
+        connection_count_high,
+        excessive_user_connections,
+    )
+}
+# What an agent tells of itself, and of servers that do not answer.
+OF_SILENCE: dict[str, Check] = {
+    check.name: check
+    for check in (agent_cut_off, agent_failed, agent_isolated, agent_late, server_not_answering)
+}
+
 VERSIONS = ("2.10.26", "2.11.11", "2.12.8", "2.14.6", "2.15.1")
 RECORDED = Path(__file__).parent / "wire"
+
+
+class Story(testing.Story):
+    """A story of the founding checks, where no others are named."""
+
+    def __init__(
+        self,
+        config: str = "",
+        checks: Iterable[Check] = tuple(FOUNDING.values()),
+        *,
+        settle: float = 0.0,
+    ) -> None:
+        super().__init__(config, checks, settle=settle)
 
 
 @cache

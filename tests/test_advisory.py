@@ -22,7 +22,7 @@ from nats_insights.tell.advisory import (
 )
 from nats_insights.tell.messages import Heartbeat, OpenCounts
 from nats_insights.tell.schemas import schemas
-from scenario import CHECKS, START, Server, Story, cluster, hung, left, system
+from scenario import FOUNDING, START, Server, Story, cluster, hung, left, system
 
 # --- What is said.
 
@@ -93,7 +93,7 @@ ENDS = {
 
 @pytest.mark.parametrize(("reason", "after"), ENDS.items(), ids=ENDS)
 def test_an_end_is_true_when_it_is_told_and_no_longer(reason, after):
-    story = Story(checks=[CHECKS["connection_count_high"]])
+    story = Story(checks=[FOUNDING["connection_count_high"]])
     for one in (full(), full(), *after):
         story.hears(one)
     made, _ = tell(story.told[0])
@@ -103,7 +103,7 @@ def test_an_end_is_true_when_it_is_told_and_no_longer(reason, after):
 
 def test_what_is_open_may_be_believed_from_when_it_was_last_found_or_told():
     # Found and told, found, not found but told again.
-    story = Story("lifecycle.remind_every = '60s'", [CHECKS["connection_count_high"]])
+    story = Story("lifecycle.remind_every = '60s'", [FOUNDING["connection_count_high"]])
     said = []
     for one in (full(), full(), system(cluster(n1=hung, n2=0))):
         story.hears(one)
@@ -115,7 +115,7 @@ def test_what_is_open_may_be_believed_from_when_it_was_last_found_or_told():
 
 
 def test_a_change_of_severity_is_told_on_both_subjects():
-    story = Story(checks=[CHECKS["connection_count_high"]])
+    story = Story(checks=[FOUNDING["connection_count_high"]])
     for connections in (80, 99):
         story.hears(system(cluster(n1=Server(connections, max_connections=100))))
     told = [json.loads(tell(one)[1].payload) for one in story.told]
@@ -131,14 +131,14 @@ def test_a_change_of_severity_is_told_on_both_subjects():
 
 
 def test_what_is_only_a_lower_bound_says_so():
-    story = Story(checks=[CHECKS["excessive_user_connections"]])
+    story = Story(checks=[FOUNDING["excessive_user_connections"]])
     story.hears(system(cluster(n1=60, n2=60, n3=hung)))
     made, _ = tell(story.told[0])
     assert made.evidence["lower_bound"] == "without CONNZ of n3"
 
 
 def test_what_is_stale_says_since_when():
-    story = Story("lifecycle.remind_every = '30s'", [CHECKS["connection_count_high"]])
+    story = Story("lifecycle.remind_every = '30s'", [FOUNDING["connection_count_high"]])
     full = Server(99, max_connections=100)
     for one in (full, hung):
         story.hears(system(cluster(n1=one)))
@@ -167,7 +167,7 @@ def test_a_subject_tells_severity_scope_cluster_and_name():
 
 def lives() -> list[Told]:
     """Every transition that there is: opened, updated, reminded, changed, resolved, opened."""
-    story = Story("lifecycle.remind_every = '60s'", [CHECKS["connection_count_high"]])
+    story = Story("lifecycle.remind_every = '60s'", [FOUNDING["connection_count_high"]])
     told = []
     for connections in (80, 89, 89, 89, 99, 80, 80, 80, 10, 10, 80):
         story.hears(system(cluster(n1=Server(connections, max_connections=100))))
@@ -196,7 +196,7 @@ def test_the_same_transition_has_the_same_id_whoever_tells_it():
 
 def test_the_fingerprint_stays_over_a_restart_and_differs_by_cluster_and_name():
     def of(cluster_name: str, name: str, id: str = "") -> str:
-        story = Story(checks=[CHECKS["connection_count_high"]])
+        story = Story(checks=[FOUNDING["connection_count_high"]])
         story.hears(system(cluster(cluster_name, **{name: Server(99, max_connections=100, id=id)})))
         return tell(story.told[0])[0].fingerprint
 

@@ -18,7 +18,7 @@ from nats_insights.tell.advisory import advisory, bounded, brief, message, subje
 from nats_insights.tell.messages import Advisory
 from nats_insights.tell.schemas import schemas
 from nats_insights.text import plain, shortened
-from scenario import CHECKS, Story, cluster, system
+from scenario import FOUNDING, Story, cluster, system
 
 VALID = jsonschema_rs.validator_for(
     schemas()["insights.advisory.v1.finding"], validate_formats=True
@@ -50,7 +50,7 @@ def test_whatever_the_names_the_summary_keeps_its_numbers(name):
 
 def test_of_two_long_names_in_a_summary_each_is_shortened_though_one_begins_with_the_other():
     name = 70 * "a"
-    story = Story(checks=[CHECKS["connection_hotspot"]])
+    story = Story(checks=[FOUNDING["connection_hotspot"]])
     for _ in range(2):
         story.hears(system(cluster(name, **{f"{name}-b": 120, "n2": 0, "n3": 0})))
     made, _ = tell(story.told[0])

@@ -13,7 +13,7 @@ from nats_insights.gather.stepwise import at_once
 from nats_insights.judge.audit import audit
 from nats_insights.judge.declare import INFO, Finding, Params, check
 from nats_insights.model.fold import by_user, fold
-from scenario import CHECKS, Story, cluster, dead, hung, recorded, system
+from scenario import FOUNDING, OF_SILENCE, Story, cluster, dead, hung, recorded, system
 from scenario import Server as Held
 
 ENDPOINTS = ("VARZ", "STATZ", "ROUTEZ", "LEAFZ", "CONNZ")
@@ -23,7 +23,7 @@ EVEN = system(cluster(n1=30, n2=30, n3=30))
 
 def outcome(story: Story, name: str):
     """What became of a check in the last epoch."""
-    return story.audit.outcomes[CHECKS[name].code]
+    return story.audit.outcomes[FOUNDING[name].code]
 
 
 # --- Unknown has a reason.
@@ -44,7 +44,7 @@ def test_it_is_said_which_reply_lacks(lost, expected):
 
 
 def test_a_silent_server_keeps_its_own_cluster_unknown_and_no_other():
-    story = Story(checks=[CHECKS["connection_hotspot"]])
+    story = Story(checks=[FOUNDING["connection_hotspot"]])
     both = system(cluster("EU", n1=60, n2=15, n3=15), cluster("US", u1=60, u2=15, u3=15))
     for lost in ([], [], [("n3", "STATZ")]):
         story.hears(both, lost)
@@ -62,7 +62,7 @@ def eu_and_us(on_first: int, n4: int | Held = 15):
 
 
 def test_a_dead_server_keeps_its_cluster_and_no_other_unknown_until_it_is_given_up():
-    story = Story("lifecycle.gone_after = '2m'", [CHECKS["account_connection_concentration"]])
+    story = Story("lifecycle.gone_after = '2m'", [FOUNDING["account_connection_concentration"]])
     told = [story.hears(eu_and_us(200)) for _ in range(2)]
     opened = [f"opened OPT_BALANCE_006 APP {cluster}" for cluster in ("EU", "US")]
     assert [one for epoch in told for one in epoch] == opened
@@ -80,21 +80,21 @@ def test_a_dead_server_keeps_its_cluster_and_no_other_unknown_until_it_is_given_
 
 
 def test_a_server_is_judged_though_another_is_silent():
-    story = Story(checks=[CHECKS["connection_count_high"]])
+    story = Story(checks=[FOUNDING["connection_count_high"]])
     full = Held(90, max_connections=100)
     story.hears(system(cluster(n1=full, n2=hung)))
     assert story.found == {"C1 n1"}
 
 
 def test_what_is_found_on_a_part_is_marked():
-    story = Story(checks=[CHECKS["excessive_user_connections"]])
+    story = Story(checks=[FOUNDING["excessive_user_connections"]])
     story.hears(system(cluster(n1=60, n2=60, n3=hung)))
     (found,) = story.audit.found.values()
     assert found.partial == "CONNZ of n3"
 
 
 def test_nothing_is_known_of_a_system_of_which_nobody_answers():
-    story = Story()
+    story = Story(checks=[*FOUNDING.values(), OF_SILENCE["server_not_answering"]])
     for _ in range(2):
         story.hears(HOT)
     gone = system(cluster(n1=hung, n2=hung, n3=hung))
@@ -104,7 +104,7 @@ def test_nothing_is_known_of_a_system_of_which_nobody_answers():
 
 
 def test_what_is_not_permitted_is_unknown():
-    story = Story(checks=[CHECKS["connection_hotspot"]])
+    story = Story(checks=[FOUNDING["connection_hotspot"]])
     for _ in range(2):
         story.hears(HOT)
     told = story.hears(HOT, denied={"STATZ"})
@@ -118,7 +118,7 @@ def test_what_is_not_permitted_is_unknown():
 @pytest.mark.parametrize("torn", [True, False])
 def test_only_a_sum_over_all_servers_is_torn(torn):
     names = ("connection_count_high", "excessive_user_connections")
-    story = Story(checks=[CHECKS[name] for name in names])
+    story = Story(checks=[FOUNDING[name] for name in names])
     story.hears(system(cluster(n1=Held(120, max_connections=120))))
     story.snapshot.torn = torn
     result = at_once(audit(story.snapshot, story.auditor.rules, {}, 0.0))
@@ -136,7 +136,7 @@ ACCEPTED = {
 
 @pytest.mark.parametrize(("without", "excused"), ACCEPTED.values(), ids=ACCEPTED)
 def test_what_is_not_permitted_is_excused_where_that_is_accepted(without, excused):
-    story = Story(f"access.without = {without}", [CHECKS["connection_hotspot"]])
+    story = Story(f"access.without = {without}", [FOUNDING["connection_hotspot"]])
     story.hears(HOT, denied={"STATZ", "CONNZ"})
     outcome = story.audit.outcomes["OPT_BALANCE_002"]
     # What it does not need is none of its affair.
@@ -144,8 +144,7 @@ def test_what_is_not_permitted_is_excused_where_that_is_accepted(without, excuse
 
 
 def test_a_blind_epoch_tells_only_of_the_agent():
-    names = ("agent_isolated", "connection_hotspot")
-    story = Story(checks=[CHECKS[name] for name in names])
+    story = Story(checks=[OF_SILENCE["agent_isolated"], FOUNDING["connection_hotspot"]])
     for _ in range(2):
         story.hears(HOT)
     told = [story.hears(system(cluster(n1=60, n2=dead, n3=dead))) for _ in range(5)]
@@ -161,14 +160,14 @@ def test_a_blind_epoch_tells_only_of_the_agent():
 def test_only_what_is_open_is_judged_by_the_eased_limit():
     # 95 is below the limit of 100 and above the eased one.
     story = Story(
-        "checks.excessive_user_connections.open_after = 2", [CHECKS["excessive_user_connections"]]
+        "checks.excessive_user_connections.open_after = 2", [FOUNDING["excessive_user_connections"]]
     )
     told = [story.hears(system(cluster(n1=count))) for count in (120, 95, 120, 95, 120, 120, 95)]
     assert told == [[], [], [], [], [], ["opened USER_002 APP app"], ["updated USER_002 APP app"]]
 
 
 def test_what_is_not_due_is_neither_unknown_nor_judged():
-    story = Story(checks=[CHECKS["subscription_hotspot"]])
+    story = Story(checks=[FOUNDING["subscription_hotspot"]])
     story.hears(recorded("2.15.1"))
     story.snapshot.lacking.not_due = {"CONNZ"}
     result = at_once(audit(story.snapshot, story.auditor.rules, story.lives, 0.0))
@@ -185,7 +184,7 @@ LEFT = {30: ["resolved USER_002 APP app"], 31: []}
 def opened_at_120() -> Story:
     """User app holds 60 connections on each of two servers; a clear epoch resolves that."""
     config = "checks.excessive_user_connections.resolve_after = 1"
-    story = Story(config, [CHECKS["excessive_user_connections"]])
+    story = Story(config, [FOUNDING["excessive_user_connections"]])
     assert story.hears(system(cluster(n1=60, n2=60))) == ["opened USER_002 APP app"]
     return story
 
@@ -212,7 +211,7 @@ def test_what_overflowed_may_belong_to_what_is_open(kept, expected):
 
 
 def test_the_evidence_of_a_part_holds_no_figures_of_servers_that_are_silent_now():
-    story = Story(checks=[CHECKS["excessive_user_connections"]])
+    story = Story(checks=[FOUNDING["excessive_user_connections"]])
     story.hears(system(cluster(n1=120, n2=60)))
     story.hears(system(cluster(n1=120, n2=hung)))
     (found,) = story.audit.found.values()
@@ -331,7 +330,7 @@ def test_an_excuse_does_not_hide_what_is_really_missing():
 
 
 def test_without_a_last_word_only_who_reads_that_it_resolved_reads_that_it_is_gone():
-    story = Story(checks=[CHECKS["excessive_user_connections"]])
+    story = Story(checks=[FOUNDING["excessive_user_connections"]])
     said = "user app of account APP holds 120 connections"
     for connections in (120, 0):
         story.hears(system(cluster(n1=connections)))
@@ -343,7 +342,7 @@ def test_without_a_last_word_only_who_reads_that_it_resolved_reads_that_it_is_go
 
 
 def test_the_last_word_has_the_figure_that_is_no_longer_wrong():
-    story = Story(checks=[CHECKS["connection_count_high"]])
+    story = Story(checks=[FOUNDING["connection_count_high"]])
     for connections in (80, 40, 40):
         story.hears(system(cluster(n1=Held(connections, max_connections=100))))
     (told,) = story.told
@@ -355,7 +354,7 @@ def test_the_last_word_has_the_figure_that_is_no_longer_wrong():
 
 @pytest.mark.parametrize(("connections", "pauses"), [(1, 3), (50, 200)])
 def test_the_audit_may_pause_after_each_finding_and_every_64_quiet_nouns(connections, pauses):
-    story = Story(checks=[CHECKS["connection_count_high"]])
+    story = Story(checks=[FOUNDING["connection_count_high"]])
     some = Held(connections, max_connections=50)
     story.hears(system(cluster(**{f"n{i}": some for i in range(197)})))
     paused = list(audit(story.snapshot, story.auditor.rules, {}, 0.0))
@@ -370,7 +369,7 @@ def test_a_disabled_check_is_not_run():
 
 def test_outcomes_count_what_was_judged():
     names = ("connection_hotspot", "account_connection_concentration", "connection_count_high")
-    story = Story(checks=[CHECKS[name] for name in names])
+    story = Story(checks=[FOUNDING[name] for name in names])
     counted = []
     for lost in ([], [("S2", "STATZ")]):
         story.hears(recorded("2.15.1"), lost)

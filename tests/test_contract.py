@@ -23,11 +23,12 @@ from nats_insights.judge.limits import Parameter, values
 from nats_insights.tell.advisory import advisory, message, subject
 from nats_insights.tell.messages import Advisory, AgentInfo
 from nats_insights.tell.schemas import schemas
-from scenario import CHECKS, Server, Story, System, cluster, found, lone, recorded, system
+from scenario import Server, Story, System, cluster, found, lone, recorded, system
 
 # Codes that once meant something stay with their meaning: nobody takes them up again.
 RETIRED: tuple[str, ...] = ()
 
+CHECKS = {check.name: check for check in discover(checks)}
 HERE = Path(__file__).parent
 AGENT = AgentInfo(id="agent", instance="i", version="1", epoch=1, role="leader")
 EVERY = pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)

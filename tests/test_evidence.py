@@ -7,9 +7,9 @@ from msgspec.structs import replace
 
 from nats_insights.judge.clients import MOST_FINDINGS, Look, looks, ranked
 from nats_insights.replies.connz import Connection
-from scenario import CHECKS, Server, Story, cluster, hung, lone, system
+from scenario import FOUNDING, OF_SILENCE, Server, Story, cluster, hung, lone, system
 
-BY_CODE = {check.code: check for check in CHECKS.values()}
+BY_CODE = {check.code: check for check in (FOUNDING | OF_SILENCE).values()}
 FULL = Server(45, max_connections=50)
 REMIND = "lifecycle.remind_every = '1s'\n"
 
@@ -115,7 +115,9 @@ def test_a_user_is_looked_for_on_all_servers_of_a_name():
 
 
 def test_nothing_is_read_where_a_check_names_no_clients():
-    story = heard(*3 * [system(cluster(n1=5), late=3, took=99.0, interval=30.0)])
+    story = Story(REMIND, [OF_SILENCE["agent_late"]])
+    for _ in range(3):
+        story.hears(system(cluster(n1=5), late=3, took=99.0, interval=30.0))
     assert [item.life.key.code for item in story.told] == ["AGENT_002"]
     assert wanted(story) == {}
 

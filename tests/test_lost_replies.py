@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scenario import CHECKS, VERSIONS, Server, Story, System, cluster, lone, recorded, system
+from scenario import FOUNDING, VERSIONS, Server, Story, System, cluster, lone, recorded, system
 
 ENDPOINTS = ("VARZ", "STATZ", "ROUTEZ", "LEAFZ", "CONNZ")
 # A server that does not answer is a finding itself: the others rest on replies.
-OF_REPLIES = [check for check in CHECKS.values() if check.needs]
+OF_REPLIES = [check for check in FOUNDING.values() if check.needs]
 HOT = system(cluster(n1=60, n2=15, n3=15))
 # Findings on small systems, and at once.
 EAGER = """
@@ -134,7 +134,7 @@ def test_a_change_tells_nothing_that_it_would_not_tell_with_all_replies(before, 
 
 def test_a_lower_bound_is_no_news():
     big = system(cluster(n1=60, n2=60, n3=60))
-    story = Story(checks=[CHECKS["excessive_user_connections"]])
+    story = Story(checks=[FOUNDING["excessive_user_connections"]])
     told = [story.hears(big, lost) for lost in ([], [("n3", "CONNZ")], [])]
     assert told == [["opened USER_002 APP app"], [], []]
 

@@ -13,14 +13,14 @@ from nats_insights.facts import Coverage
 from nats_insights.tell import queries
 from nats_insights.tell.queries import Refused, answer
 from nats_insights.tell.schemas import schemas
-from scenario import CHECKS, Server, Story, cluster, hung, lone, system
+from scenario import FOUNDING, Server, Story, cluster, hung, lone, system
 
 EASY = system(cluster(n1=5, n2=5))
 
 
 def full(servers: int) -> Story:
     """So many servers, each with as many connections as it accepts."""
-    story = Story(checks=[CHECKS["connection_count_high"]])
+    story = Story(checks=[FOUNDING["connection_count_high"]])
     story.hears(system(lone(**{f"n{i:03}": Server(1, max_connections=1) for i in range(servers)})))
     return story
 
@@ -89,7 +89,7 @@ def test_the_status_fits_whatever_the_names(max_payload, hostile):
 def test_a_reply_without_pages_fits_a_small_max_payload(name):
     story = Story()
     story.hears(system(cluster(**{f"n{i}": hung for i in range(100)})))
-    for check in CHECKS:
+    for check in FOUNDING:
         body = {"name": check} if name == "EXPLAIN" else {}
         reply = answer(view(story, max_payload=4096), name, json.dumps(body).encode())
         assert len(reply) < 4096

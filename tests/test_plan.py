@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from nats_insights.check import Server
 from nats_insights.judge.declare import INFO, Finding, Params, check
 from nats_insights.model.fold import by_user, fold
-from scenario import CHECKS, Story, cluster, lone, system
+from scenario import FOUNDING, Story, cluster, lone, system
 from scenario import Server as Held
 
 EAGER = """
@@ -27,7 +27,7 @@ EAGER = """
     match = { cluster = "C2" }
     subscription_hotspot = { ratio = 1.5, min_subscriptions = 10 }
 """
-ALL = list(CHECKS.values())
+ALL = list(FOUNDING.values())
 BUSY = Held(10, subscriptions=3000, internal=60)
 
 
@@ -91,7 +91,7 @@ def test_a_server_accepted_all_that_it_holds_since_it_was_restarted():
 def test_clients_that_have_yet_to_say_who_they_are_may_be_anybody():
     silent = replace(BUSY, users={"APP ": 81})
     named = replace(BUSY, connections=91)
-    story = Story(checks=[CHECKS["excessive_user_connections"]])
+    story = Story(checks=[FOUNDING["excessive_user_connections"]])
     told = [story.hears(three(n1=one)) for one in (silent, silent, named)]
     assert (told, story.swept) == ([[], [], ["opened USER_002 APP app"]], 1)
 
@@ -135,7 +135,7 @@ HIDDEN = {
 @pytest.mark.parametrize(("peers", "hot"), HIDDEN.values(), ids=HIDDEN)
 def test_internal_subscriptions_may_become_more_without_hiding_a_hotspot(peers, hot):
     before, after = peers
-    story = Story(checks=[CHECKS["subscription_hotspot"]])
+    story = Story(checks=[FOUNDING["subscription_hotspot"]])
     epochs = [three(n1=before, n2=before, n3=before)] + 2 * [three(n1=hot, n2=after, n3=after)]
     assert [story.hears(one) for one in epochs] == [[], [], ["opened OPT_BALANCE_003 C1 n1"]]
 

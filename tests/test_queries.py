@@ -15,9 +15,9 @@ from nats_insights.judge.declare import parameters_of
 from nats_insights.tell.queries import QUERIES, Refused, answer, forget
 from nats_insights.tell.schemas import schemas
 from nats_insights.tell.view import View, not_evaluated
-from scenario import CHECKS, START, Server, Story, cluster, dead, hung, lone, system
+from scenario import FOUNDING, START, Server, Story, cluster, dead, hung, lone, system
 
-BY_CODE = {check.code: check for check in CHECKS.values()}
+BY_CODE = {check.code: check for check in FOUNDING.values()}
 HOT = system(cluster(n1=60, n2=15, n3=15))
 FULL = Server(99, max_connections=100)
 
@@ -352,7 +352,7 @@ def test_a_disabled_check_is_listed_as_such():
     told = {one["name"]: (one["enabled"], one["last"]) for one in ask(of, "CHECKS")["checks"]}
     assert told["connection_hotspot"] == (False, None)
     assert [name for name, (enabled, _) in told.items() if enabled] == [
-        name for name in CHECKS if name != "connection_hotspot"
+        name for name in FOUNDING if name != "connection_hotspot"
     ]
 
 

@@ -27,13 +27,13 @@ from nats_insights.judge.rules import Rule, rules
 from nats_insights.model.nouns.noun import ALL_SERVERS, Noun
 from nats_insights.model.snapshot import Snapshot
 from nats_insights.replies.fields import ServerInfo
-from scenario import CHECKS, Story, cluster, system
+from scenario import FOUNDING, OF_SILENCE, Story, cluster, system
 from scenario import Server as Held
 
 
 def rule(name: str, config: str = "") -> Rule:
     """The rule of one check under a configuration."""
-    return next(one for one in rules(CHECKS.values(), parse(config)) if one.check.name == name)
+    return next(one for one in rules(FOUNDING.values(), parse(config)) if one.check.name == name)
 
 
 # --- Parameters.
@@ -42,10 +42,10 @@ def rule(name: str, config: str = "") -> Rule:
 def test_without_a_configuration_everything_is_as_declared():
     assert [
         (one.check.name, one.params, one.severity, one.open_after, one.resolve_after)
-        for one in rules(CHECKS.values(), parse(""))
+        for one in rules(FOUNDING.values(), parse(""))
     ] == [
         (check.name, check.params(), None, check.open_after, check.resolve_after)
-        for check in CHECKS.values()
+        for check in FOUNDING.values()
     ]
 
 
@@ -73,9 +73,9 @@ def test_a_configured_severity_wins_over_that_of_the_finding():
 def test_a_disabled_check_has_no_rule():
     names = {
         one.check.name
-        for one in rules(CHECKS.values(), parse("checks.connection_hotspot.enabled = false"))
+        for one in rules(FOUNDING.values(), parse("checks.connection_hotspot.enabled = false"))
     }
-    assert names == CHECKS.keys() - {"connection_hotspot"}
+    assert names == FOUNDING.keys() - {"connection_hotspot"}
 
 
 # --- Overrides.
@@ -207,7 +207,7 @@ def test_without_the_tags_of_a_server_nobody_knows_what_holds_for_it():
 
 def test_a_check_can_be_disabled_for_some():
     config = "[[override]]\nmatch.cluster = 'EU'\nconnection_hotspot.enabled = false"
-    story = Story(config, [CHECKS["connection_hotspot"]])
+    story = Story(config, [FOUNDING["connection_hotspot"]])
     story.hears(system(cluster("EU", n1=90, n2=9, n3=1), cluster("US", u1=90, u2=9, u3=1)))
     assert (story.found, story.audit.unknown) == ({"US u1"}, {})
 
@@ -215,7 +215,7 @@ def test_a_check_can_be_disabled_for_some():
 def test_where_a_check_is_disabled_nothing_is_unknown():
     config = "[[override]]\nmatch.server = 'n1'\nconnection_count_high.enabled = false"
     for text, expected in (("", {"n1", "n2"}), (config, {"n2"})):
-        story = Story(text, [CHECKS["connection_count_high"]])
+        story = Story(text, [FOUNDING["connection_count_high"]])
         story.hears(system(cluster(n1=1, n2=1, n3=1)))
         story.hears(system(cluster(n1=1, n2=1, n3=1)), [("n1", "VARZ"), ("n2", "VARZ")])
         assert {key.names[1] for key in story.audit.unknown} == expected
@@ -254,7 +254,7 @@ def test_a_later_override_may_enable_again():
 
 
 def test_what_is_open_resolves_at_once_where_its_check_is_disabled():
-    check = CHECKS["connection_hotspot"]
+    check = FOUNDING["connection_hotspot"]
     hot = system(cluster("EU", n1=90, n2=9, n3=1))
     story = Story(checks=[check])
     for _ in range(2):
@@ -274,7 +274,7 @@ def test_a_severity_can_be_set_for_some():
         match.server = "n1"
         connection_count_high.severity = "info"
     """
-    story = Story(config, [CHECKS["connection_count_high"]])
+    story = Story(config, [FOUNDING["connection_count_high"]])
     story.hears(system(cluster(n1=Held(99, max_connections=99), n2=Held(99, max_connections=99))))
     assert {key.names[1]: found.severity for key, found in story.audit.found.items()} == {
         "n1": INFO,
@@ -596,7 +596,7 @@ WRONG = {
 @pytest.mark.parametrize(("text", "expected"), WRONG.values(), ids=WRONG)
 def test_what_cannot_be_is_refused_at_the_start(text, expected):
     with pytest.raises(ConfigError) as refused:
-        rules(CHECKS.values(), parse(text))
+        rules((FOUNDING | OF_SILENCE).values(), parse(text))
     assert str(refused.value) == expected
 
 
@@ -609,14 +609,14 @@ ENDLESS = {
 @pytest.mark.parametrize("text", ENDLESS.values(), ids=ENDLESS)
 def test_a_parameter_that_no_reply_can_tell_is_refused(text):
     with pytest.raises(ConfigError, match="is refused"):
-        rules(CHECKS.values(), parse(text))
+        rules(FOUNDING.values(), parse(text))
 
 
 # --- What they need together.
 
 
 def test_what_is_asked_is_what_the_enabled_checks_need():
-    asked = plan(rules([CHECKS["connection_hotspot"]], parse("")))
+    asked = plan(rules([FOUNDING["connection_hotspot"]], parse("")))
     assert (asked.endpoints, asked.folds) == ({VARZ, STATZ}, {})
 
 
@@ -647,7 +647,7 @@ def test_checks_that_share_a_fold_have_it_read_by_the_loosest_of_them():
         judge.__doc__, judge.__annotations__ = _reads_names.__doc__, _reads_names.__annotations__
         checks.append(check(f"TEST_{number}", INFO, "health", needs=(by_name,))(judge))
     config = "checks.other.most = 50\nchecks.third.most = 500"
-    asked = plan(rules([*checks, CHECKS["subscription_hotspot"]], parse(config)))
+    asked = plan(rules([*checks, FOUNDING["subscription_hotspot"]], parse(config)))
     assert {fold.name: params for fold, params in asked.folds.items()} == {
         "by_name": Rows(most=25),
         "local_subscriptions": Params(),
@@ -659,5 +659,5 @@ def test_nothing_is_asked_for_a_disabled_check():
         checks.subscription_hotspot.enabled = false
         checks.excessive_user_connections.enabled = false
     """
-    asked = plan(rules(CHECKS.values(), parse(config)))
+    asked = plan(rules(FOUNDING.values(), parse(config)))
     assert (asked.endpoints, asked.folds) == ({VARZ, STATZ}, {})

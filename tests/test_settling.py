@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scenario import CHECKS, Server, Story, cluster, dead, left, system
+from scenario import FOUNDING, Server, Story, cluster, dead, left, system
 
 HOT = system(cluster(n1=60, n2=15, n3=15))
 
@@ -28,7 +28,7 @@ def unwell(up: float):
 def test_after_a_restart_checks_of_balance_wait_and_checks_of_limits_do_not(name, waits):
     told = {}
     for up in (60.0, 120.0):
-        story = Story(checks=[CHECKS[name]], settle=120.0)
+        story = Story(checks=[FOUNDING[name]], settle=120.0)
         told[up] = [one for _ in range(2) for one in story.hears(unwell(up))]
     assert (told[60.0] == [], len(told[120.0])) == (waits, 1)
 
@@ -43,7 +43,7 @@ def test_a_cluster_settles_from_the_start_of_its_youngest_server():
 
 
 def test_a_cluster_settles_from_the_last_of_several_departures():
-    story = Story(checks=[CHECKS["connection_hotspot"]])
+    story = Story(checks=[FOUNDING["connection_hotspot"]])
     story.hears(system(cluster(n1=1, n2=1, n3=1)))
     story.auditor.roster.goodbye(
         "id of C1 n3", story.now, gone=False
@@ -73,7 +73,7 @@ def test_a_cluster_settles_from_the_return_of_a_server():
 
 
 def test_a_settling_cluster_opens_nothing_and_resolves_nothing():
-    story = Story(checks=[CHECKS["connection_hotspot"]], settle=120.0)
+    story = Story(checks=[FOUNDING["connection_hotspot"]], settle=120.0)
     for _ in range(2):
         story.hears(HOT)
     young = Server(30, up=60.0)
@@ -84,7 +84,7 @@ def test_a_settling_cluster_opens_nothing_and_resolves_nothing():
 
 
 def test_a_cluster_settles_after_a_server_left():
-    story = Story(checks=[CHECKS["connection_hotspot"]], settle=120.0)
+    story = Story(checks=[FOUNDING["connection_hotspot"]], settle=120.0)
     story.hears(system(cluster(n1=20, n2=20, n3=20)))
     # The clients of n3 come to n1 first.
     alone = system(cluster(n1=60, n2=0, n3=Server(state="left")))

@@ -23,7 +23,7 @@ from nats_insights.judge.audit import audit
 from nats_insights.model import build as build_module
 from nats_insights.model.fold import by_user
 from nats_insights.model.snapshot import Snapshot
-from scenario import CHECKS, Story, cluster, dead, hung, left, lone, recorded, system
+from scenario import FOUNDING, Story, cluster, dead, hung, left, lone, recorded, system
 from scenario import Server as Held
 
 KINDS = (Server, Cluster, Account, AccountInCluster, User, System)
@@ -129,7 +129,7 @@ def test_a_number_of_servers_that_were_never_seen_makes_the_coverage_incomplete(
 
 
 def test_a_hung_server_keeps_its_cluster_unknown_for_ever():
-    story = Story(checks=[CHECKS["connection_hotspot"]])
+    story = Story(checks=[FOUNDING["connection_hotspot"]])
     story.hears(system(cluster(n1=60, n2=15, n3=15)))
     for _ in range(10):
         story.hears(system(cluster(n1=60, n2=15, n3=hung)))
@@ -138,7 +138,7 @@ def test_a_hung_server_keeps_its_cluster_unknown_for_ever():
 
 
 def test_a_killed_server_is_unknown_once_and_then_out_of_the_mean():
-    story = Story(checks=[CHECKS["connection_hotspot"]])
+    story = Story(checks=[FOUNDING["connection_hotspot"]])
     story.hears(system(cluster(n1=40, n2=0, n3=45)))
     # All of the connections on one of two: hot, as soon as n3 is out of the mean.
     killed = system(cluster(n1=40, n2=0, n3=dead))
@@ -147,7 +147,7 @@ def test_a_killed_server_is_unknown_once_and_then_out_of_the_mean():
 
 
 def test_a_killed_server_keeps_its_findings_for_a_grace_and_then_takes_them_along():
-    story = Story("lifecycle.gone_after = '90s'", [CHECKS["connection_hotspot"]])
+    story = Story("lifecycle.gone_after = '90s'", [FOUNDING["connection_hotspot"]])
     for _ in range(2):
         story.hears(system(cluster(n1=60, n2=15, n3=15)))
     killed = system(cluster(n1=dead, n2=15, n3=15))
@@ -163,7 +163,7 @@ def test_a_killed_server_keeps_its_findings_for_a_grace_and_then_takes_them_alon
 
 
 def test_what_a_killed_server_held_stays_part_of_every_sum_for_a_grace():
-    story = Story("lifecycle.gone_after = '90s'", [CHECKS["excessive_user_connections"]])
+    story = Story("lifecycle.gone_after = '90s'", [FOUNDING["excessive_user_connections"]])
     story.hears(system(cluster(n1=40, n2=40, n3=40)))
     killed = system(cluster(n1=40, n2=40, n3=dead))
     told = [story.hears(killed) for _ in range(5)]
@@ -172,7 +172,7 @@ def test_what_a_killed_server_held_stays_part_of_every_sum_for_a_grace():
 
 
 def test_shares_of_an_account_are_unknown_while_a_killed_server_may_come_back():
-    story = Story("lifecycle.gone_after = '90s'", [CHECKS["account_connection_concentration"]])
+    story = Story("lifecycle.gone_after = '90s'", [FOUNDING["account_connection_concentration"]])
     story.hears(system(cluster(n1=30, n2=30, n3=1, n4=1)))
     killed = system(cluster(n1=30, n2=dead, n3=1, n4=1))
     told = [story.hears(killed) for _ in range(5)]
@@ -180,7 +180,7 @@ def test_shares_of_an_account_are_unknown_while_a_killed_server_may_come_back():
 
 
 def test_the_findings_of_a_whole_cluster_that_died_stay_for_a_grace():
-    story = Story("lifecycle.gone_after = '90s'", [CHECKS["account_connection_concentration"]])
+    story = Story("lifecycle.gone_after = '90s'", [FOUNDING["account_connection_concentration"]])
     others = cluster("US", u1=1, u2=1, u3=1, u4=1)
     for _ in range(2):
         story.hears(system(cluster("EU", e1=30, e2=1, e3=1), others))
@@ -191,7 +191,7 @@ def test_the_findings_of_a_whole_cluster_that_died_stay_for_a_grace():
 
 @pytest.mark.parametrize("epochs", [1, 100])
 def test_while_the_agent_is_cut_off_nothing_is_known(epochs):
-    of_replies = [check for check in CHECKS.values() if check.needs]
+    of_replies = [check for check in FOUNDING.values() if check.needs]
     story = Story("lifecycle.remind_every = '1d'", of_replies)
     full = Held(95, max_connections=100)
     for _ in range(2):
@@ -205,7 +205,7 @@ def test_while_the_agent_is_cut_off_nothing_is_known(epochs):
 
 
 def test_after_a_cut_all_is_as_it_was():
-    story = Story(checks=[check for check in CHECKS.values() if check.needs])
+    story = Story(checks=[check for check in FOUNDING.values() if check.needs])
     whole = system(cluster(n1=60, n2=15, n3=Held(95, max_connections=100), n4=15))
     for _ in range(2):
         story.hears(whole)
@@ -214,7 +214,7 @@ def test_after_a_cut_all_is_as_it_was():
 
 
 def test_a_peer_tells_no_version_of_a_server():
-    story = Story(checks=[CHECKS["connection_count_high"]])
+    story = Story(checks=[FOUNDING["connection_count_high"]])
     story.hears(system(cluster(n1=1, n2=hung)))
     (n1, n2) = (story.snapshot.servers["C1", name] for name in ("n1", "n2"))
     story.auditor.roster.by_id("id of C1 n2").version = ""  # As if only n1 had named it.
@@ -226,14 +226,14 @@ def test_a_peer_tells_no_version_of_a_server():
 
 
 def test_a_server_that_said_goodbye_is_out_of_the_mean_at_once():
-    story = Story(checks=[CHECKS["connection_hotspot"]])
+    story = Story(checks=[FOUNDING["connection_hotspot"]])
     story.hears(system(cluster(n1=40, n2=0, n3=45)))
     story.hears(system(cluster(n1=40, n2=0, n3=left)))
     assert story.found == {"C1 n1"}
 
 
 def test_a_restarted_server_keeps_its_finding():
-    story = Story(checks=[CHECKS["connection_hotspot"]])
+    story = Story(checks=[FOUNDING["connection_hotspot"]])
     before = system(cluster(n1=60, n2=15, n3=15))
     after = system(cluster(n1=Held(60, id="another"), n2=15, n3=15))
     told = [story.hears(one) for one in (before, before, after, after)]
@@ -242,7 +242,7 @@ def test_a_restarted_server_keeps_its_finding():
 
 
 def test_a_server_of_which_only_a_peer_knows_makes_its_cluster_unknown():
-    story = Story(checks=[CHECKS["connection_hotspot"]])
+    story = Story(checks=[FOUNDING["connection_hotspot"]])
     story.hears(system(cluster(n1=60, n2=15, n3=dead)))
     assert story.snapshot.coverage.missing == ["n3"]
     assert story.audit.unknown == {("OPT_BALANCE_002", ("C1", "n1")): "STATZ of n3"} | {
@@ -272,7 +272,7 @@ def test_a_figure_whose_reply_was_lost_is_missing(endpoint, figure):
 
 
 def test_a_figure_that_nobody_asked_for_is_missing():
-    story = Story(checks=[CHECKS["connection_count_high"]])
+    story = Story(checks=[FOUNDING["connection_count_high"]])
     story.hears(system(cluster(n1=1)))
     (server,) = story.snapshot.each(Server)
     with pytest.raises(Missing, match="ROUTEZ of n1"):

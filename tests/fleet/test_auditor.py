@@ -12,7 +12,7 @@ from nats_insights.tell.advisory import resolved_state
 from nats_insights.tell.messages import AgentInfo
 from nats_insights.tell.queries import answer
 from nats_insights.tell.view import View
-from scenario import CHECKS
+from scenario import FOUNDING
 
 pytestmark = pytest.mark.live
 
@@ -42,7 +42,7 @@ async def test_what_resolved_is_told_as_resolved_until_then(host):
         await watch.epochs(2)
         assert findings(watch, "resolved") == [("resolved", "SERVER_011", "a")]
         (told,) = watch.auditor.resolved
-        ended = resolved_state(told, CHECKS["connection_count_high"])
+        ended = resolved_state(told, FOUNDING["connection_count_high"])
         assert ended.resolved_at == ended.valid_until == ended.updated_at > ended.opened_at
 
 

@@ -24,7 +24,7 @@ from nats_insights.connection.contexts import Settings, settings
 from nats_insights.connection.credentials import login
 from nats_insights.errors import ConfigError, ConnectError
 from nats_insights.judge.rules import rules
-from scenario import CHECKS
+from scenario import FOUNDING
 
 URL = "nats://127.0.0.1:4222"
 EXAMPLE = Path(__file__).parents[2] / "examples" / "agent.toml"
@@ -67,7 +67,7 @@ def test_a_configuration_is_read_or_refused(tmp_path):
         file.write_bytes(text)
         read = config.load(file)
         assert 0.1 <= read.interval <= 366 * 86_400
-        assert rules(CHECKS.values(), read)
+        assert rules(FOUNDING.values(), read)
 
     taken, refused = survives("config", toml, read, (ConfigError,), 0.02)
     assert taken > 0

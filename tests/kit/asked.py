@@ -13,7 +13,7 @@ from nats_insights.judge.lifecycle import Told
 from nats_insights.tell.messages import AgentInfo
 from nats_insights.tell.queries import answer
 from nats_insights.tell.view import View
-from scenario import CHECKS, Story, System
+from scenario import FOUNDING, Story, System
 
 AGENT = AgentInfo(id="agent", instance=32 * "f", version="1.0", epoch=7, role="leader")
 MIB = 1024 * 1024
@@ -23,7 +23,7 @@ def view(story: Story, *, max_payload: int = MIB, resolved: Iterable[Told] = ())
     """What an agent knows after the last epoch of a story, in which more may have `resolved`."""
     access = Access(mode="system", account="SYS", user="insights")
     of = View.of(story.auditor, AGENT, access, Cost(), max_payload)
-    return replace(of, checks=list(CHECKS.values()), resolved=[*of.resolved, *resolved])
+    return replace(of, checks=list(FOUNDING.values()), resolved=[*of.resolved, *resolved])
 
 
 def after(*systems: System, config: str = "") -> View:

@@ -10,11 +10,11 @@ from nats_insights.facts import Coverage
 from nats_insights.judge.lifecycle import Told
 from nats_insights.tell.advisory import Message, advisory, message, subject
 from nats_insights.tell.messages import Advisory, AgentInfo
-from scenario import CHECKS, Server, Story, System, cluster, system
+from scenario import FOUNDING, OF_SILENCE, Server, Story, System, cluster, system
 
 AGENT = AgentInfo(id="agent", instance=32 * "f", version="1.0", epoch=7, role="leader")
 COVERAGE = Coverage(servers_known=3, servers_answered=3, missing=[])
-BY_CODE = {check.code: check for check in CHECKS.values()}
+BY_CODE = {check.code: check for check in (FOUNDING | OF_SILENCE).values()}
 MIB = 1024 * 1024
 
 HOSTILE = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,15 +11,16 @@ import msgspec
 from msgspec.structs import replace
 from nats.aio.msg import Msg
 
-from nats_insights import checks, config, subjects
+from nats_insights import config, subjects
 from nats_insights.agent.loop import Agent
 from nats_insights.connection.client import Client
 from nats_insights.connection.connect import connect
 from nats_insights.connection.contexts import Settings
-from nats_insights.judge.declare import discover
+from nats_insights.judge.declare import Check
 from nats_insights.lab.demo.stage import login
 from nats_insights.lab.servers.local import System
 from nats_insights.tell.messages import Advisory, Heartbeat
+from scenario import FOUNDING, OF_SILENCE
 
 # Epochs come quickly, nothing waits for a cluster to settle, and nothing is told twice.
 # Such epochs come late where tests share a machine, and cost what all that runs in here costs.
@@ -27,6 +28,8 @@ QUICK = 'lifecycle = { settle = "0s", remind_every = "1h" }\n'
 # A busy machine may be late, and that is nobody's business.
 AT_ITS_LEISURE = "gather.max_cpu = 1.0\nchecks.agent_late.enabled = false\n"
 PATIENCE = 20.0
+# What an agent runs where a test names no checks.
+KNOWN: tuple[Check, ...] = (*FOUNDING.values(), *OF_SILENCE.values())
 
 
 class Watch:
@@ -97,19 +100,20 @@ async def watching(
     interval: str = "100ms",
     after: str = "",
     pace: str = AT_ITS_LEISURE,
+    checks: Iterable[Check] = KNOWN,
 ) -> AsyncIterator[Watch]:
     """An agent on server `agent`, and a subscriber of account OPS on server `listen`.
 
     `more` is more configuration, `pace` that of late and dear epochs. The agent starts when the one
-    called `after` has been heard, if one is given. On return its first epoch has ended, or it
-    stands by.
+    called `after` has been heard, if one is given, and runs `checks`. On return its first epoch has
+    ended, or it stands by.
     """
     watch = Watch()
     own = agent if isinstance(agent, Settings) else login(system, "agent", agent)
     outside = listen if isinstance(listen, Settings) else login(system, "ops", listen)
     watch.client = await connect(outside, name="subscriber")
     settings = f'{more}interval = "{interval}"\n{QUICK}{pace}'
-    watch.agent = Agent(discover(checks), config.parse(settings))
+    watch.agent = Agent(list(checks), config.parse(settings))
     try:
         await watch.client.subscribe("$INSIGHTS.>", cb=watch.hear)
         await watch.client.request(subjects.USER_INFO)  # By now the server has subscribed us.

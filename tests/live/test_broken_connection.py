@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from nats_insights import checks
+from kit.watching import KNOWN
 from nats_insights.agent.epoch import epoch
 from nats_insights.commands.ask import query
 from nats_insights.config import parse
@@ -17,7 +17,6 @@ from nats_insights.errors import ConnectError, RequestError
 from nats_insights.gather.small import Gatherer
 from nats_insights.gather.window import Window
 from nats_insights.judge.auditor import Auditor
-from nats_insights.judge.declare import discover
 from nats_insights.lab.demo.stage import login
 from nats_insights.lab.servers import local
 from nats_insights.tell.messages import StatusReply
@@ -37,7 +36,7 @@ async def broken() -> AsyncIterator[Client]:
 
 
 async def test_an_epoch_says_so_and_changes_nothing(broken):
-    auditor = Auditor(discover(checks), parse(""))
+    auditor = Auditor(KNOWN, parse(""))
     with pytest.raises(ConnectError, match="the connection broke during the epoch"):
         await epoch(auditor, Gatherer(broken, 0.1, Window(2**20)), time.time())
     assert (auditor.lives, len(auditor.roster)) == ({}, 0)

@@ -8,15 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from kit.watching import QUICK, watching
-from nats_insights import checks, config
+from kit.watching import KNOWN, QUICK, watching
+from nats_insights import config
 from nats_insights.agent.epoch import epoch
 from nats_insights.connection.connect import connect
 from nats_insights.connection.contexts import Settings
 from nats_insights.gather.small import Gatherer
 from nats_insights.gather.window import Window
 from nats_insights.judge.auditor import Auditor
-from nats_insights.judge.declare import discover
 from nats_insights.lab.demo.stage import login
 from nats_insights.lab.servers import local
 from nats_insights.lab.servers.crowd import Crowd, Member
@@ -179,7 +178,7 @@ async def test_the_connection_of_the_agent_does_not_count(start_cluster, crowd):
 async def test_a_hundred_epochs_of_an_unchanged_system_tell_once(system, crowd):
     await join(crowd, system, "big", {"n1": 9})
     await join(crowd, system, "app", {"n1": 22, "n2": 6, "n3": 6})
-    auditor = Auditor(discover(checks), config.parse(QUICK))
+    auditor = Auditor(KNOWN, config.parse(QUICK))
     client = await connect(login(system, "agent", "n1"), name="hundred")
     try:
         gatherer = Gatherer(client, timeout=2.0, window=Window(24 * 1024 * 1024))

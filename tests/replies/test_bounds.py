@@ -10,7 +10,7 @@ from nats_insights.replies.endpoint import endpoints
 from nats_insights.replies.fields import Malformed
 from nats_insights.replies.statsz import STATSZ
 from nats_insights.replies.varz import VARZ
-from nats_insights.testing import Story, cluster, system
+from scenario import Story, cluster, system
 
 
 def reply(data: bytes, server: bytes = b'{"name":"n1","id":"N1"}', field: bytes = b"data") -> bytes:

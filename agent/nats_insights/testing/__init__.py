@@ -1,4 +1,9 @@
-"""All that the test of a check imports, the contract of every check included."""
+"""All that the test of a check imports, in this package or in another one.
+
+    from nats_insights.testing import Server, cluster, contract, found, system
+
+`contract`, which needs pytest, is what every check must be.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +11,7 @@ from nats_insights.testing.story import Story, finding, found
 from nats_insights.testing.systems import (
     DAY,
     START,
+    Epochs,
     Server,
     System,
     cluster,
@@ -15,11 +21,13 @@ from nats_insights.testing.systems import (
     lone,
     row,
     system,
+    then,
 )
 
 __all__ = [
     "DAY",
     "START",
+    "Epochs",
     "Server",
     "Story",
     "System",
@@ -32,4 +40,5 @@ __all__ = [
     "lone",
     "row",
     "system",
+    "then",
 ]

@@ -12,30 +12,29 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from nats_insights import checks as own_checks
 from nats_insights.config import Config, parse
 from nats_insights.gather.stepwise import at_once
 from nats_insights.judge.audit import Audit, Key
 from nats_insights.judge.auditor import Asking, Auditor
-from nats_insights.judge.declare import Check, discover
+from nats_insights.judge.declare import Check
 from nats_insights.judge.lifecycle import Life, Told
 from nats_insights.model.snapshot import Snapshot
 from nats_insights.replies.connz import CONNZ, Page
 from nats_insights.replies.heard import Expected, Heard, Silence
-from nats_insights.testing.systems import START, Replying, System
+from nats_insights.testing.systems import START, Epochs, Replying, System
 
 
 class Story:
     """An agent without a connection: `hears` a system in each epoch, and says what it told.
 
-    It asks only what its checks need. `told` holds the transitions of the last epoch.
+    It asks only what its checks need: without checks it only learns who is there. `told` holds the
+    transitions of the last epoch.
     """
 
     def __init__(
-        self, config: str = "", checks: Iterable[Check] | None = None, *, settle: float = 0.0
+        self, config: str = "", checks: Iterable[Check] = (), *, settle: float = 0.0
     ) -> None:
-        known = tuple(discover(own_checks)) if checks is None else tuple(checks)
-        self.auditor = Auditor(known, _parsed(config))
+        self.auditor = Auditor(tuple(checks), _parsed(config))
         self.settle = settle
         self.now = START
         self.told: list[Told] = []
@@ -63,7 +62,7 @@ class Story:
 
     def hears(
         self,
-        system: System,
+        given: System | Epochs,
         lost: Collection[tuple[str, str]] = (),
         *,
         denied: Collection[str] = (),
@@ -72,8 +71,25 @@ class Story:
     ) -> list[str]:
         """One epoch, `after` seconds later, without the `lost` replies: (server, endpoint).
 
-        Whoever asks for an endpoint in `denied` is refused.
+        Whoever asks for an endpoint in `denied` is refused. Of several epochs `after` is the time
+        before the first, and all that they tell is returned.
         """
+        if isinstance(given, Epochs):
+            said = []
+            for system in given.systems:
+                said += self.hears(system, lost, denied=denied, after=after, counts=counts)
+                after = given.every
+            return said
+        return self._epoch(given, lost, denied, after, counts)
+
+    def _epoch(
+        self,
+        system: System,
+        lost: Collection[tuple[str, str]],
+        denied: Collection[str],
+        after: float,
+        counts: bool,
+    ) -> list[str]:
         auditor = self.auditor
         self.now += after
         if system.expect:
@@ -104,17 +120,17 @@ class Story:
                 roster.goodbye(one.info.id, self.now, gone=True)
 
 
-def found(check: Check, system: System, config: str = "") -> set[str]:
-    """What one check finds in one epoch, as the names of each entity in one string."""
+def found(check: Check, given: System | Epochs, config: str = "") -> set[str]:
+    """What one check finds in the last epoch, as the names of each entity in one string."""
     story = Story(config, [check])
-    story.hears(system)
+    story.hears(given)
     return story.found
 
 
-def finding(check: Check, system: System, config: str = "") -> Any:
-    """The only finding of one check in one epoch."""
+def finding(check: Check, given: System | Epochs, config: str = "") -> Any:
+    """The only finding of one check in the last epoch."""
     story = Story(config, [check])
-    story.hears(system)
+    story.hears(given)
     (only,) = story.audit.found.values()
     return replace(only.finding, evidence=json.loads(bytes(only.evidence)))
 
@@ -132,22 +148,22 @@ def _hear(
     servers = [
         replace(one, state="hung") if one.info.name in silent else one for one in system.servers
     ]
-    asked = {endpoint.key for endpoint in asking.endpoints}
+    asked = {endpoint.key: endpoint for endpoint in asking.endpoints}
     paged = {endpoint.key for endpoint in asking.endpoints if endpoint.paged}
-    heard = Heard(asked - paged, _id_of(system.own, servers))
-    heard.denied = denied & asked
+    heard = Heard(asked.keys() - paged, _id_of(system.own, servers))
+    heard.denied = denied & asked.keys()
     rows: dict[str, Page] = {}
     for one in servers:
         if one.state != "answering":
             continue
         heard.infos[one.info.id] = one.info
-        for endpoint in asked - denied:
-            if (one.info.name, endpoint) in lost or endpoint not in one.replies:
+        for key in asked.keys() - denied:
+            if (one.info.name, key) in lost:
                 continue
-            if endpoint == CONNZ.key:
-                rows[one.info.id] = one.replies[endpoint]
+            if key == CONNZ.key:
+                rows[one.info.id] = one.replies[key]
             else:
-                heard.add(endpoint, one.info.id, one.replies[endpoint])
+                heard.add(key, one.info.id, one.reply(asked[key]))
     _fall_silent(heard, servers, asking.expected)
     return heard, rows
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -19,6 +19,7 @@ from nats_insights.facts import Names
 from nats_insights.model.roster import State
 from nats_insights.replies.accountz import Accountz
 from nats_insights.replies.connz import Connection, Page
+from nats_insights.replies.endpoint import Endpoint
 from nats_insights.replies.fields import Origin, ServerInfo
 from nats_insights.replies.gatewayz import Gatewayz
 from nats_insights.replies.leafz import Leafz
@@ -30,6 +31,8 @@ from nats_insights.replies.varz import Varz
 
 START = 1_800_000_000.0
 DAY = 86_400.0
+
+T = TypeVar("T")
 
 
 class Server(Struct, frozen=True):
@@ -71,6 +74,11 @@ class Replying(Struct, frozen=True):
         """Its (cluster, name)."""
         return (self.info.cluster, self.info.name)
 
+    def reply(self, endpoint: Endpoint[T]) -> T:
+        """What it replies: an empty reply where nothing was said of this endpoint."""
+        reply: T = self.replies.get(endpoint.key) or _of(endpoint.reply(), self.info)
+        return reply
+
 
 class System(Struct, frozen=True):
     """Servers, the name of the one that the agent is connected to, and how the agent fares.
@@ -85,6 +93,25 @@ class System(Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"system({', '.join(f'{one.info.cluster} {one.info.name}' for one in self.servers)})"
+
+
+class Epochs(Struct, frozen=True):
+    """Systems that are heard one after another, `every` seconds apart."""
+
+    systems: tuple[System, ...]
+    every: float = 30.0
+
+    @property
+    def last(self) -> System:
+        return self.systems[-1]
+
+    def __repr__(self) -> str:
+        return f"then({', '.join(map(repr, self.systems))})"
+
+
+def then(*systems: System, every: float = 30.0) -> Epochs:
+    """What a check finds that compares: it judges the last of these systems."""
+    return Epochs(systems, every)
 
 
 def system(*clusters: Iterable[Replying], own: str = "", **agent: Any) -> System:
@@ -104,7 +131,7 @@ def lone(**servers: int | Server) -> list[Replying]:
 
 def row(**fields: Any) -> Connection:
     """One connection more, of user `app` in account APP if not said otherwise."""
-    plain = {"kind": "Client", "account": "APP", "authorized_user": "app"}
+    plain = {"kind": "Client", "account": "APP", "authorized_user": "app", "name": "app"}
     return Connection(**(plain | fields))
 
 
@@ -144,10 +171,14 @@ def _replying(cluster: str, name: str, held: int | Server) -> Replying:
         "CONNZ": Page(info, rows, len(rows)),
     }
     replies |= held.replies
-    for reply in replies.values():
-        if hasattr(reply, "origin"):
-            reply.origin = Origin(info)
-    return Replying(info, replies, held.state)
+    return Replying(info, {key: _of(reply, info) for key, reply in replies.items()}, held.state)
+
+
+def _of(reply: T, info: ServerInfo) -> T:
+    """A reply that knows whose it is."""
+    if hasattr(reply, "origin"):
+        reply.origin = Origin(info)
+    return reply
 
 
 def _rows(held: Server) -> list[Connection]:

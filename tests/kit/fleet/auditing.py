@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager
 import nats.errors
 
 from kit.fleet.asker import login
-from nats_insights import checks
 from nats_insights.agent.epoch import cost, epoch
 from nats_insights.config import parse
 from nats_insights.connection.client import Client
@@ -22,20 +21,15 @@ from nats_insights.gather.access import recognise
 from nats_insights.gather.small import Gatherer
 from nats_insights.gather.window import Window
 from nats_insights.judge.auditor import Auditor
-from nats_insights.judge.declare import discover
 from nats_insights.lab.fleet.model import SYSTEM_ACCOUNT, Connection, Fleet, Server, User
 from nats_insights.lab.fleet.serve import Service, serve
 from nats_insights.lab.fleet.truth import Fact
 from nats_insights.lab.servers import local
 from nats_insights.model.fold import by_user, local_subscriptions
+from scenario import FOUNDING
 
 # The checks that the truth knows of; others have nothing to say here.
-CHECKS = {
-    check.code: check
-    for check in discover(checks)
-    if check.code
-    in ("OPT_BALANCE_002", "OPT_BALANCE_003", "OPT_BALANCE_006", "SERVER_011", "USER_002")
-}
+CHECKS = {check.code: check for check in FOUNDING.values()}
 # Seconds for a reply where none is lost: a test on a busy machine is no reason to lose one.
 PATIENT = 20.0
 # Part of the names of accounts, users and programs that nobody may read in a log.
