@@ -18,14 +18,23 @@ HOME = EXAMPLES / "check_outside"
 
 def test_its_own_tests_pass():
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "."],
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "."],
         cwd=HOME,
         env=os.environ | {"PYTHONPATH": str(HOME), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stdout
-    assert "7 passed" in done.stdout
+    assert "test_contract.py" in done.stdout
+
+
+def test_it_uses_only_what_is_made_for_it():
+    imported = {
+        name
+        for file in HOME.rglob("*.py")
+        for name in re.findall(r"nats_insights[\w.]*", file.read_text())
+    }
+    assert imported == {"nats_insights.check", "nats_insights.testing"}
 
 
 def test_the_commands_that_its_page_shows_exist():

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from nats_insights.check import STATZ, Account
-from nats_insights.judge.declare import INFO, Finding, Params, check, limit
-from nats_insights.model.fold import Tally, fold
-from nats_insights.replies.connz import Connection
+from nats_insights.check import (
+    INFO,
+    STATZ,
+    Account,
+    Connection,
+    Finding,
+    Params,
+    Tally,
+    check,
+    fold,
+    limit,
+)
 
 
 class Unnamed(Params, frozen=True):
@@ -35,7 +43,7 @@ def unnamed_connections(account: Account, params: Unnamed) -> Finding | None:
 
     Do: let each program of {account} set the name option of its client library.
     """
-    connections = account.snapshot.folded(naming)
+    connections = account.folded(naming)
     unnamed = connections[account.name, False]
     total = unnamed + connections[account.name, True]
     if total < params.min_connections:

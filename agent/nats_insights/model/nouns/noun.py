@@ -135,6 +135,10 @@ class Noun:
             raise value.with_traceback(None)
         return value  # type: ignore[no-any-return]
 
+    def forget(self) -> None:
+        """Drop what was computed once, where what it was computed of has changed."""
+        self._memo = {}
+
     def past(self, past: Past[R]) -> R:
         """What is remembered of a figure of it; Missing where this epoch did not tell it."""
         return self.snapshot.history.of(past, self.names, self.snapshot.now)
