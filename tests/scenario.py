@@ -41,6 +41,7 @@ from nats_insights.testing import (
     system,
 )
 from nats_insights.testing.systems import Replying
+from recorded import recorded as everything
 
 __all__ = [
     "DAY",
@@ -62,6 +63,7 @@ __all__ = [
     "recorded",
     "row",
     "system",
+    "whole",
 ]
 
 # The checks that tests of all else run: a new check is no business of theirs.
@@ -111,6 +113,19 @@ def recorded(version: str) -> System:
             replies.setdefault(info.id, {})[endpoint] = data
             infos[info.id] = info
     return System(tuple(Replying(infos[id], replies[id]) for id in infos), own="S3")
+
+
+@cache
+def whole(version: str) -> System:
+    """All servers of the system of `tests/recorded`, with every endpoint: EU, US and a leaf."""
+    replies: dict[str, dict[str, Any]] = {}
+    infos = {}
+    for endpoint, envelopes in everything(version).items():
+        for raw in envelopes if endpoint in endpoints() else ():
+            info, data = read(endpoint, json.dumps(raw).encode())
+            replies.setdefault(info.id, {})[endpoint] = data
+            infos[info.id] = info
+    return System(tuple(Replying(infos[id], replies[id]) for id in infos), own="eu1")
 
 
 def read(endpoint: str, payload: bytes) -> tuple[ServerInfo, Any]:

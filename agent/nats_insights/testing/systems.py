@@ -9,19 +9,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from nats_insights.errors import Missing
 from nats_insights.facts import Names
 from nats_insights.model.roster import State
 from nats_insights.replies.accountz import Accountz
 from nats_insights.replies.connz import Connection, Page
 from nats_insights.replies.endpoint import Endpoint
-from nats_insights.replies.fields import Origin, ServerInfo
+from nats_insights.replies.fields import Origin, Part, ServerInfo
 from nats_insights.replies.gatewayz import Gatewayz
+from nats_insights.replies.healthz import Healthz
 from nats_insights.replies.leafz import Leafz
 from nats_insights.replies.routez import Routez
 from nats_insights.replies.statsz import Statsz
@@ -168,6 +171,7 @@ def _replying(cluster: str, name: str, held: int | Server) -> Replying:
             account_statz=[AccountStat(acc=name, conns=n) for name, n in accounts.items()]
         ),
         "GATEWAYZ": Gatewayz(),
+        "HEALTHZ": Healthz(status="ok", status_code=200),
         "CONNZ": Page(info, rows, len(rows)),
     }
     replies |= held.replies
@@ -176,9 +180,22 @@ def _replying(cluster: str, name: str, held: int | Server) -> Replying:
 
 def _of(reply: T, info: ServerInfo) -> T:
     """A reply that knows whose it is."""
-    if hasattr(reply, "origin"):
-        reply.origin = Origin(info)
+    if not isinstance(reply, Page):  # No row of it is different on any version.
+        _sign(reply, Origin(info))
     return reply
+
+
+def _sign(said: Any, origin: Origin) -> None:
+    """Tell all objects of a reply of whom they are, as those that a server sent know it."""
+    if isinstance(said, Part):
+        said.origin = origin
+    if isinstance(said, Struct):
+        for name in said.__struct_fields__:
+            with suppress(Missing):  # Its version does not send this field.
+                _sign(getattr(said, name), origin)
+    elif isinstance(said, dict | list | tuple):
+        for one in said.values() if isinstance(said, dict) else said:
+            _sign(one, origin)
 
 
 def _rows(held: Server) -> list[Connection]:
