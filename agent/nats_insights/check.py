@@ -23,6 +23,8 @@ from nats_insights.model.history import changes, samples
 from nats_insights.model.nouns.account import Account, AccountInCluster
 from nats_insights.model.nouns.agent import Agent
 from nats_insights.model.nouns.cluster import Cluster
+from nats_insights.model.nouns.links import Gateway, Leaf, Route
+from nats_insights.model.nouns.listener import Listener
 from nats_insights.model.nouns.member import Member
 from nats_insights.model.nouns.noun import Noun, largest
 from nats_insights.model.nouns.server import Server
@@ -69,9 +71,13 @@ __all__ = [
     "Connection",
     "Endpoint",
     "Finding",
+    "Gateway",
+    "Leaf",
+    "Listener",
     "Member",
     "Noun",
     "Params",
+    "Route",
     "Server",
     "Severity",
     "System",

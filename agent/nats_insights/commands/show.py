@@ -93,6 +93,8 @@ def whose(entity: Entity) -> str:
     name = plain(entity.name)
     if entity.kind in ("server", "account_in_cluster") and entity.cluster:
         return f"{name} ({plain(entity.cluster)})"
+    if entity.kind in ("route", "gateway", "leaf", "listener"):
+        return f"{name} ({plain(entity.server)})"
     if entity.kind == "user":
         return f"{name} ({plain(entity.account)})"
     return name

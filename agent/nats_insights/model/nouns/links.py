@@ -1,0 +1,164 @@
+"""Links of one server: to servers of its cluster, to other clusters, to leaf nodes.
+
+A link is named after what it connects, not after one of its connections: these come and go.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from nats_insights.facts import Names
+from nats_insights.model.nouns.noun import ITS_CLUSTER, ITS_SERVER, Noun
+from nats_insights.model.nouns.part import PartOfServer
+from nats_insights.replies.connz import Connection
+from nats_insights.replies.gatewayz import GATEWAYZ, Gatewayz
+from nats_insights.replies.leafz import LEAFZ
+from nats_insights.replies.leafz import Leaf as LeafConnection
+from nats_insights.replies.routez import ROUTEZ
+from nats_insights.replies.routez import Route as RouteConnection
+from nats_insights.replies.varz import VARZ
+
+if TYPE_CHECKING:
+    from nats_insights.model.nouns.cluster import Cluster
+    from nats_insights.model.nouns.server import Server
+    from nats_insights.model.snapshot import Snapshot
+
+
+class Route(PartOfServer, Noun):
+    """What connects one server with another one of its cluster, as the first sees it.
+
+    `connections` has each connection: there are several between two servers.
+    """
+
+    __slots__ = ("connections", "remote", "server")
+    kind, scope, depends_on = "route", "SERVER", ITS_SERVER
+    labelled = ("cluster", "remote", "server")
+    when_gone = "{server} has no route to {name} any more"
+
+    def __init__(self, server: Server, remote: str, connections: list[RouteConnection]) -> None:
+        self.server, self.remote, self.connections = server, remote, connections
+        self.names, self.snapshot = (*server.names, remote), server.snapshot
+
+    @classmethod
+    def all(cls, snapshot: Snapshot) -> Iterable[Route]:
+        for server in snapshot.servers.values():
+            of: dict[str, list[RouteConnection]] = defaultdict(list)
+            routez = server.replies.get(ROUTEZ.key)
+            for connection in (routez and routez.routes) or ():
+                of[connection.remote_name or connection.remote_id].append(connection)
+            yield from (cls(server, remote, of[remote]) for remote in sorted(of))
+
+    @property
+    def other_end(self) -> Names:
+        """The (cluster, name) of the other server."""
+        return (self.server.home, self.remote)
+
+    def labels(self) -> dict[str, str]:
+        return {**super().labels(), "remote": self.remote}
+
+
+class Gateway(PartOfServer, Noun):
+    """What connects one server with another cluster.
+
+    There is one for each server of a cluster and each cluster that one of them is connected with or
+    has in its configuration: a connection that only one server lacks is a Gateway, too.
+    """
+
+    __slots__ = ("remote", "server")
+    kind, scope, depends_on = "gateway", "SERVER", ITS_CLUSTER
+    labelled = ("cluster", "remote", "server")
+    when_gone = "no server of {cluster} has a gateway to {name} any more"
+
+    def __init__(self, server: Server, remote: str) -> None:
+        self.server, self.remote = server, remote
+        self.names, self.snapshot = (*server.names, remote), server.snapshot
+
+    @classmethod
+    def all(cls, snapshot: Snapshot) -> Iterable[Gateway]:
+        for server in snapshot.servers.values():
+            cluster = server.cluster
+            remotes = cluster.memo(_all_remotes) if cluster else sorted(_remotes(server))
+            yield from (cls(server, remote) for remote in remotes)
+
+    @property
+    def outbound(self) -> Connection | None:
+        """The connection by which its server sends to the other cluster; None without one."""
+        link = (self._gatewayz.outbound_gateways or {}).get(self.remote)
+        return link.connection if link else None
+
+    @property
+    def inbound(self) -> list[Connection]:
+        """The connections by which servers of the other cluster send to this one."""
+        links = (self._gatewayz.inbound_gateways or {}).get(self.remote) or ()
+        return [link.connection for link in links if link.connection]
+
+    @property
+    def configured(self) -> bool:
+        """Whether its server has it in the configuration: others it learns from its peers."""
+        return self.remote in _configured(self.server)
+
+    @property
+    def other_end(self) -> tuple[Names, ...]:
+        """The (cluster, name) of each server of the other cluster that is known, silent or not."""
+        return tuple(one.key for one in self.snapshot.members if one.cluster == self.remote)
+
+    def labels(self) -> dict[str, str]:
+        return {**super().labels(), "remote": self.remote}
+
+    @property
+    def _gatewayz(self) -> Gatewayz:
+        return self.server.reply(GATEWAYZ)
+
+
+class Leaf(PartOfServer, Noun):
+    """What connects one server with a leaf node in one account; both ends have one.
+
+    `connections` has each connection: several leaf nodes may have one name.
+    """
+
+    __slots__ = ("account", "connections", "remote", "server")
+    kind, scope, depends_on = "leaf", "SERVER", ITS_SERVER
+    labelled = ("account", "cluster", "remote", "server")
+    when_gone = "{server} has no leaf connection with {name} in account {account} any more"
+
+    def __init__(
+        self, server: Server, account: str, remote: str, connections: list[LeafConnection]
+    ) -> None:
+        self.server, self.connections = server, connections
+        self.account, self.remote = account, remote
+        self.names, self.snapshot = (*server.names, account, remote), server.snapshot
+
+    @classmethod
+    def all(cls, snapshot: Snapshot) -> Iterable[Leaf]:
+        for server in snapshot.servers.values():
+            of: dict[tuple[str, str], list[LeafConnection]] = defaultdict(list)
+            leafz = server.replies.get(LEAFZ.key)
+            for connection in (leafz and leafz.leafs) or ():
+                of[connection.account, connection.name].append(connection)
+            yield from (cls(server, *whose, of[whose]) for whose in sorted(of))
+
+    def labels(self) -> dict[str, str]:
+        return {**super().labels(), "account": self.account, "remote": self.remote}
+
+
+def _all_remotes(cluster: Cluster) -> list[str]:
+    """The other clusters that a server of this one is connected with, or should be."""
+    return sorted({remote for server in cluster.servers for remote in _remotes(server)})
+
+
+def _remotes(server: Server) -> set[str]:
+    remotes = _configured(server) if VARZ.key in server.replies else set()
+    gatewayz = server.replies.get(GATEWAYZ.key)
+    if gatewayz is not None:
+        remotes |= (gatewayz.outbound_gateways or {}).keys()
+        remotes |= (gatewayz.inbound_gateways or {}).keys()
+    return remotes
+
+
+def _configured(server: Server) -> set[str]:
+    """The other clusters in its configuration, where its own is usually listed, too."""
+    gateway = server.varz.gateway
+    remotes = (gateway and gateway.gateways) or ()
+    return {remote.name for remote in remotes} - {gateway.name if gateway else ""}
