@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from kit import servers
 from kit.watching import watching
-from nats_insights.lab.servers import local
+from nats_insights.lab.servers import conf, local
 
 pytestmark = pytest.mark.live
 
@@ -33,3 +36,40 @@ async def test_two_versions_in_a_cluster_are_found_until_the_upgrade_is_done(mix
         await watch.until(lambda: not watch.open)
         await watch.epochs(2)
         assert watch.story[1:] == [("resolved", "SERVER_002", "C1")]
+
+
+@contextlib.asynccontextmanager
+async def flood(system: local.System, name: str) -> AsyncIterator[None]:
+    """A client that publishes small messages as fast as the server takes them."""
+    user, password = system.user("app")
+    _, writer = await asyncio.open_connection(conf.LOOPBACK, system[name].port)
+    hello = {"user": user, "pass": password, "verbose": False}
+    writer.write(f"CONNECT {json.dumps(hello)}\r\n".encode())
+
+    async def publish() -> None:
+        while True:
+            writer.write(10_000 * b"PUB flood 1\r\nx\r\n")
+            await writer.drain()
+
+    running = asyncio.create_task(publish())
+    try:
+        yield
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+        writer.transport.abort()
+
+
+async def test_a_server_that_is_flooded_with_messages_uses_its_cpu(shared_cluster):
+    # Small enough for a machine that is busy with other tests.
+    low = "checks.cpu_high.warning_percent = 20\nchecks.cpu_high.critical_percent = 100\n"
+    async with watching(shared_cluster, more=low) as watch:
+        await watch.epochs(4)
+        assert watch.story == []
+        async with flood(shared_cluster, "n3"):
+            await watch.until(lambda: watch.open)
+            assert watch.named("SERVER_003") == {"n3"}
+        await watch.until(lambda: not watch.open)
+        assert watch.story == [("opened", "SERVER_003", "n3"), ("resolved", "SERVER_003", "n3")]
+        opened, resolved = watch.advisories
+        assert opened.value >= 20 > resolved.value
