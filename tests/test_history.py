@@ -737,3 +737,17 @@ def test_a_series_that_is_damaged_or_of_the_future_is_refused(series):
     read = History([accepted])
     read.restore(Remembered(samples={accepted.key: [(N1, series)]}), NOW)
     assert len(read) == 0
+
+
+@pytest.mark.parametrize("past", [samples(keep=300, every=30), changes(keep=300)])
+def test_what_was_told_too_long_ago_is_no_past_whenever_it_is_dropped(past):
+    past = past(accepted.figure)
+    remembered = History([past])
+    for epoch in range(12):
+        remembered.forget(NOW + 30 * epoch)
+        if epoch in (0, 11):
+            remembered.record(past, N1, 5, NOW + 30 * epoch)
+    found = remembered.of(past, N1, NOW + 330)
+    assert found.now == 5
+    with pytest.raises(TooSoon, match="needs a second epoch"):
+        _ = found.before if past.every == 0 else found.growth(30)

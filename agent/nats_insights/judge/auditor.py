@@ -58,10 +58,13 @@ class Known(Struct, kw_only=True):
     """All that is known from epoch to epoch, as plain data that survives JSON.
 
     What was counted of connections is not part of it: the first epoch reads them all again.
+    `asked_at` says of the other endpoints when they were asked last, in Unix seconds by their keys.
     """
 
     number: int
+    asked_at: dict[str, float]
     roster: list[Entry]
+    forgotten: list[Names]
     system_accounts: list[str]
     lives: list[Life]
     resolved: list[Told]
@@ -115,7 +118,9 @@ class Auditor:
         """What another process needs to go on from here."""
         return Known(
             number=self.number,
+            asked_at={one.key: at for one, at in self._asked_at.items() if not one.paged},
             roster=list(self.roster),
+            forgotten=sorted(self.roster.forgotten),
             system_accounts=sorted(self.system_accounts),
             lives=list(self.lives.values()),
             resolved=list(self.resolved),
@@ -128,7 +133,10 @@ class Auditor:
         """Go on from what another process knew, at `now` in Unix seconds."""
         self.start_over()
         self.number = known.number
+        by_key = {endpoint.key: endpoint for endpoint in self.plan.endpoints}
+        self._asked_at = {by_key[key]: at for key, at in known.asked_at.items() if key in by_key}
         self.roster.restore(known.roster)
+        self.roster.forgotten |= set(known.forgotten)
         self.system_accounts = frozenset(known.system_accounts)
         self.lives = {life.key: life for life in known.lives}
         self.resolved.extend(known.resolved)
@@ -285,9 +293,9 @@ class Auditor:
         self.cut_offs.append((self.number, server))
 
     def _is_due(self, endpoint: Endpoint[Any]) -> bool:
-        """Whether its time has come, to half an interval."""
-        last = self._asked_at.get(endpoint, float("-inf"))
-        return self.now - last >= self.every[endpoint] - self.config.interval / 2
+        """Whether its time has come, to half an interval; so it has if the clock was set back."""
+        since = self.now - self._asked_at.get(endpoint, float("-inf"))
+        return not 0 <= since < self.every[endpoint] - self.config.interval / 2
 
     def _remember(self) -> Generator[None, None, dict[str, str]]:
         """Record the figures of this epoch that checks compare; where a figure raised, and what."""

@@ -298,14 +298,20 @@ class Series(Struct, array_like=True, gc=False):
 
 
 class Remembered(Struct):
-    """A history as plain data: by the key of the past, the nouns by their names."""
+    """A history as plain data: by the key of the past, the nouns by their names.
+
+    `epochs` are the Unix seconds of the last epochs.
+    """
 
     changes: dict[str, list[tuple[Names, Level]]] = {}
     samples: dict[str, list[tuple[Names, Series]]] = {}
+    epochs: list[float] = []
 
 
 class _Table(Protocol):
-    """What is held for one past."""
+    """What is held for one past. What was told before `oldest` is nothing to compare with."""
+
+    oldest: float
 
     def __len__(self) -> int: ...
     def record(self, names: Names, value: Any, now: float) -> bool:
@@ -314,8 +320,8 @@ class _Table(Protocol):
     def read(self, names: Names, now: float) -> Any:
         """What is remembered; None where it was not recorded at `now`."""
 
-    def drop(self, before: float, now: float) -> float:
-        """Drop what was last told before some time, or later than now.
+    def drop(self, now: float) -> float:
+        """Drop what was last told before `oldest`, or later than now.
 
         When the oldest of the rest was told.
         """
@@ -323,12 +329,12 @@ class _Table(Protocol):
 
 class _Levels(dict[Names, Level]):
     def __init__(self, past: Past[Changes], most: int) -> None:
-        self.past, self.most = past, most
+        self.past, self.most, self.oldest = past, most, -inf
 
     def record(self, names: Names, value: Any, now: float) -> bool:
         level = self.get(names)
-        if level is None:
-            if len(self) >= self.most:
+        if level is None or level.told < self.oldest:
+            if level is None and len(self) >= self.most:
                 return False
             self._need(value)
             self[names] = Level(value, value, now, now)
@@ -351,25 +357,20 @@ class _Levels(dict[Names, Level]):
             return None
         return Changes(self.past, names[-1], level)
 
-    def drop(self, before: float, now: float) -> float:
-        for names in [n for n, level in self.items() if not before <= level.told <= now]:
+    def drop(self, now: float) -> float:
+        for names in [n for n, level in self.items() if not self.oldest <= level.told <= now]:
             del self[names]
         return min((level.told for level in self.values()), default=inf)
 
     def plain(self) -> list[tuple[Names, Level]]:
         return [(names, copy(level)) for names, level in self.items()]
 
-    def restore(self, rows: Iterable[tuple[Names, Level]], now: float) -> None:
+    def restore(self, rows: Iterable[tuple[Names, Level]], oldest: float, now: float) -> None:
         for names, level in rows:
             if len(self) >= self.most:
                 break
             value, before = _thawed(level.value), _thawed(level.before)
-            if (
-                now - self.past.keep <= level.told <= now
-                and _in_order(level)
-                and _fits(value)
-                and _fits(before)
-            ):
+            if oldest <= level.told <= now and _in_order(level) and _fits(value) and _fits(before):
                 self[names] = replace(level, value=value, before=before)
 
 
@@ -379,7 +380,7 @@ class _Rows(dict[Names, bytes]):
     """
 
     def __init__(self, past: Past[Samples], most: int) -> None:
-        self.past, self.most = past, most
+        self.past, self.most, self.oldest = past, most, -inf
         self.every = past.every * _NEARLY
         # Of a counter hardly any: only when its server started again.
         self.falls: dict[Names, bytes] = {}
@@ -395,6 +396,9 @@ class _Rows(dict[Names, bytes]):
         at, last = _POINT.unpack_from(row, -_SIZE)
         if now == at:
             return True
+        if at < self.oldest:
+            self._drop(names)
+            return self.record(names, value, now)
         value = self._figure(names, value, last)
         if now < at:  # The clock was set back: no point is worth anything.
             self.falls.pop(names, None)
@@ -450,12 +454,15 @@ class _Rows(dict[Names, bytes]):
             return None
         return Samples(self.past, names[-1], row, self.falls.get(names, b""))
 
-    def drop(self, before: float, now: float) -> float:
-        for names in [n for n, row in self.items() if not before <= _told(row) <= now]:
-            del self[names]
-            self.falls.pop(names, None)
-            self.parts.pop(names, None)
+    def drop(self, now: float) -> float:
+        for names in [n for n, row in self.items() if not self.oldest <= _told(row) <= now]:
+            self._drop(names)
         return min(map(_told, self.values()), default=inf)
+
+    def _drop(self, names: Names) -> None:
+        del self[names]
+        self.falls.pop(names, None)
+        self.parts.pop(names, None)
 
     def plain(self) -> list[tuple[Names, Series]]:
         return [
@@ -463,11 +470,11 @@ class _Rows(dict[Names, bytes]):
             for names, row in self.items()
         ]
 
-    def restore(self, rows: Iterable[tuple[Names, Series]], now: float) -> None:
+    def restore(self, rows: Iterable[tuple[Names, Series]], oldest: float, now: float) -> None:
         for names, series in rows:
             if len(self) >= self.most:
                 break
-            if not _whole(series) or not now - self.past.keep <= _told(series.points) <= now:
+            if not _whole(series) or not oldest <= _told(series.points) <= now:
                 continue
             self[names] = series.points
             if series.falls:
@@ -516,18 +523,18 @@ class History:
             self._due = dict.fromkeys(self._tables, -inf)
         self._epochs.append(now)
         self.left_out = 0
-        if len(self._epochs) <= EPOCHS:
-            return
         for past, table in self._tables.items():
-            if now > self._due[past]:
-                oldest = table.drop(min(now - past.keep, self._epochs[0]), now)
-                self._due[past] = min(oldest, now) + past.keep
+            table.oldest = min(now - past.keep, self._epochs[0])
+            # Dropping takes a look at each noun.
+            if len(self._epochs) > EPOCHS and now > self._due[past]:
+                self._due[past] = min(table.drop(now), now) + past.keep
 
     def plain(self) -> Remembered:
         """All of it, as it can be written down."""
         return Remembered(
             changes={past.key: levels.plain() for past, levels in self._levels.items()},
             samples={past.key: rows.plain() for past, rows in self._rows.items()},
+            epochs=list(self._epochs),
         )
 
     def restore(self, remembered: Remembered, now: float) -> None:
@@ -535,10 +542,15 @@ class History:
 
         What is damaged, of the future, or last told longer ago than it is kept is left out.
         """
+        epochs = [at for at in remembered.epochs[-EPOCHS - 1 :] if isfinite(at) and at <= now]
+        self._epochs.extend(sorted(epochs))
+        lasted = self._epochs[-1] - self._epochs[0] if epochs else 0.0
         for past, levels in self._levels.items():
-            levels.restore(remembered.changes.get(past.key, ()), now)
-        for past, rows in self._rows.items():
-            rows.restore(remembered.samples.get(past.key, ()), now)
+            rows = remembered.changes.get(past.key, ())
+            levels.restore(rows, now - max(past.keep, lasted), now)
+        for past, points in self._rows.items():
+            series = remembered.samples.get(past.key, ())
+            points.restore(series, now - max(past.keep, lasted), now)
 
     def __len__(self) -> int:
         return sum(map(len, self._tables.values()))
