@@ -15,13 +15,13 @@ from nats_insights.commands import docs
 from nats_insights.judge import lifecycle
 from nats_insights.judge.declare import Severity, discover
 from nats_insights.model import roster
-from nats_insights.tell import messages, pages, queries
+from nats_insights.tell import documentation, messages, queries
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PACKAGE = ROOT / "agent" / "nats_insights"
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
-GENERATED = pages.files(discover(checks), parser())
+GENERATED = documentation.files(discover(checks), parser())
 # What a reader opens first, and what the forge shows.
 ENTRIES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
 LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#]*)(#[^)]*)?\)")
@@ -34,7 +34,7 @@ def pages_of_the_repository() -> list[Path]:
 
 def test_generated_files_are_current():
     stale = docs.outdated(ROOT, GENERATED)
-    assert stale == [], f"run `{pages.COMMAND}`"
+    assert stale == [], f"run `{documentation.COMMAND}`"
 
 
 def test_docs_writes_every_file_and_then_has_nothing_to_do(tmp_path, capsys):

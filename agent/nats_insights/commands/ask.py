@@ -13,10 +13,10 @@ from nats_insights.connection.client import Client
 from nats_insights.connection.connect import connect
 from nats_insights.connection.contexts import Settings
 from nats_insights.errors import RequestError
-from nats_insights.tell.messages import Paged
+from nats_insights.tell.messages import ListReply
 
 R = TypeVar("R", bound=Struct)
-P = TypeVar("P", bound=Paged)
+P = TypeVar("P", bound=ListReply)
 
 
 async def ask(

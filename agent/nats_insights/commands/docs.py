@@ -8,7 +8,7 @@ from pathlib import Path
 from nats_insights import checks
 from nats_insights.errors import InsightsError
 from nats_insights.judge.declare import discover
-from nats_insights.tell import pages
+from nats_insights.tell import documentation
 
 # Folders that hold generated files and no others.
 _GENERATED = ("docs/checks", "schemas")
@@ -31,10 +31,10 @@ def options(parser: ArgumentParser) -> None:
 
 async def run(args: Namespace) -> int:
     """Write the files that are not current and print their paths."""
-    texts = pages.files(discover(checks), args.parser())
+    texts = documentation.files(discover(checks), args.parser())
     stale = outdated(args.directory, texts)
     if args.check and stale:
-        raise InsightsError(f"not current: {', '.join(stale)}; run `{pages.COMMAND}`")
+        raise InsightsError(f"not current: {', '.join(stale)}; run `{documentation.COMMAND}`")
     for name in stale:
         path = args.directory / name
         try:

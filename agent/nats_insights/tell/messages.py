@@ -187,7 +187,7 @@ class StatusReply(Reply, frozen=True, kw_only=True):
     cost: Cost
 
 
-class Paged(Reply, frozen=True, kw_only=True):
+class ListReply(Reply, frozen=True, kw_only=True):
     """A list, or the part of it that was requested and fits."""
 
     total: int
@@ -195,7 +195,7 @@ class Paged(Reply, frozen=True, kw_only=True):
     more: bool
 
 
-class FindingsReply(Paged, frozen=True, kw_only=True):
+class FindingsReply(ListReply, frozen=True, kw_only=True):
     """FINDINGS: the most severe first. `status` is there only in the output of `check`."""
 
     type: Literal["insights.api.v1.findings_response"] = "insights.api.v1.findings_response"
@@ -262,7 +262,7 @@ class CheckInfo(Struct, frozen=True, kw_only=True):
     last: LastOutcome | None
 
 
-class ChecksReply(Paged, frozen=True, kw_only=True):
+class ChecksReply(ListReply, frozen=True, kw_only=True):
     """CHECKS: every check."""
 
     type: Literal["insights.api.v1.checks_response"] = "insights.api.v1.checks_response"
@@ -293,21 +293,21 @@ class ServerState(Struct, frozen=True, kw_only=True):
     last_error: str
 
 
-class ServersReply(Paged, frozen=True, kw_only=True):
+class ServersReply(ListReply, frozen=True, kw_only=True):
     """SERVERS: the roster, by cluster and name."""
 
     type: Literal["insights.api.v1.servers_response"] = "insights.api.v1.servers_response"
     servers: list[ServerState]
 
 
-class Page(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ListRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The requested part of a list."""
 
     offset: Annotated[int, Meta(ge=0)] = 0
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
 
 
-class FindingsRequest(Page, frozen=True, kw_only=True):
+class FindingsRequest(ListRequest, frozen=True, kw_only=True):
     """The body of FINDINGS: filters, all optional."""
 
     code: str = ""

@@ -35,9 +35,9 @@ from nats_insights.tell.messages import (
     FindingState,
     ForgetRequest,
     LastOutcome,
+    ListRequest,
     NoRequest,
     NotEvaluated,
-    Page,
     ParameterInfo,
     Problem,
     Reply,
@@ -158,7 +158,7 @@ def findings(view: View, body: bytes = b"") -> FindingsReply:
             and request.severity in ("", str(told.life.severity))
             and all(told.life.entity.get(label) == value for label, value in labels)
         ]
-    return FindingsReply(**_page(view, request, found, "findings", _stater(view)))
+    return FindingsReply(**_part(view, request, found, "findings", _stater(view)))
 
 
 def open_findings(view: View) -> list[FindingState]:
@@ -180,9 +180,9 @@ def _stater(view: View) -> Callable[[Life | Told], FindingState]:
 
 def checks(view: View, body: bytes = b"") -> ChecksReply:
     """CHECKS."""
-    request = _request(body, Page)
+    request = _request(body, ListRequest)
     rows = [_check_info(view, check) for check in view.checks]
-    return ChecksReply(**_page(view, request, rows, "checks"))
+    return ChecksReply(**_part(view, request, rows, "checks"))
 
 
 def explain(view: View, body: bytes = b"") -> ExplainReply:
@@ -201,9 +201,9 @@ def explain(view: View, body: bytes = b"") -> ExplainReply:
 
 def servers(view: View, body: bytes = b"") -> ServersReply:
     """SERVERS."""
-    request = _request(body, Page)
+    request = _request(body, ListRequest)
     rows = sorted(view.servers, key=lambda entry: entry.key)
-    return ServersReply(**_page(view, request, rows, "servers", partial(_server, view)))
+    return ServersReply(**_part(view, request, rows, "servers", partial(_server, view)))
 
 
 def forget(view: View, roster: Roster, body: bytes) -> bytes:
@@ -225,7 +225,7 @@ def forget(view: View, roster: Roster, body: bytes) -> bytes:
     if found[0].state == "answering":
         raise Refused(409, f"{request.server} answers: only a server that is gone can be forgotten")
     roster.remove(found[0])
-    reply = ServersReply(**_page(view, Page(), found, "servers", partial(_server, view)))
+    reply = ServersReply(**_part(view, ListRequest(), found, "servers", partial(_server, view)))
     return msgspec.json.encode(reply)
 
 
@@ -286,9 +286,9 @@ def _request(body: bytes, into: Any) -> Any:
         raise Refused(400, "the request is not a JSON object") from None
 
 
-def _page(
+def _part(
     view: View,
-    request: Page,
+    request: ListRequest,
     rows: Sequence[Any],
     field: str,
     make: Callable[[Any], Any] = lambda row: row,
