@@ -100,20 +100,20 @@ async def watching(
     interval: str = "100ms",
     after: str = "",
     pace: str = AT_ITS_LEISURE,
-    checks: Iterable[Check] = KNOWN,
+    checks: Iterable[Check] = FOUNDING.values(),
 ) -> AsyncIterator[Watch]:
     """An agent on server `agent`, and a subscriber of account OPS on server `listen`.
 
     `more` is more configuration, `pace` that of late and dear epochs. The agent starts when the one
-    called `after` has been heard, if one is given, and runs `checks`. On return its first epoch has
-    ended, or it stands by.
+    called `after` has been heard, if one is given. It runs `checks`, and tells of itself and of
+    silence too. On return its first epoch has ended, or it stands by.
     """
     watch = Watch()
     own = agent if isinstance(agent, Settings) else login(system, "agent", agent)
     outside = listen if isinstance(listen, Settings) else login(system, "ops", listen)
     watch.client = await connect(outside, name="subscriber")
     settings = f'{more}interval = "{interval}"\n{QUICK}{pace}'
-    watch.agent = Agent(list(checks), config.parse(settings))
+    watch.agent = Agent([*checks, *OF_SILENCE.values()], config.parse(settings))
     try:
         await watch.client.subscribe("$INSIGHTS.>", cb=watch.hear)
         await watch.client.request(subjects.USER_INFO)  # By now the server has subscribed us.

@@ -11,6 +11,7 @@ import pytest
 
 from kit import servers
 from kit.watching import watching
+from nats_insights.checks.server.version_mismatch import version_mismatch
 from nats_insights.lab.servers import conf, local
 
 pytestmark = pytest.mark.live
@@ -26,7 +27,8 @@ def mixed() -> Iterator[local.System]:
 
 async def test_two_versions_in_a_cluster_are_found_until_the_upgrade_is_done(mixed):
     soon = "checks.version_mismatch.open_after = 3\n"
-    async with watching(mixed, agent="n2", listen="n3", more=soon) as watch:
+    checks = [version_mismatch]
+    async with watching(mixed, agent="n2", listen="n3", more=soon, checks=checks) as watch:
         await watch.until(lambda: watch.open)
         assert watch.story == [("opened", "SERVER_002", "C1")]
         (opened,) = watch.advisories
