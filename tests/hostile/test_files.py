@@ -19,12 +19,12 @@ from kit.hostile import (
     torn,
 )
 from kit.jwts import Operator
-from nats_insights import config
+from nats_insights import checks, config
 from nats_insights.connection.contexts import Settings, settings
 from nats_insights.connection.credentials import login
 from nats_insights.errors import ConfigError, ConnectError
+from nats_insights.judge.declare import discover
 from nats_insights.judge.rules import rules
-from scenario import FOUNDING
 
 URL = "nats://127.0.0.1:4222"
 EXAMPLE = Path(__file__).parents[2] / "examples" / "agent.toml"
@@ -61,13 +61,13 @@ def toml(random: Random) -> bytes:
 
 
 def test_a_configuration_is_read_or_refused(tmp_path):
-    file = tmp_path / "agent.toml"
+    file, known = tmp_path / "agent.toml", discover(checks)
 
     def read(text: bytes) -> None:
         file.write_bytes(text)
         read = config.load(file)
         assert 0.1 <= read.interval <= 366 * 86_400
-        assert rules(FOUNDING.values(), read)
+        assert rules(known, read)
 
     taken, refused = survives("config", toml, read, (ConfigError,), 0.02)
     assert taken > 0
