@@ -28,9 +28,9 @@ def certificate_expiry(listener: Listener, params: Left) -> Finding | None:
     Why: from that moment on no client and no server can connect to this listener. Connections that
     exist stay, so that nothing is noticed until the next reconnect, and then by all at once.
 
-    Do: renew the certificate of the {listener} listener of {server} and reload the server with
-    `nats-server --signal reload`. If the date that it tells does not change, restart it, one server
-    of the cluster after another.
+    Do: renew the certificate that {server} uses for {listener}, and reload the server with
+    `nats-server --signal reload`. If the finding stays, restart it, one server of the cluster after
+    another.
     """
     ends, now = listener.certificate_ends, listener.server.varz.now
     if ends is None or now is None:
