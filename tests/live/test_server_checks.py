@@ -11,6 +11,7 @@ import pytest
 
 from kit import servers
 from kit.watching import watching
+from nats_insights.checks.server.cpu_high import cpu_high
 from nats_insights.checks.server.version_mismatch import version_mismatch
 from nats_insights.lab.servers import conf, local
 
@@ -65,7 +66,7 @@ async def flood(system: local.System, name: str) -> AsyncIterator[None]:
 async def test_a_server_that_is_flooded_with_messages_uses_its_cpu(shared_cluster):
     # Small enough for a machine that is busy with other tests.
     low = "checks.cpu_high.warning_percent = 20\nchecks.cpu_high.critical_percent = 100\n"
-    async with watching(shared_cluster, more=low) as watch:
+    async with watching(shared_cluster, more=low, checks=[cpu_high]) as watch:
         await watch.epochs(4)
         assert watch.story == []
         async with flood(shared_cluster, "n3"):
