@@ -23,11 +23,14 @@ from nats_insights.model.history import changes, samples
 from nats_insights.model.nouns.account import Account, AccountInCluster
 from nats_insights.model.nouns.agent import Agent
 from nats_insights.model.nouns.cluster import Cluster
+from nats_insights.model.nouns.consumer import Consumer
 from nats_insights.model.nouns.links import Gateway, Leaf, Route
 from nats_insights.model.nouns.listener import Listener
 from nats_insights.model.nouns.member import Member
 from nats_insights.model.nouns.noun import Noun, largest
+from nats_insights.model.nouns.raft import MetaGroup, RaftGroup
 from nats_insights.model.nouns.server import Server
+from nats_insights.model.nouns.stream import Stream, StreamReplica
 from nats_insights.model.nouns.system import System
 from nats_insights.model.nouns.user import User
 from nats_insights.replies.accountz import ACCOUNTZ
@@ -36,7 +39,7 @@ from nats_insights.replies.endpoint import Endpoint
 from nats_insights.replies.gatewayz import GATEWAYZ
 from nats_insights.replies.healthz import HEALTHZ
 from nats_insights.replies.ipqueuesz import IPQUEUESZ
-from nats_insights.replies.jsz import JSZ
+from nats_insights.replies.jsz import JSZ, JSZ_STREAMS
 from nats_insights.replies.leafz import LEAFZ
 from nats_insights.replies.raftz import RAFTZ
 from nats_insights.replies.routez import ROUTEZ
@@ -54,6 +57,7 @@ __all__ = [
     "INFO",
     "IPQUEUESZ",
     "JSZ",
+    "JSZ_STREAMS",
     "LEAFZ",
     "OFF",
     "RAFTZ",
@@ -69,17 +73,22 @@ __all__ = [
     "Check",
     "Cluster",
     "Connection",
+    "Consumer",
     "Endpoint",
     "Finding",
     "Gateway",
     "Leaf",
     "Listener",
     "Member",
+    "MetaGroup",
     "Noun",
     "Params",
+    "RaftGroup",
     "Route",
     "Server",
     "Severity",
+    "Stream",
+    "StreamReplica",
     "System",
     "Tally",
     "User",

@@ -1,10 +1,12 @@
 """The auditor: what is known from epoch to epoch, and what each epoch makes of it. No NATS here.
 
-    begin     a new epoch: what to ask of whom
-    hear      the small replies that came
-    due       whose connections to read
-    take      what was counted of the connections of one server
-    judge     what to publish
+    begin           a new epoch: what to ask of whom
+    hear            the small replies that came
+    due             whose connections to read
+    take            what was counted of the connections of one server
+    due_streams     whose streams to read
+    take_streams    what one server told of its streams
+    judge           what to publish
 
 The agent, `check`, the tests and whoever replays a recording all go this way.
 """
@@ -12,7 +14,7 @@ The agent, `check`, the tests and whoever replays a recording all go this way.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -29,6 +31,7 @@ from nats_insights.judge.lifecycle import Life, Told, advance
 from nats_insights.judge.pace import Pace
 from nats_insights.judge.plan import due, every, plan
 from nats_insights.judge.rules import rules
+from nats_insights.model import streams
 from nats_insights.model.build import build
 from nats_insights.model.fold import Sweep, row_fields
 from nats_insights.model.history import History, Remembered
@@ -39,6 +42,7 @@ from nats_insights.model.sweeps import Sweeps
 from nats_insights.replies.connz import CONNZ
 from nats_insights.replies.endpoint import Endpoint
 from nats_insights.replies.heard import Expected, Heard, Target
+from nats_insights.replies.jsz import JSZ_STREAMS, AccountDetail
 from nats_insights.replies.varz import VARZ
 
 # Findings that are remembered after they resolved.
@@ -230,6 +234,29 @@ class Auditor:
         """What was counted of the connections of one server."""
         self.swept += 1
         self.snapshot.take(names, sweep)
+
+    def due_streams(self) -> list[Target]:
+        """The servers whose streams to read; those without JetStream owe nothing."""
+        lacking, targets = self.snapshot.lacking, []
+        if JSZ_STREAMS not in self._due or lacking.blind:
+            return []
+        for server in self.snapshot.servers.values():
+            with suppress(Missing):
+                jetstream = server.varz.jetstream
+                if jetstream is None or jetstream.config is None:
+                    lacking.came(JSZ_STREAMS.key, server.names)
+                elif server.id not in self._unresponsive:
+                    accounts = jetstream.stats.accounts if jetstream.stats else 0
+                    targets.append(Target(server.names, server.id, accounts))
+        return targets
+
+    def take_streams(
+        self, names: Names, details: Iterable[AccountDetail]
+    ) -> Generator[None, None, None]:
+        """All that one server told of its streams and consumers."""
+        snapshot = self.snapshot
+        yield from streams.take(snapshot.streams, names, details)
+        snapshot.lacking.came(JSZ_STREAMS.key, names)
 
     def fail(self, error: Exception) -> None:
         """An error in the program: nothing is known of the system in this epoch."""

@@ -74,7 +74,8 @@ class Lacking:
             late = self.owed.get(endpoint)
             if not late:
                 continue
-            if kind.depends_on == ITS_SERVER and rests_on in late:
+            # What is in no cluster may be on a single server all the same.
+            if kind.depends_on in (ITS_SERVER, ITS_CLUSTER) and rests_on in late:
                 return f"{endpoint} of {rests_on[-1]}"
             if kind.depends_on == ITS_CLUSTER and (hit := late & self._members(home)):
                 return f"{endpoint} of {min(hit)[-1]}"

@@ -20,6 +20,7 @@ from nats_insights.model.nouns.noun import Noun
 from nats_insights.model.nouns.server import Server
 from nats_insights.model.nouns.system import System
 from nats_insights.model.roster import Entry
+from nats_insights.model.streams import Rows
 from nats_insights.model.sweeps import Sweeps, Swept
 
 N = TypeVar("N", bound=Noun)
@@ -42,6 +43,8 @@ class Snapshot:
         # since there may be a hundred thousand of them.
         self.accounts: dict[str, int] = {}
         self.accounts_in_clusters: dict[Names, dict[str, int]] = {}
+        # The same for streams: by account, name and place, what each server told of it.
+        self.streams: dict[Names, Rows] = {}
         self.members: list[Entry] = []
         self.system = System(self)
         self.agent = Agent("", self)
@@ -57,6 +60,7 @@ class Snapshot:
             cluster.servers.clear()
         self.servers.clear()
         self.clusters.clear()
+        self.streams.clear()
 
     def each(self, kind: type[N]) -> Iterable[N]:
         """Every noun of one kind."""

@@ -66,7 +66,7 @@ class Heard:
 
 
 class Target(Struct, frozen=True):
-    """A server whose connections are to be read, and about how many it has."""
+    """A server to be read: about how many connections it has, or accounts that have JetStream."""
 
     key: Names
     id: str

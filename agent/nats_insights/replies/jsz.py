@@ -257,8 +257,8 @@ class Stream(Part, gc=False):
     cluster: Group | None = None
     config: StreamConfig | None = None
     state: StreamState | None = None
-    consumer_detail: list[Consumer] | None = None
-    direct_consumer_detail: list[Consumer] | None = since("2.11.11", "2.12.2")
+    consumer_detail: tuple[Consumer, ...] | None = None
+    direct_consumer_detail: tuple[Consumer, ...] | None = since("2.11.11", "2.12.2")
     mirror: SourceState | None = None
     sources: tuple[SourceState, ...] | None = None
     stream_raft_group: str = ""
@@ -277,7 +277,7 @@ class AccountDetail(Struct, gc=False):
     accounts: Count = 0
     ha_assets: Count = 0
     api: Api | None = None
-    stream_detail: list[Stream] | None = None
+    stream_detail: tuple[Stream, ...] | None = None
 
 
 class Jsz(Reply, gc=False):

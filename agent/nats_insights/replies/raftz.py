@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from nats_insights.replies.endpoint import Endpoint
 from nats_insights.replies.fields import Bytes, Count, Counter, Part, Time, shared, since
+from nats_insights.replies.varz import Varz
 
 
 class Log(Struct, gc=False):
@@ -70,4 +71,11 @@ class RaftGroup(Part, gc=False):
 
 
 # By account, by name of the group.
-RAFTZ = Endpoint("RAFTZ", dict[str, dict[str, RaftGroup]], weight=1200, since="2.10.26")
+Raftz = dict[str, dict[str, RaftGroup]]
+
+
+def _without(varz: Varz) -> Raftz | None:
+    return None if varz.jetstream and varz.jetstream.config else {}
+
+
+RAFTZ = Endpoint("RAFTZ", Raftz, weight=1200, since="2.10.26", without=_without)

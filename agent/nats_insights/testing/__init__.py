@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from nats_insights.testing.jetstream import consumer, jetstream, stream
 from nats_insights.testing.story import Story, finding, found
 from nats_insights.testing.systems import (
     DAY,
@@ -32,13 +33,16 @@ __all__ = [
     "Story",
     "System",
     "cluster",
+    "consumer",
     "dead",
     "finding",
     "found",
     "hung",
+    "jetstream",
     "left",
     "lone",
     "row",
+    "stream",
     "system",
     "then",
 ]

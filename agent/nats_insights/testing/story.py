@@ -6,7 +6,9 @@ All from the replies on is the agent's own: roster, snapshot, rules, audit, life
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Collection, Iterable
+from copy import deepcopy
 from functools import cache
 from typing import Any
 
@@ -19,8 +21,10 @@ from nats_insights.judge.auditor import Asking, Auditor
 from nats_insights.judge.declare import Check
 from nats_insights.judge.lifecycle import Life, Told
 from nats_insights.model.snapshot import Snapshot
-from nats_insights.replies.connz import CONNZ, Page
+from nats_insights.replies.connz import CONNZ
+from nats_insights.replies.endpoint import Endpoint
 from nats_insights.replies.heard import Expected, Heard, Silence
+from nats_insights.replies.jsz import JSZ_STREAMS
 from nats_insights.testing.systems import START, Epochs, Replying, System
 
 
@@ -96,14 +100,19 @@ class Story:
             auditor.config = replace(auditor.config, expect=system.expect)
         self._goodbye(system)
         asking = auditor.begin(self.now)
-        heard, rows = _hear(system, asking, frozenset(lost), set(denied))
+        heard, paged = _hear(system, asking, frozenset(lost), set(denied))
         at_once(auditor.hear(heard))
         for target in at_once(auditor.due()):
-            if (page := rows.get(target.id)) is not None:
+            if (page := paged[CONNZ].get(target.id)) is not None:
                 sweep = auditor.sweep()
                 sweep.page(page)
                 if sweep.exact:
                     auditor.take(target.key, sweep)
+        for target in auditor.due_streams():
+            if (told := paged[JSZ_STREAMS].get(target.id)) is not None:
+                # What is taken of it is changed, and the system may be heard again.
+                details = deepcopy(told.account_details or ())
+                at_once(auditor.take_streams(target.key, details))
         self.swept = auditor.swept
         auditor.snapshot.agent.names = ("me",)
         for figure, value in system.agent.items():
@@ -142,30 +151,30 @@ def _parsed(config: str) -> Config:
 
 def _hear(
     system: System, asking: Asking, lost: frozenset[tuple[str, str]], denied: set[str]
-) -> tuple[Heard, dict[str, Page]]:
-    """What a gatherer would hear of this system, and the connections of each server by its id."""
+) -> tuple[Heard, dict[Endpoint[Any], dict[str, Any]]]:
+    """What a gatherer would hear of this system, and what is paged, by the ids of the servers."""
     silent = {name for name, endpoint in lost if endpoint == "VARZ"}
     servers = [
         replace(one, state="hung") if one.info.name in silent else one for one in system.servers
     ]
-    asked = {endpoint.key: endpoint for endpoint in asking.endpoints}
-    paged = {endpoint.key for endpoint in asking.endpoints if endpoint.paged}
-    heard = Heard(asked.keys() - paged, _id_of(system.own, servers))
-    heard.denied = denied & asked.keys()
-    rows: dict[str, Page] = {}
+    asked = {endpoint.key for endpoint in asking.endpoints}
+    small = {endpoint.key for endpoint in asking.endpoints if not endpoint.paged}
+    heard = Heard(small, _id_of(system.own, servers))
+    heard.denied = denied & asked
+    paged: dict[Endpoint[Any], dict[str, Any]] = defaultdict(dict)
     for one in servers:
         if one.state != "answering":
             continue
         heard.infos[one.info.id] = one.info
-        for key in asked.keys() - denied:
-            if (one.info.name, key) in lost:
+        for endpoint in asking.endpoints:
+            if endpoint.key in denied or (one.info.name, endpoint.key) in lost:
                 continue
-            if key == CONNZ.key:
-                rows[one.info.id] = one.replies[key]
+            if endpoint.paged:
+                paged[endpoint][one.info.id] = one.reply(endpoint)
             else:
-                heard.add(key, one.info.id, one.reply(asked[key]))
+                heard.add(endpoint.key, one.info.id, one.reply(endpoint))
     _fall_silent(heard, servers, asking.expected)
-    return heard, rows
+    return heard, paged
 
 
 def _fall_silent(heard: Heard, servers: Iterable[Replying], expected: Expected) -> None:

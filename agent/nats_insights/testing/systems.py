@@ -13,6 +13,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -21,7 +22,7 @@ from nats_insights.facts import Names
 from nats_insights.model.roster import State
 from nats_insights.replies.accountz import Accountz
 from nats_insights.replies.connz import Connection, Page
-from nats_insights.replies.endpoint import Endpoint
+from nats_insights.replies.endpoint import Endpoint, endpoints
 from nats_insights.replies.fields import Origin, Part, ServerInfo
 from nats_insights.replies.gatewayz import Gatewayz
 from nats_insights.replies.healthz import Healthz
@@ -42,8 +43,8 @@ class Server(Struct, frozen=True):
     """What a server holds: connections of user `app` in account APP, and more by "ACCOUNT user".
 
     `accepted` are the connections that it ever accepted, by default those that it holds. `varz`
-    are more figures of VARZ, `replies` whole replies by the name of their endpoint, and `rows`
-    more connections.
+    are more figures of VARZ, `replies` whole replies by the name of their endpoint, each an object
+    or the JSON that a server sends, and `rows` more connections.
     """
 
     connections: int = 0
@@ -79,8 +80,10 @@ class Replying(Struct, frozen=True):
 
     def reply(self, endpoint: Endpoint[T]) -> T:
         """What it replies: an empty reply where nothing was said of this endpoint."""
-        reply: T = self.replies.get(endpoint.key) or _of(endpoint.reply(), self.info)
-        return reply
+        reply: T | None = self.replies.get(endpoint.key)
+        if reply is None and endpoint.without is not None:
+            reply = endpoint.without(self.replies["VARZ"])
+        return _of(endpoint.reply(), self.info) if reply is None else reply
 
 
 class System(Struct, frozen=True):
@@ -161,7 +164,7 @@ def _replying(cluster: str, name: str, held: int | Server) -> Replying:
         subscriptions=held.subscriptions + held.internal,
     )
     replies: dict[str, Any] = {
-        "VARZ": replace(varz, **held.varz),
+        "VARZ": replace(varz, **_figures(held.varz, info)),
         "STATSZ": Statsz(start=started, connections=len(rows)),
         "SUBSZ": Subsz(num_subscriptions=held.subscriptions),
         "ROUTEZ": Routez(),
@@ -174,7 +177,7 @@ def _replying(cluster: str, name: str, held: int | Server) -> Replying:
         "HEALTHZ": Healthz(status="ok", status_code=200),
         "CONNZ": Page(info, rows, len(rows)),
     }
-    replies |= held.replies
+    replies |= {key: _read(key, said, info) for key, said in held.replies.items()}
     return Replying(info, {key: _of(reply, info) for key, reply in replies.items()}, held.state)
 
 
@@ -196,6 +199,21 @@ def _sign(said: Any, origin: Origin) -> None:
     elif isinstance(said, dict | list | tuple):
         for one in said.values() if isinstance(said, dict) else said:
             _sign(one, origin)
+
+
+def _figures(said: Mapping[str, Any], info: ServerInfo) -> dict[str, Any]:
+    """Figures of VARZ, those that are JSON as the agent reads them."""
+    plain = {name: value for name, value in said.items() if isinstance(value, dict)}
+    varz = _read("VARZ", plain, info)
+    return {**said, **{name: getattr(varz, name) for name in plain}}
+
+
+def _read(key: str, said: Any, info: ServerInfo) -> Any:
+    """A reply as the agent reads it."""
+    if not isinstance(said, dict):
+        return said
+    endpoint, sender = endpoints()[key], replace(info, id="ID")
+    return endpoint.decode(msgspec.json.encode({"server": sender, endpoint.member: said}))[1]
 
 
 def _rows(held: Server) -> list[Connection]:
