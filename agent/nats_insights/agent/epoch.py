@@ -81,6 +81,9 @@ async def _gather(auditor: Auditor, gatherer: Gatherer, now: float) -> None:
     if targets:
         await gatherer.pages.sweep(targets, auditor.fields, auditor.sweep, auditor.take)
         auditor.snapshot.torn = gatherer.elapsed > TORN_AFTER
+    if holders := auditor.due_streams():
+        await gatherer.streams.read(holders, auditor.take_streams)
+    if targets or holders:
         auditor.snapshot.lacking.denied |= gatherer.denied
 
 
@@ -91,6 +94,7 @@ async def _judge(
     raised = auditor.audit.raised
     told = await stepwise(auditor.judge(counts=counts, settle=settle))
     await stepwise(emptied(auditor.audit.found))
+    await stepwise(emptied(auditor.snapshot.streams))
     clients = await name_clients(told, auditor, gatherer)
     await asyncio.sleep(0)
     if gatherer.client.closed.is_set():

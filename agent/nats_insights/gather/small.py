@@ -25,6 +25,7 @@ from nats_insights.gather.asking import AT_A_TIME, Asker, each, words
 from nats_insights.gather.asking import Heard as Reply
 from nats_insights.gather.connections import Pages
 from nats_insights.gather.stepwise import stepwise
+from nats_insights.gather.streams import Streams
 from nats_insights.gather.window import Window
 from nats_insights.replies.endpoint import Endpoint
 from nats_insights.replies.fields import Malformed, ServerInfo
@@ -57,6 +58,7 @@ class Gatherer:
         self.asker = Asker(client, timeout)
         self.window = window
         self.pages = Pages(self.asker, window)
+        self.streams = Streams(self.asker, window)
         self.begin()
 
     @property

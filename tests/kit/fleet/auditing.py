@@ -21,6 +21,7 @@ from nats_insights.gather.access import recognise
 from nats_insights.gather.small import Gatherer
 from nats_insights.gather.window import Window
 from nats_insights.judge.auditor import Auditor
+from nats_insights.judge.declare import Check
 from nats_insights.lab.fleet.model import SYSTEM_ACCOUNT, Connection, Fleet, Server, User
 from nats_insights.lab.fleet.serve import Service, serve
 from nats_insights.lab.fleet.truth import Fact
@@ -43,11 +44,18 @@ Users = Counter[tuple[str, str]]
 class Watch:
     """An auditor and the simulated servers that it looks at, beside the real ones."""
 
-    def __init__(self, service: Service, client: Client, account: str, config: str) -> None:
+    def __init__(
+        self,
+        service: Service,
+        client: Client,
+        account: str,
+        config: str,
+        checks: Iterable[Check] = CHECKS.values(),
+    ) -> None:
         self.service = service
         self.client = client
         self.account = account
-        self.auditor = Auditor(list(CHECKS.values()), parse(config))
+        self.auditor = Auditor(list(checks), parse(config))
         self.auditor.system_accounts |= {account}
         self._now = 0.0
         self.wait(PATIENT)
@@ -106,7 +114,11 @@ class Watch:
 
 @asynccontextmanager
 async def auditing(
-    fleet: Fleet, host: local.Server, near: local.Server | None = None, config: str = ""
+    fleet: Fleet,
+    host: local.Server,
+    near: local.Server | None = None,
+    config: str = "",
+    checks: Iterable[Check] = CHECKS.values(),
 ) -> AsyncIterator[Watch]:
     """An auditor that has not looked yet; connected to `near`, if that is another server."""
     near = near or host
@@ -116,7 +128,7 @@ async def auditing(
         try:
             account = (await recognise(client)).account
             await _within_reach(client)
-            yield Watch(service, client, account, config)
+            yield Watch(service, client, account, config, checks)
         finally:
             await client.close()
 

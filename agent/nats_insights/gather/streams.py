@@ -1,0 +1,125 @@
+"""Read what servers tell of their streams and consumers, within the window.
+
+Of what JSZ tells, it pages the accounts and nothing else, and 2.10 before 2.10.28 and 2.11 before
+2.11.2 page them in no order. So no page is asked for. A first request, without streams, lists the
+accounts: ACCOUNTZ and STATZ list accounts without JetStream too, and this reply also counts the
+streams and consumers. Few are then asked for all at once, many account by account: each request
+makes the server look at all of its streams, however few of them it tells.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Generator
+
+import msgspec
+import nats.errors
+from nats.aio.msg import Msg
+
+from nats_insights.facts import Names
+from nats_insights.gather.asking import Asker, each
+from nats_insights.gather.stepwise import stepwise
+from nats_insights.gather.window import Window
+from nats_insights.replies.fields import Malformed
+from nats_insights.replies.heard import Target
+from nats_insights.replies.jsz import JSZ_STREAMS, AccountDetail, Jsz, body
+from nats_insights.replies.unpack import unpack
+
+# Servers that are read at a time: what was read of one is held until all of it is.
+AT_A_TIME = 8
+# Streams and consumers of a whole server in one reply up to here.
+WHOLE = 8192
+# Each of them, packed, until some have come.
+ROW_BYTES = 250
+ACCOUNT_BYTES = 64
+ROW_SECONDS = 50e-6
+# A reply that is expected to exceed so many windows is not asked for: the server might cut the
+# agent off, since a window is 3/8 of what the server allows.
+MOST_WINDOWS = 2
+# Never a second page.
+ALL = 10_000_000
+LIST = msgspec.json.encode({"accounts": True, "limit": ALL})
+
+Take = Callable[[Names, list[AccountDetail]], Generator[None, None, None]]
+
+
+class Streams:
+    """Reads streams and consumers with an asker, within a window."""
+
+    def __init__(self, asker: Asker, window: Window) -> None:
+        self.asker = asker
+        self.window = window
+        self._row_bytes = float(ROW_BYTES)
+        # Replies are read one at a time: a stream takes ten times as much memory as on the wire.
+        self._turn = asyncio.Lock()
+
+    async def read(self, targets: Collection[Target], take: Take) -> None:
+        """Read all streams of these servers; `take` gets what could be read whole."""
+
+        async def one(target: Target) -> None:
+            try:
+                details = await self._server(target)
+            except (Malformed, nats.errors.Error) as problem:
+                self.asker.complain(JSZ_STREAMS, target.key[-1], problem)
+            else:
+                await stepwise(take(target.key, details))
+
+        if JSZ_STREAMS.key not in self.asker.denied:
+            await each(one, targets, AT_A_TIME)
+
+    async def _server(self, target: Target) -> list[AccountDetail]:
+        """All accounts of one server that have streams there; Malformed if some are missing."""
+        listed = await self._ask(target, LIST, 0, target.rows * ACCOUNT_BYTES)
+        left = listed.streams + listed.consumers
+        details: list[AccountDetail] = []
+        for account in self._accounts(listed):
+            told = await self._ask(target, body(account, 0, ALL), left, int(left * self._row_bytes))
+            # Some versions tell everything where they do not know the account any more.
+            new = [one for one in told.account_details or () if account in ("", one.id)]
+            details += new
+            left = max(1, left - _rows(new))
+            listed.streams = min(listed.streams, told.streams)
+        if sum(len(one.stream_detail or ()) for one in details) < listed.streams:
+            raise Malformed("not all of its streams")
+        return details
+
+    def _accounts(self, listed: Jsz) -> list[str]:
+        """What to ask for: accounts, "" for all of them together."""
+        rows = listed.streams + listed.consumers
+        size = rows * self._row_bytes
+        accounts = sorted(one.id for one in listed.account_details or ())
+        if not listed.streams:
+            return []
+        if rows <= WHOLE and size <= self.window.size / 2:
+            return [""]
+        if len(accounts) == 1 and size > MOST_WINDOWS * self.window.size:
+            raise Malformed("more streams in one account than fit into a reply")
+        return accounts
+
+    async def _ask(self, target: Target, wanted: bytes, rows: int, size: int) -> Jsz:
+        """One reply of about so many rows and bytes."""
+        timeout = self.asker.timeout + rows * ROW_SECONDS
+        async with self.window.take(size):
+            message = await self._reply(target.id, wanted, timeout)
+            async with self._turn:
+                payload = unpack(message.data, message.headers)
+                await asyncio.sleep(0)
+                info, told = JSZ_STREAMS.decode(payload)
+                await asyncio.sleep(0)
+        if info.id != target.id:
+            raise Malformed("another server's reply")
+        if read := _rows(told.account_details or ()):
+            self._row_bytes += 0.2 * (1.5 * len(message.data) / read - self._row_bytes)
+        return told
+
+    async def _reply(self, server_id: str, wanted: bytes, timeout: float) -> Msg:
+        try:
+            return await self.asker.ask(JSZ_STREAMS, server_id, wanted, timeout)
+        except nats.errors.TimeoutError:
+            return await self.asker.ask(JSZ_STREAMS, server_id, wanted, timeout)
+
+
+def _rows(details: Collection[AccountDetail]) -> int:
+    """How many streams and consumers are told of."""
+    streams = [stream for one in details for stream in one.stream_detail or ()]
+    return len(streams) + sum(len(stream.consumer_detail or ()) for stream in streams)
