@@ -30,7 +30,11 @@ NOT_NECESSARY = {
     *((".data.connections[]", key) for key in ("type", "lang", "version")),
 }
 # MQTT clients were captured on a page with logins only.
-KNOWN_TOO = {(".data.connections[]", "mqtt_client", "string")}
+KNOWN_TOO = {
+    (".data.connections[]", "mqtt_client", "string"),
+    # VARZ was captured of a system without gateways.
+    (".data.gateway", "name", "string"),
+}
 ALL = {"accounts": True, "streams": True, "consumer": True, "config": True, "raft": True}
 JETSTREAM_OPTIONS: dict[str, list[dict[str, Any]]] = {
     "JSZ full": [ALL, ALL | {"stream_leader_only": True}],
