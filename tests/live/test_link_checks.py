@@ -7,10 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from kit.watching import watching
-from nats_insights.lab.servers import conf
+from kit.watching import Watch, watching
+from nats_insights import checks
+from nats_insights.judge.declare import discover
+from nats_insights.lab.servers import conf, local
 
 pytestmark = pytest.mark.live
+
+# Nothing else is to be found.
+EVERY = discover(checks)
 
 # Old servers do not tell when a certificate ends.
 SILENT_ABOUT_CERTIFICATES = ("2.10.26", "2.11.11")
@@ -45,7 +50,7 @@ async def test_a_certificate_that_expires_is_found_until_it_is_renewed(
     start_server, tmp_path, version
 ):
     system = start_server("n1", options=listeners(tmp_path, 400))
-    async with watching(system, listen="n1") as watch:
+    async with watching(system, listen="n1", checks=EVERY) as watch:
         await watch.epochs(2)
         assert watch.story == []
         system["n1"].reload(listeners(tmp_path, 5))
@@ -69,7 +74,73 @@ async def test_each_listener_has_a_certificate_of_its_own(start_server, tmp_path
     if version in SILENT_ABOUT_CERTIFICATES:
         pytest.skip("it does not tell")
     system = start_server("n1", options=listeners(tmp_path, 20, 20))
-    async with watching(system, listen="n1") as watch:
+    async with watching(system, listen="n1", checks=EVERY) as watch:
         await watch.until(lambda: len(watch.open) == 2)
         assert watch.named("SERVER_902") == {"client", "websocket"}
         assert {said.severity for said in watch.open.values()} == {"warning"}
+
+
+EAST = {"EAST": ("e1", "e2", "e3"), "WEST": ("w1",)}
+
+
+def tls_alone(system: local.System, home: Path) -> str:
+    """The gateway of e3 as it was, but that it wants TLS, which the other cluster does not use."""
+    west = f"{{ name: WEST, url: 'nats://{conf.LOOPBACK}:{system['w1'].port}' }}"
+    return (
+        f"gateway {{ name: EAST, listen: '{conf.LOOPBACK}:-1', gateways: [{west}], "
+        f"{tls(home, 'e3', 400)} }}"
+    )
+
+
+CAUSES = {
+    "it has none": (lambda system, home: "gateway {}", False),
+    "it alone uses TLS": (tls_alone, True),
+}
+
+
+@pytest.mark.parametrize(("options", "configured"), CAUSES.values(), ids=CAUSES)
+async def test_a_server_without_a_gateway_that_its_peers_have_is_found_until_it_has_it(
+    start_system, tmp_path, options, configured
+):
+    system = start_system(EAST)
+    async with watching(system, agent="e1", listen="e2", checks=EVERY) as watch:
+        await watch.epochs(2)
+        assert watch.story == []
+        system["e3"].options = options(system, tmp_path)
+        system["e3"].restart(settle=False)
+        await watch.until(lambda: watch.open)
+        await watch.epochs(2)
+        assert watch.story == [("opened", "CLUSTER_008", "WEST")]
+        (opened,) = watch.advisories
+        assert opened.summary == "e3 has no gateway to WEST, which 2 of 3 servers of EAST have"
+        assert opened.entity.server == "e3"
+        assert opened.evidence["configured"] is configured
+        system["e3"].options = ""
+        system["e3"].restart()
+        await watch.until(lambda: not watch.open)
+        assert watch.story[1:] == [("resolved", "CLUSTER_008", "WEST")]
+
+
+async def test_a_gateway_to_a_silent_cluster_is_not_reported_beside_its_silence(start_system):
+    system = start_system(EAST)
+    soon = 'gather.timeout = "200ms"\n'
+    async with watching(system, agent="e1", listen="e2", more=soon, checks=EVERY) as watch:
+        await watch.epochs(2)
+        system["w1"].freeze()
+        await watch.until(lambda: watch.open)
+        system["e3"].restart(settle=False)
+        # The others keep their connections, which the frozen server does not close.
+        await watch.until(lambda: held_back(watch, "CLUSTER_008"))
+        await watch.epochs(4)
+        assert held_back(watch, "CLUSTER_008")
+        assert watch.story == [("opened", "SERVER_901", "w1")]
+        system["w1"].thaw()
+        await watch.until(lambda: not watch.open and not held_back(watch, "CLUSTER_008"))
+        await watch.epochs(2)
+        assert watch.story[1:] == [("resolved", "SERVER_901", "w1")]
+
+
+def held_back(watch: Watch, code: str) -> bool:
+    """Whether a finding waits, because another one explains it."""
+    lives = watch.agent.auditor.lives.items()
+    return any(life.explained_by and not life.is_open for key, life in lives if key.code == code)

@@ -100,9 +100,12 @@ class Gateway(PartOfServer, Noun):
         return self.remote in _configured(self.server)
 
     @property
-    def other_end(self) -> tuple[Names, ...]:
-        """The (cluster, name) of each server of the other cluster that is known, silent or not."""
-        return tuple(one.key for one in self.snapshot.members if one.cluster == self.remote)
+    def silent_end(self) -> tuple[Names, ...]:
+        """The (cluster, name) of each known server of the other cluster if all are silent."""
+        others = [one for one in self.snapshot.members if one.cluster == self.remote]
+        if any(one.state not in ("hung", "dead") for one in others):
+            return ()
+        return tuple(one.key for one in others)
 
     def labels(self) -> dict[str, str]:
         return {**super().labels(), "remote": self.remote}

@@ -1,0 +1,1 @@
+"""Clusters: servers of one cluster that differ from each other."""
