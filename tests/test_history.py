@@ -751,3 +751,19 @@ def test_what_was_told_too_long_ago_is_no_past_whenever_it_is_dropped(past):
     assert found.now == 5
     with pytest.raises(TooSoon, match="needs a second epoch"):
         _ = found.before if past.every == 0 else found.growth(30)
+
+
+def test_what_is_known_of_the_past_can_be_asked_for():
+    past = of(accepted, 0, None, 10, 20)
+    assert (past.known_for, past.span(30), past.span(60), past.span(80)) == (90, 30, 90, 90)
+    assert past.growth(min(300, past.known_for)) == 20
+    with pytest.raises(TooSoon, match=r"^accepted of n1: needs a second epoch$"):
+        _ = of(accepted, 0).known_for
+
+
+def test_values_with_a_gap_are_told_only_to_those_who_do_not_mind():
+    past = of(accepted, 1, 2, None, None, 3)
+    assert past.values(120) == past.values(120, gap=90) == (1, 2, 3)
+    with pytest.raises(TooSoon, match=r"^accepted of n1: needs 120 s without a gap of 89 s$"):
+        past.values(120, gap=89)
+    assert past.values(90, gap=90) == (2, 3)

@@ -101,7 +101,8 @@ def unhealthy(server: Noun) -> Finding | None:
 
     Finds: it. Why: it matters. Do: nothing.
     """
-    return None if server.reply(HEALTHZ).status == "ok" else Finding(summary="not healthy")
+    bad = server.reply(HEALTHZ).status == "unavailable"
+    return Finding(summary="not healthy") if bad else None
 
 
 CHECKS = [limit_changed, many_accepted, more_subscribed, account_grows, unhealthy]

@@ -11,9 +11,11 @@ import pytest
 
 from kit import servers
 from kit.watching import watching
+from nats_insights.checks.server.connection_churn import connection_churn
 from nats_insights.checks.server.cpu_high import cpu_high
 from nats_insights.checks.server.version_mismatch import version_mismatch
 from nats_insights.lab.servers import conf, local
+from nats_insights.lab.servers.crowd import Member
 
 pytestmark = pytest.mark.live
 
@@ -76,3 +78,22 @@ async def test_a_server_that_is_flooded_with_messages_uses_its_cpu(shared_cluste
         assert watch.story == [("opened", "SERVER_003", "n3"), ("resolved", "SERVER_003", "n3")]
         opened, resolved = watch.advisories
         assert opened.value >= 20 > resolved.value
+
+
+async def test_clients_that_come_and_go_are_found_until_they_stop(shared_cluster, crowd):
+    user, password = shared_cluster.user("app")
+
+    async def join(count: int) -> list[Member]:
+        return await crowd.join(shared_cluster["n3"].url, count, user=user, password=password)
+
+    quick = 'checks.connection_churn.window = "1s"\n'
+    async with watching(shared_cluster, more=quick, checks=[connection_churn]) as watch:
+        stay = await join(30)  # Which is no churn.
+        await watch.epochs(6)
+        assert watch.story == []
+        while not watch.open:
+            await crowd.leave(await join(30))
+        assert watch.named("SERVER_903") == {"n3"}
+        await watch.until(lambda: not watch.open)
+        assert watch.story == [("opened", "SERVER_903", "n3"), ("resolved", "SERVER_903", "n3")]
+        assert len(stay) == 30

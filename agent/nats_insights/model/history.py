@@ -221,6 +221,20 @@ class Samples(Struct, frozen=True, gc=False):
         """What it is in this epoch."""
         return self._values[-1]
 
+    def span(self, seconds: float) -> float:
+        """How many seconds the window covers."""
+        base = self._base(seconds)
+        at = self._at
+        return at[-1] - at[base]
+
+    @property
+    def known_for(self) -> float:
+        """Seconds from its first point to the present one; TooSoon until there are two."""
+        at = self._at
+        if len(at) < 2:
+            raise self._too_soon("a second epoch")
+        return at[-1] - at[0]
+
     def growth(self, seconds: float) -> float:
         """How much a counter grew within the window; one that fell began again at zero."""
         return self._grown(self._base(seconds))
@@ -236,9 +250,15 @@ class Samples(Struct, frozen=True, gc=False):
         base = self._base(seconds)
         return self._values[-1] - self._values[base]
 
-    def values(self, seconds: float) -> tuple[float, ...]:
-        """What it was at each point of the window, the earliest first."""
-        return self._values[self._base(seconds) :]
+    def values(self, seconds: float, gap: float = inf) -> tuple[float, ...]:
+        """What it was at each point of the window, the earliest first.
+
+        TooSoon where it was not told for longer than `gap` seconds.
+        """
+        base = self._base(seconds)
+        if any(now - then > gap for then, now in pairwise(self._at[base:])):
+            raise self._too_soon(f"{seconds:g} s without a gap of {gap:g} s")
+        return self._values[base:]
 
     def rising(self, seconds: float) -> float:
         """The share of the steps from one point of the window to the next that did not fall."""
