@@ -161,6 +161,7 @@ def _replying(cluster: str, name: str, held: int | Server) -> Replying:
         connections=len(rows),
         total_connections=held.accepted or len(rows),
         max_connections=held.max_connections,
+        config_load_time=started.isoformat(),
         subscriptions=held.subscriptions + held.internal,
     )
     replies: dict[str, Any] = {

@@ -1,0 +1,1 @@
+"""Idle resources: what costs money or care, and is hardly used."""
