@@ -27,7 +27,7 @@ from nats_insights.model.nouns.consumer import Consumer
 from nats_insights.model.nouns.links import Gateway, Leaf, Route
 from nats_insights.model.nouns.listener import Listener
 from nats_insights.model.nouns.member import Member
-from nats_insights.model.nouns.noun import Noun, largest
+from nats_insights.model.nouns.noun import ALL_SERVERS, ITS_CLUSTER, ITS_SERVER, Noun, largest
 from nats_insights.model.nouns.raft import MetaGroup, RaftGroup
 from nats_insights.model.nouns.server import Server
 from nats_insights.model.nouns.stream import Stream, StreamReplica
@@ -36,6 +36,7 @@ from nats_insights.model.nouns.user import User
 from nats_insights.replies.accountz import ACCOUNTZ
 from nats_insights.replies.connz import CONNZ, Connection
 from nats_insights.replies.endpoint import Endpoint
+from nats_insights.replies.fields import Reply, since
 from nats_insights.replies.gatewayz import GATEWAYZ
 from nats_insights.replies.healthz import HEALTHZ
 from nats_insights.replies.ipqueuesz import IPQUEUESZ
@@ -50,12 +51,15 @@ from nats_insights.replies.varz import VARZ
 
 __all__ = [
     "ACCOUNTZ",
+    "ALL_SERVERS",
     "CONNZ",
     "CRITICAL",
     "GATEWAYZ",
     "HEALTHZ",
     "INFO",
     "IPQUEUESZ",
+    "ITS_CLUSTER",
+    "ITS_SERVER",
     "JSZ",
     "JSZ_STREAMS",
     "LEAFZ",
@@ -84,6 +88,7 @@ __all__ = [
     "Noun",
     "Params",
     "RaftGroup",
+    "Reply",
     "Route",
     "Server",
     "Severity",
@@ -103,5 +108,6 @@ __all__ = [
     "limit",
     "local_subscriptions",
     "samples",
+    "since",
     "text",
 ]
