@@ -300,7 +300,7 @@ def test_checks_tell_of_each_parameter_what_was_declared():
     for code, parameters in told.items():
         declared = parameters_of(BY_CODE[code].params)
         assert [(one["name"], one["default"], one["unit"]) for one in parameters] == [
-            (one.name, one.default, one.unit) for one in declared
+            (one.name, one.written(one.default), one.unit) for one in declared
         ]
 
 

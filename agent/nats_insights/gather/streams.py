@@ -57,6 +57,8 @@ class Streams:
         """Read all streams of these servers; `take` gets what could be read whole."""
 
         async def one(target: Target) -> None:
+            if JSZ_STREAMS.key in self.asker.denied:
+                return
             try:
                 details = await self._server(target)
             except (Malformed, nats.errors.Error) as problem:
@@ -64,8 +66,7 @@ class Streams:
             else:
                 await stepwise(take(target.key, details))
 
-        if JSZ_STREAMS.key not in self.asker.denied:
-            await each(one, targets, AT_A_TIME)
+        await each(one, targets, AT_A_TIME)
 
     async def _server(self, target: Target) -> list[AccountDetail]:
         """All accounts of one server that have streams there; Malformed if some are missing."""

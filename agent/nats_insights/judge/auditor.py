@@ -198,7 +198,8 @@ class Auditor:
         for endpoint in self._due:
             if endpoint.paged:
                 lacking.owed[endpoint.key] = lacking.absent | self.snapshot.servers.keys()
-        self.snapshot.lacking.accepted = frozenset(self.config.access.without)
+        without = self.config.access.without
+        lacking.accepted = {one.key for one in self.plan.endpoints if one.name in without}
         self._unresponsive = heard.unresponsive
         self._look_at_itself(self.snapshot.agent)
 

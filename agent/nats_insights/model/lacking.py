@@ -32,7 +32,7 @@ class Lacking:
         self.owed: dict[str, set[Names]] = defaultdict(set)
         self.absent: set[Names] = set()
         self.denied: set[str] = set()
-        self.accepted: frozenset[str] = frozenset()
+        self.accepted: set[str] = set()
         self.not_due: set[str] = set()
         self.blind = ""
         self.dropped_accounts = self.dropped_names = 0

@@ -114,8 +114,9 @@ def _consumer(server: str, stream: Stream, consumer: Consumer) -> dict[str, Any]
 
 def _group(server: str, leader: str, lags: Mapping[str, int]) -> dict[str, Any]:
     """A follower knows of its leader alone, and calls every other member not current."""
+    leads = leader == server
     replicas = [
-        {"name": name, "current": leader in (name, server), "lag": lag * (leader == server)}
+        {"name": name, "current": leader == name or (leads and not lag), "lag": lag * leads}
         for name, lag in lags.items()
         if name != server
     ]
