@@ -13,6 +13,7 @@ from nats_insights.model.nouns.server import Server
 from nats_insights.replies import raftz
 from nats_insights.replies.jetstream import JetStream, Meta
 from nats_insights.replies.raftz import RAFTZ
+from nats_insights.replies.varz import VARZ
 
 if TYPE_CHECKING:
     from nats_insights.model.snapshot import Snapshot
@@ -109,14 +110,24 @@ class MetaGroup(Noun):
 
     @property
     def online(self) -> int:
-        """Members that answer, at most: servers of the same domain in any cluster.
+        """Servers with JetStream of the same domain that answer, in any cluster.
 
-        What servers say themselves is too late: before 2.15 they name no member while there is no
+        What servers say of the members is too late: before 2.15 they name none while there is no
         leader, and a leader takes dead members for current ones for ten seconds.
         """
         domains = {self.domain(server) for server in self.cluster.servers} - {None}
         servers = self.snapshot.servers.values()
         return sum(1 for server in servers if self.domain(server) in domains)
+
+    @property
+    def has_quorum(self) -> bool:
+        """Whether enough of them answer; Missing where one that hangs may make the difference."""
+        if self.online >= self.quorum:
+            return True
+        hung = [entry.name for entry in self.snapshot.members if entry.state == "hung"]
+        if self.online + len(hung) >= self.quorum:
+            raise Missing(VARZ.key, min(hung))
+        return False
 
     @staticmethod
     def domain(server: Server) -> str | None:

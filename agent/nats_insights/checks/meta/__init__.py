@@ -1,0 +1,1 @@
+"""The meta group: the servers that assign streams and consumers to servers."""
