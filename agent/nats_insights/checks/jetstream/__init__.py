@@ -1,0 +1,1 @@
+"""Streams: their limits, replicas, mirrors and sources."""
