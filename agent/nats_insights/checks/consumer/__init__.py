@@ -1,0 +1,1 @@
+"""Consumers: what they deliver, and what waits for them."""
