@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from nats_insights.errors import Missing
 from nats_insights.replies.endpoint import Endpoint
 from nats_insights.replies.fields import Count, Reply
 
@@ -28,6 +29,18 @@ class Healthz(Reply, gc=False):
     status_code: Count = 0
     error: str = ""
     errors: list[HealthError] | None = None
+
+    @property
+    def unhealthy(self) -> list[HealthError]:
+        """What is wrong with streams and consumers.
+
+        Missing if none is named and the server did not look at all of them: it does not once
+        something is wrong with its connections or with JetStream, or with an account.
+        """
+        named = [one for one in self.errors or () if one.type in ("STREAM", "CONSUMER")]
+        if not named and (self.errors or self.status != "ok"):
+            raise Missing("the health of streams", self.server.name)
+        return named
 
 
 # A server looks at every stream and consumer for this, so they are never all asked at once.

@@ -1,0 +1,108 @@
+"""Checks of what servers say of their own health: streams that fail, found and cured."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+
+import nats
+import pytest
+from nats.js import JetStreamContext
+from nats.js.api import Placement, StreamConfig
+from nats.js.errors import Error
+
+from kit.watching import watching
+from nats_insights.checks.server.streams_unhealthy import streams_unhealthy
+from nats_insights.lab.servers import local
+
+pytestmark = pytest.mark.live
+
+# HEALTHZ is asked once a minute else.
+OFTEN = 'gather.every.HEALTHZ = "1ms"\ngather.timeout = "300ms"\n'
+# Versions on which one message with an expectation that fails stops a replicated stream for good.
+FRAGILE = ("2.14.6", "2.15.1")
+# Versions to which a consumer that has no leader since its server started is not healthy.
+STRICT = ("2.10.26",)
+
+
+@asynccontextmanager
+async def jetstream(server: local.Server) -> AsyncIterator[JetStreamContext]:
+    user, password = server.user("ops")
+    client = await nats.connect(server.url, user=user, password=password)
+    try:
+        yield client.jetstream(timeout=2)
+    finally:
+        await client.close()
+
+
+async def succeed(request: Callable[[], Awaitable[object]]) -> None:
+    """Until the request is not refused or lost: leaders come and go while a cluster is young."""
+    for attempt in range(20):
+        try:
+            await request()
+        except (Error, nats.errors.TimeoutError):
+            if attempt == 19:
+                raise
+        else:
+            return
+
+
+async def add_stream(js: JetStreamContext, **more: object) -> None:
+    """A stream of three replicas with one message."""
+    config = StreamConfig(name="ORDERS", subjects=["orders.>"], num_replicas=3, **more)
+    await succeed(partial(js.add_stream, config))
+    await succeed(partial(js.publish, "orders.1", b"an order"))
+
+
+async def test_a_stream_that_cannot_be_written_is_found_until_it_is_deleted(start_cluster, version):
+    if version not in FRAGILE:
+        pytest.skip("its streams survive such a message")
+    system = start_cluster("n1", "n2", "n3", jetstream=True)
+    async with (
+        jetstream(system["n1"]) as js,
+        watching(system, more=OFTEN, checks=[streams_unhealthy]) as watch,
+    ):
+        await add_stream(js)
+        await watch.epochs(3)
+        assert watch.story == []
+        await js._nc.publish("orders.2", headers={"Nats-Expected-Last-Msg-Id": "none"})
+        names = {"n1", "n2", "n3"}
+        await watch.until(lambda: watch.named("SERVER_015") == names)
+        for name in names:
+            opened = watch.open["SERVER_015", name]
+            (unhealthy,) = opened.evidence["unhealthy"]
+            assert (opened.severity, opened.value, opened.unit) == ("critical", 1, "streams")
+            assert (unhealthy["account"], unhealthy["stream"]) == ("OPS", "ORDERS")
+            assert "write error" in unhealthy["error"]
+        with suppress(nats.errors.TimeoutError):  # Deleted all the same: the reply is lost.
+            await js.delete_stream("ORDERS")
+        await watch.until(lambda: not watch.open)
+        assert {transition for transition, *_ in watch.story} == {"opened", "resolved"}
+
+
+async def test_a_replica_that_cannot_recover_is_found_until_its_group_is_back(
+    start_cluster, version
+):
+    if version not in STRICT:
+        pytest.skip("a replica without a leader is healthy to it")
+    home = ("n1", "n2", "n3")
+    tags = dict.fromkeys(home, "server_tags: [home]")
+    system = start_cluster(*home, "n4", "n5", jetstream=True, options=tags)
+    async with (
+        jetstream(system["n4"]) as js,
+        watching(system, agent="n4", listen="n5", more=OFTEN, checks=[streams_unhealthy]) as watch,
+    ):
+        await add_stream(js, placement=Placement(tags=["home"]))
+        await succeed(partial(js.add_consumer, "ORDERS", durable_name="billing"))
+        await watch.epochs(3)
+        assert watch.open == {}
+        for name in ("n2", "n3"):
+            system[name].freeze()
+        system["n1"].restart(settle=False)
+        await watch.until(lambda: watch.named("SERVER_015") == {"n1"})
+        opened = watch.open["SERVER_015", "n1"]
+        assert "group node unhealthy" in opened.evidence["unhealthy"][0]["error"]
+        for name in ("n2", "n3"):
+            system[name].thaw()
+        await watch.until(lambda: not watch.open)
