@@ -6,6 +6,7 @@ import math
 import struct
 import tracemalloc
 from itertools import pairwise
+from typing import Any
 
 import msgspec
 import pytest
@@ -767,3 +768,37 @@ def test_values_with_a_gap_are_told_only_to_those_who_do_not_mind():
     with pytest.raises(TooSoon, match=r"^accepted of n1: needs 120 s without a gap of 89 s$"):
         past.values(120, gap=89)
     assert past.values(90, gap=90) == (2, 3)
+
+
+def test_nouns_may_tell_one_mapping_and_differ_later():
+    remembered = History([of_parts])
+    for epoch, (one, other) in enumerate([(0, 0), (0, 0), (0, 3), (2, 3)]):
+        same = dict.fromkeys(map(str, range(1000)), 0)
+        for names, more in ((N1, one), (N2, other)):
+            told = {**same, "7": more} if more else same
+            remembered.record(of_parts, names, told, NOW + 30 * epoch)
+    at = NOW + 90
+    grown = [remembered.of(of_parts, names, at).growth(90) for names in (N1, N2)]
+    assert grown == [2, 3]
+    again = History([of_parts])
+    again.restore(through_json(remembered), at)
+    assert [again.of(of_parts, names, at).growth(90) for names in (N1, N2)] == grown
+
+
+def test_nouns_that_tell_one_mapping_hold_it_once():
+    told = {("C1", f"n{i}"): 0 for i in range(1000)}
+    remembered = History([of_parts])
+    tracemalloc.start()
+    try:
+        for epoch in range(2):
+            for number in range(1000):
+                remembered.record(of_parts, (str(number),), told, NOW + 30 * epoch)
+        size, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert size < 1_000 * 1_000
+
+
+@samples(keep=600, every=30)
+def of_parts(server: Server) -> dict[Any, int]:
+    return {}

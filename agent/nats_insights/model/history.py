@@ -98,7 +98,7 @@ def samples(*, keep: float, every: float) -> Callable[[Callable[[Any], Any]], Pa
     It is a number, or a mapping of part to number, such as a counter of each server. A mapping is
     remembered as the sum of what each part grew since it was first told: a part that is not told,
     or falls, takes nothing away. A part that is nothing yet must be told as 0, else what it begins
-    with is no growth.
+    with is no growth. Nouns may tell one mapping, which must not be changed afterwards.
     """
     _refuse(keep)
     if not 0 < every <= keep or keep / every > MOST_POINTS:
@@ -405,6 +405,9 @@ class _Rows(dict[Names, bytes]):
         # Of a counter hardly any: only when its server started again.
         self.falls: dict[Names, bytes] = {}
         self.parts: dict[Names, tuple[tuple[Any, ...], bytes]] = {}
+        # Most accounts of a thousand servers tell one mapping: it is read once, and held once.
+        self._mapping = object()
+        self._packed: tuple[tuple[Any, ...], bytes] = (), b""
 
     def record(self, names: Names, value: Any, now: float) -> bool:
         row = self.get(names)
@@ -453,9 +456,14 @@ class _Rows(dict[Names, bytes]):
 
     def _total(self, names: Names, told: Any, last: float) -> float:
         """What all parts grew by since they were first told."""
-        if not isinstance(told, Mapping) or not all(map(isfinite, told.values())):
-            raise ValueError(f"{self.past.name}: {str(told)[:100]} is no figure to remember")
+        if told is not self._mapping:
+            if not isinstance(told, Mapping) or not all(map(isfinite, told.values())):
+                raise ValueError(f"{self.past.name}: {str(told)[:100]} is no figure to remember")
+            self._mapping, self._packed = told, (tuple(told), _pack(told.values()))
         parts, counts = self.parts.get(names, ((), b""))
+        if (parts, counts) == self._packed:
+            self.parts[names] = self._packed
+            return last
         held = dict(zip(parts, _unpack(counts), strict=True))
         for part, now in told.items():
             then = held.get(part, now)
@@ -465,7 +473,8 @@ class _Rows(dict[Names, bytes]):
             # Parts that are told no more must not pile up.
             held = held if len(held) <= 2 * len(told) + _SPARE_PARTS else dict(told)
             parts = tuple(held)
-        self.parts[names] = parts, _pack(held.values())
+        packed = parts, _pack(held.values())
+        self.parts[names] = self._packed if packed == self._packed else packed
         return last
 
     def read(self, names: Names, now: float) -> Samples | None:
