@@ -129,7 +129,7 @@ def _count(snapshot: Snapshot, server: Server, account: str, connections: int) -
         snapshot.lacking.dropped_accounts += 1
         return
     snapshot.accounts[account] = snapshot.accounts.get(account, 0) + connections
-    if server.cluster is None:
+    if server.cluster is None or not connections:
         return
     on = snapshot.accounts_in_clusters.get((account, server.cluster.name))
     if on is None:

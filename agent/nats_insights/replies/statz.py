@@ -42,8 +42,12 @@ class Statz(Reply, gc=False):
 
     @property
     def connections(self) -> dict[str, int]:
-        """Connected clients by account id; accounts without any left out."""
-        return {one.acc: one.conns for one in self.account_statz or () if one.conns}
+        """Connected clients by account id; accounts without any left out, unless some were slow."""
+        return {
+            one.acc: one.conns
+            for one in self.account_statz or ()
+            if one.conns or one.slow_consumers
+        }
 
 
 # Servers with nothing to say are silent, unless the unused accounts are asked for. No server can

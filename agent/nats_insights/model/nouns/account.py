@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from nats_insights.errors import Missing
 from nats_insights.facts import Names
 from nats_insights.model.nouns.cluster import Cluster
 from nats_insights.model.nouns.noun import ALL_SERVERS, ITS_CLUSTER, Noun, largest
+from nats_insights.model.nouns.system import System
+from nats_insights.replies.statz import STATZ
 
 if TYPE_CHECKING:
     from nats_insights.model.snapshot import Snapshot
 
 
 class Account(Noun):
-    """One account over all servers. `connections` is exact or Missing, `seen_connections` at least
-    what there is."""
+    """One account over all servers that has clients, or had some that were slow.
+
+    `connections` is exact or Missing, `seen_connections` at least what there is.
+    """
 
     __slots__ = ("name",)
     kind, scope, depends_on = "account", "ACCOUNT", ALL_SERVERS
@@ -39,6 +43,13 @@ class Account(Noun):
     def connections(self) -> int:
         """Its connections on all servers, or Missing."""
         return self.snapshot.lacking.whole("STATZ", self.seen_connections)
+
+    @property
+    def slow_consumers(self) -> Mapping[Names, int]:
+        """Clients that each server that replied has cut off since its start, as too slow."""
+        system = self.snapshot.system
+        told, slow = system.memo(_told_accounts), system.memo(_slow_consumers).get(self.name)
+        return {**told, **slow} if slow else told
 
     def labels(self) -> dict[str, str]:
         return {"account": self.name}
@@ -89,6 +100,21 @@ class AccountInCluster(Noun):
     @property
     def _seen(self) -> dict[str, int]:
         return self.snapshot.accounts_in_clusters.get(self.names, {})
+
+
+def _told_accounts(system: System) -> dict[Names, int]:
+    """0 for each server that told its accounts; accounts of which none was slow share it."""
+    servers = system.snapshot.servers.values()
+    return {server.names: 0 for server in servers if STATZ.key in server.replies}
+
+
+def _slow_consumers(system: System) -> dict[str, dict[Names, int]]:
+    slow: dict[str, dict[Names, int]] = {}
+    for names in system.memo(_told_accounts):
+        for one in system.snapshot.servers[names].reply(STATZ).account_statz or ():
+            if one.slow_consumers:
+                slow.setdefault(one.acc, {})[names] = one.slow_consumers
+    return slow
 
 
 def _need_accounts(cluster: Cluster) -> None:
