@@ -128,7 +128,7 @@ MISTAKES = {
     "an endpoint in quotes": (
         NEEDS,
         'needs=("VARS",)',
-        f"16: {THE_CHECK}: needs has 'VARS', which is no endpoint, fold or past figure",
+        f"16: {THE_CHECK}: needs has 'VARS', which is no endpoint, fold, worst rows or past figure",
     ),
     "a noun that is none": (
         "server: Server",

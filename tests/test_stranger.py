@@ -119,6 +119,38 @@ SHAPES = {
         ),
         """,
     ),
+    "worst_rows": Shape(
+        """
+        class Many(Params, frozen=True):
+            most: Annotated[
+                int, limit("subscriptions", ">", clear=0.9, ge=1, description="of one client")
+            ] = 1000
+
+        @worst("subscriptions", rows=8, every=300.0)
+        def subscribed(row: Row, params: Many) -> bool:
+            return row.subscriptions > params.most
+
+        @check("ACME_016", INFO, "performance", needs=(by_user, subscribed))
+        def worst_rows(user: User, params: Many) -> Finding | None:
+            DOCUMENTATION
+            many = [row for row in user.seen_rows(subscribed) if row.subscriptions > params.most]
+            if not many or (reached := params.reached(many[0].subscriptions)) is None:
+                return None
+            return reached.finding(
+                f"a client of {user.name} holds {many[0].subscriptions} subscriptions",
+                connections=subscribed.named(many),
+            )
+        """,
+        """
+        "fires for the user": (
+            system(cluster(n1=Server(9, rows=(row(subscriptions=1001, account="B"),)), n2=9)),
+            {"B app"},
+        ),
+        "quiet at the limit": (
+            system(cluster(n1=Server(9, rows=(row(subscriptions=1000),)))), set()
+        ),
+        """,
+    ),
     "one_user": Shape(
         """
         class Few(Params, frozen=True):

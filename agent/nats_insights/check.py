@@ -33,8 +33,9 @@ from nats_insights.model.nouns.server import Server
 from nats_insights.model.nouns.stream import Stream, StreamReplica
 from nats_insights.model.nouns.system import System
 from nats_insights.model.nouns.user import User
+from nats_insights.model.worst import worst
 from nats_insights.replies.accountz import ACCOUNTZ
-from nats_insights.replies.connz import CONNZ, Connection
+from nats_insights.replies.connz import CONNZ, Connection, Row
 from nats_insights.replies.endpoint import Endpoint
 from nats_insights.replies.fields import Reply, since
 from nats_insights.replies.gatewayz import GATEWAYZ
@@ -90,6 +91,7 @@ __all__ = [
     "RaftGroup",
     "Reply",
     "Route",
+    "Row",
     "Server",
     "Severity",
     "Stream",
@@ -110,4 +112,5 @@ __all__ = [
     "samples",
     "since",
     "text",
+    "worst",
 ]

@@ -200,6 +200,8 @@ class Auditor:
                 lacking.owed[endpoint.key] = lacking.absent | self.snapshot.servers.keys()
         without = self.config.access.without
         lacking.accepted = {one.key for one in self.plan.endpoints if one.name in without}
+        for worst, params in self.plan.worst.items():
+            worst.hide(self.snapshot, params)
         self._unresponsive = heard.unresponsive
         self._look_at_itself(self.snapshot.agent)
 

@@ -43,7 +43,8 @@ from nats_insights.judge.limits import (
 from nats_insights.model.fold import Fold
 from nats_insights.model.history import Past
 from nats_insights.model.nouns.noun import Noun
-from nats_insights.replies.connz import CONNZ
+from nats_insights.model.worst import Worst
+from nats_insights.replies.connz import CONNZ, SORTS
 from nats_insights.replies.endpoint import Endpoint
 from nats_insights.replies.varz import VARZ
 
@@ -68,7 +69,9 @@ __all__ = [
 ]
 
 Category = Literal["health", "performance", "consistency", "saturation", "errors", "change"]
-Clients = Literal["", "connections", "subscriptions"]
+Need = Endpoint[Any] | Fold | Past[Any] | Worst
+# By what clients can be ranked: their number, or a figure of each by which servers sort them.
+RANKINGS = ("connections", *SORTS)
 _CODE = re.compile(r"[A-Z]+(_[A-Z]+)*_\d{3}")
 _PARAGRAPHS = ("Finds", "Why", "Do")
 # A title is the condition that is found, such as "A server does not answer".
@@ -92,13 +95,14 @@ class Check(Struct, frozen=True, kw_only=True, eq=False):
     endpoints: tuple[Endpoint[Any], ...]
     folds: tuple[Fold, ...]
     pasts: tuple[Past[Any], ...]
+    worst: tuple[Worst, ...]
     judge: Judge
     rules_out: RulesOut | None
     title: str
     finds: str
     why: str
     do: str
-    clients: Clients
+    clients: str
     open_after: int
     resolve_after: int
     settle: bool
@@ -130,8 +134,8 @@ def check(
     severity: Severity,
     category: Category,
     *,
-    needs: Sequence[Endpoint[Any] | Fold | Past[Any]],
-    clients: Clients = "",
+    needs: Sequence[Need],
+    clients: str = "",
     open_after: int = 1,
     resolve_after: int = 2,
     settle: bool = False,
@@ -147,8 +151,9 @@ def check(
     documentation: a title, then the paragraphs `Finds:`, `Why:` and `Do:`. DeclarationError for
     whatever is declared wrong.
 
-    needs: what it reads, without which it is unknown: endpoints, folds, and figures of the past.
-    clients: by what to rank the clients that the evidence names, "" for no names.
+    needs: what it reads, without which it is unknown: endpoints, folds, worst rows, and figures of
+        the past.
+    clients: by what to rank the clients that the evidence names, one of RANKINGS; "" for no names.
     open_after, resolve_after: evaluations in a row until it opens or resolves.
     settle: whether it waits after a server of the cluster came or went.
     news: whether a figure that moved is worth an update; a time or a count that grows for as long
@@ -169,24 +174,26 @@ def check(
             if not isinstance(severity, Severity):
                 raise DeclarationError(f"severity is INFO, WARNING or CRITICAL, not {severity!r}")
             _refuse_word("category", category, typing.get_args(Category))
-            _refuse_word("clients", clients, typing.get_args(Clients))
+            _refuse_word("clients", clients, ("", *RANKINGS))
             flags = {"settle": settle, "news": news, "explains": explains, "common": common}
             _refuse_figures(open_after, resolve_after, **flags)
             judge, about, params = _signature(function)
             title, finds, why, do = _document(function)
             _refuse_names(do, about)
-            if isinstance(needs, str | Endpoint | Fold | Past):
+            if isinstance(needs, str | Endpoint | Fold | Past | Worst):
                 raise DeclarationError(f"needs is a sequence, such as needs=({needs!r},)")
             folds = tuple(need for need in needs if isinstance(need, Fold))
             pasts = tuple(need for need in needs if isinstance(need, Past))
+            worst = tuple(need for need in needs if isinstance(need, Worst))
             endpoints = dict.fromkeys(need for need in needs if isinstance(need, Endpoint))
+            endpoints |= dict.fromkeys(one.endpoint for one in worst)
             if folds:
                 endpoints[CONNZ] = None
             if settle:
                 endpoints[VARZ] = None
             _refuse(needs)
             refuse_wrong_values(params)
-            _refuse_unordered(params, folds, rules_out)
+            _refuse_unordered(params, (*folds, *worst), rules_out)
             _refuse_above(above, params)
         except DeclarationError as wrong:
             raise DeclarationError(f"{code} {name}: {wrong}") from None
@@ -201,6 +208,7 @@ def check(
             endpoints=tuple(endpoints),
             folds=folds,
             pasts=pasts,
+            worst=worst,
             judge=judge,
             rules_out=rules_out,
             title=title,
@@ -273,22 +281,24 @@ def _without_parameters(function: Judge) -> Judge:
 
 def _refuse(needs: Iterable[object]) -> None:
     for need in needs:
-        if not isinstance(need, Endpoint | Fold | Past):
-            raise DeclarationError(f"needs has {need!r}, which is no endpoint, fold or past figure")
+        if not isinstance(need, Endpoint | Fold | Past | Worst):
+            raise DeclarationError(
+                f"needs has {need!r}, which is no endpoint, fold, worst rows or past figure"
+            )
 
 
 def _refuse_unordered(
-    params: type[Params], folds: Iterable[Fold], rules_out: RulesOut | None
+    params: type[Params], needs: Iterable[Fold | Worst], rules_out: RulesOut | None
 ) -> None:
     """What is dropped is decided by the loosest limits in force anywhere, so these need an order.
 
     They belong to the fold that reads them: another check of the same fold has the same ones.
     """
-    reading = [(fold, reads) for fold in folds if (reads := parameters_read(fold)) is not None]
-    for fold, reads in reading:
+    reading = [(need, reads) for need in needs if (reads := parameters_read(need)) is not None]
+    for need, reads in reading:
         if reads is not params:
             raise DeclarationError(
-                f"the fold {fold.name} reads parameters of {reads.__name__}, not of "
+                f"the fold {need.name} reads parameters of {reads.__name__}, not of "
                 f"{params.__name__}: give it a fold of its own"
             )
     if not reading and rules_out is None:
@@ -309,10 +319,11 @@ def _refuse_above(above: object, params: type[Params]) -> None:
         raise DeclarationError(f"above={above!r} is refused: {hint}")
 
 
-def parameters_read(fold: Fold) -> type[Params] | None:
-    """The parameters by which a fold may drop rows, as its third argument is annotated."""
-    hints = typing.get_type_hints(fold.page)
-    (*_, last) = inspect.signature(fold.page).parameters
+def parameters_read(need: Fold | Worst) -> type[Params] | None:
+    """The parameters by which rows may be dropped, as the last argument is annotated."""
+    function: Callable[..., object] = need.page if isinstance(need, Fold) else need.matters
+    hints = typing.get_type_hints(function)
+    (*_, last) = inspect.signature(function).parameters
     told = hints.get(last)
     return told if isinstance(told, type) and issubclass(told, Params) else None
 

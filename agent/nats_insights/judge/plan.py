@@ -19,16 +19,21 @@ from nats_insights.model.history import Past
 from nats_insights.model.nouns.noun import ALL_SERVERS, Noun
 from nats_insights.model.snapshot import Snapshot
 from nats_insights.model.sweeps import stands
+from nats_insights.model.worst import Worst
 from nats_insights.replies.endpoint import Endpoint
 from nats_insights.replies.endpoint import endpoints as all_endpoints
 from nats_insights.replies.varz import VARZ
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """What to ask of the servers, what to count of connections, and which figures to remember."""
+    """What to ask of the servers, what to count of connections, and which figures to remember.
+
+    Folds and worst rows have the loosest parameters that they are read by.
+    """
 
     endpoints: frozenset[Endpoint[Any]]
     folds: dict[Fold, Params]
+    worst: dict[Worst, Params]
     pasts: frozenset[Past[Any]]
 
 
@@ -36,15 +41,21 @@ def plan(rules: Iterable[Rule]) -> Plan:
     """What these rules need together. VARZ always: it tells how large CONNZ would be."""
     endpoints: set[Endpoint[Any]] = {VARZ}
     pasts: set[Past[Any]] = set()
-    wanted: dict[Fold, list[Params]] = defaultdict(list)
+    wanted: dict[Fold | Worst, list[Params]] = defaultdict(list)
     for rule in rules:
         endpoints |= set(rule.check.endpoints)
         pasts |= set(rule.check.pasts)
-        for fold in rule.check.folds:
+        read: tuple[Fold | Worst, ...] = (*rule.check.folds, *rule.check.worst)
+        for need in read:
             # Of several checks that share one that reads parameters, all have the same ones.
-            wanted[fold].append(Params() if parameters_read(fold) is None else rule.loosest())
-    folds = {fold: loosest(params) for fold, params in wanted.items()}
-    return Plan(endpoints=frozenset(endpoints), folds=folds, pasts=frozenset(pasts))
+            wanted[need].append(Params() if parameters_read(need) is None else rule.loosest())
+    read_by = {need: loosest(params) for need, params in wanted.items()}
+    return Plan(
+        endpoints=frozenset(endpoints),
+        folds={need: params for need, params in read_by.items() if isinstance(need, Fold)},
+        worst={need: params for need, params in read_by.items() if isinstance(need, Worst)},
+        pasts=frozenset(pasts),
+    )
 
 
 def every(endpoints: Iterable[Endpoint[Any]], config: Config) -> dict[Endpoint[Any], float]:

@@ -25,7 +25,8 @@ class Lacking:
     everything and are no members of their clusters any more. `denied` are endpoints that the agent
     may not ask, `accepted` those where that is on purpose, `not_due` those that are asked in other
     epochs. `blind` says why nothing can be known of the system in this epoch, "" where something
-    can. `dropped_accounts` counts accounts, `dropped_names` keys of folds, beyond their bounds.
+    can. `hidden` maps an endpoint to a server that may have more to tell than it was asked for.
+    `dropped_accounts` counts accounts, `dropped_names` keys of folds, beyond their bounds.
     """
 
     def __init__(self, servers_of: Callable[[str], set[Names]]) -> None:
@@ -35,6 +36,7 @@ class Lacking:
         self.accepted: set[str] = set()
         self.not_due: set[str] = set()
         self.blind = ""
+        self.hidden: dict[str, str] = {}
         self.dropped_accounts = self.dropped_names = 0
         self._servers_of = servers_of
         self._one_of: dict[str, str] = {}
@@ -64,6 +66,13 @@ class Lacking:
                 return _TOO_MANY_ACCOUNTS
             if endpoint == "CONNZ" and self.dropped_names:
                 return _TOO_MANY_NAMES
+        return ""
+
+    def more(self, endpoints: Iterable[str]) -> str:
+        """Why more may be the matter than is told, "" where all is told."""
+        for endpoint in endpoints:
+            if endpoint in self.hidden:
+                return f"{endpoint} in full of {self.hidden[endpoint]}"
         return ""
 
     def of(self, kind: type[Noun], home: str, rests_on: Names, endpoints: Iterable[str]) -> str:

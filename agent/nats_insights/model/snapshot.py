@@ -76,7 +76,9 @@ class Snapshot:
         self, kind: type[Noun], names: Names, home: str, rests_on: Names, endpoints: Iterable[str]
     ) -> str:
         """The same for a noun that may have vanished from this snapshot."""
-        return kind.unseen(self, names) or self.lacking.of(kind, home, rests_on, endpoints)
+        lacking = self.lacking
+        unseen = kind.unseen(self, names) or lacking.of(kind, home, rests_on, endpoints)
+        return unseen or lacking.more(endpoints)
 
     def settling(self, subject: Noun, settle: float) -> bool:
         """Whether a server of its cluster started, left or went lame duck `settle` seconds ago."""

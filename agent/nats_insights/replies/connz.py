@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from nats_insights.facts import Names
 from nats_insights.replies.endpoint import Endpoint
 from nats_insights.replies.fields import (
     Bytes,
@@ -78,6 +79,16 @@ class Connection(Part, gc=False):
     proxy: Proxy | None = since("2.12.0")
 
 
+# The figures by which servers can sort connections, the largest first, and the words for it. Of the
+# other words of theirs, those of times sort by what a row only has as text.
+SORTS = {
+    "subscriptions": "subs",
+    "pending_bytes": "pending",
+    "in_msgs": "msgs_from",
+    "out_msgs": "msgs_to",
+    "in_bytes": "bytes_from",
+    "out_bytes": "bytes_to",
+}
 # All that can be asked for.
 ROW_FIELDS = tuple(name for name in Connection.__struct_fields__ if name != "origin")
 
@@ -92,6 +103,32 @@ class Connz(Reply, gc=False):
     offset: Limit = 0
     limit: Limit = 0
     connections: list[Connection] | None = None
+
+
+class Row(Struct, gc=False):
+    """One connection of the worst of a server, whose (cluster, name) is `server`."""
+
+    cid: Counter = 0
+    kind: str = ""
+    ip: str = ""
+    name: str = ""
+    lang: str = ""
+    version: str = ""
+    authorized_user: str = ""
+    account: str = "$G"
+    subscriptions: Count = 0
+    pending_bytes: Counter = 0
+    in_msgs: Counter = 0
+    out_msgs: Counter = 0
+    in_bytes: Bytes = 0
+    out_bytes: Bytes = 0
+    server: Names = ()
+
+
+class Rows(Reply, gc=False):
+    """The connections of a server that come first in some order, whatever kinds they are."""
+
+    connections: list[Row] | None = None
 
 
 class Page(Struct):

@@ -21,7 +21,7 @@ from nats_insights.errors import Missing
 from nats_insights.facts import Names
 from nats_insights.model.roster import State
 from nats_insights.replies.accountz import Accountz
-from nats_insights.replies.connz import Connection, Page
+from nats_insights.replies.connz import SORTS, Connection, Page, Row, Rows
 from nats_insights.replies.endpoint import Endpoint, endpoints
 from nats_insights.replies.fields import Origin, Part, ServerInfo
 from nats_insights.replies.gatewayz import Gatewayz
@@ -80,10 +80,22 @@ class Replying(Struct, frozen=True):
 
     def reply(self, endpoint: Endpoint[T]) -> T:
         """What it replies: an empty reply where nothing was said of this endpoint."""
-        reply: T | None = self.replies.get(endpoint.key)
+        reply: Any = self.replies.get(endpoint.key)
+        if reply is None and endpoint.reply is Rows:
+            reply = _of(_worst(self.replies["CONNZ"], endpoint), self.info)
         if reply is None and endpoint.without is not None:
             reply = endpoint.without(self.replies["VARZ"])
         return _of(endpoint.reply(), self.info) if reply is None else reply
+
+
+def _worst(page: Page, endpoint: Endpoint[Any]) -> Rows:
+    """The rows of a page that a server sends first, in the order that it is asked for."""
+    asked = msgspec.json.decode(endpoint.body)
+    (figure,) = (figure for figure, sort in SORTS.items() if sort == asked["sort"])
+    first = sorted(page.connections, key=lambda row: -getattr(row, figure))
+    told = [field for field in Row.__struct_fields__ if field != "server"]
+    rows = [Row(**{field: getattr(row, field) for field in told}) for row in first]
+    return Rows(connections=rows[: asked["limit"]])
 
 
 class System(Struct, frozen=True):

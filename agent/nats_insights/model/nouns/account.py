@@ -10,6 +10,8 @@ from nats_insights.facts import Names
 from nats_insights.model.nouns.cluster import Cluster
 from nats_insights.model.nouns.noun import ALL_SERVERS, ITS_CLUSTER, Noun, largest
 from nats_insights.model.nouns.system import System
+from nats_insights.model.worst import Worst
+from nats_insights.replies.connz import Row
 from nats_insights.replies.statz import STATZ
 
 if TYPE_CHECKING:
@@ -50,6 +52,14 @@ class Account(Noun):
         system = self.snapshot.system
         told, slow = system.memo(_told_accounts), system.memo(_slow_consumers).get(self.name)
         return {**told, **slow} if slow else told
+
+    def rows(self, worst: Worst) -> list[Row]:
+        """Its clients among the worst rows of all servers, the worst first, or Missing."""
+        return self.snapshot.lacking.whole(worst.endpoint.key, self.seen_rows(worst))
+
+    def seen_rows(self, worst: Worst) -> list[Row]:
+        """The same of the servers that replied: at least these."""
+        return self.snapshot.system.memo(worst.by_account).get(self.name, [])
 
     def labels(self) -> dict[str, str]:
         return {"account": self.name}

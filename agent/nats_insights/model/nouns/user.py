@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from nats_insights.facts import Names
 from nats_insights.model.fold import by_user
 from nats_insights.model.nouns.noun import ALL_SERVERS, Noun, largest
+from nats_insights.model.worst import Worst
+from nats_insights.replies.connz import Row
 
 if TYPE_CHECKING:
     from nats_insights.model.snapshot import Snapshot
@@ -55,6 +57,15 @@ class User(Noun):
     def connections(self) -> int:
         """Its connections on all servers, or Missing."""
         return self.snapshot.lacking.whole("CONNZ", self.seen_connections)
+
+    def rows(self, worst: Worst) -> list[Row]:
+        """Its clients among the worst rows of all servers, the worst first, or Missing."""
+        return self.snapshot.lacking.whole(worst.endpoint.key, self.seen_rows(worst))
+
+    def seen_rows(self, worst: Worst) -> list[Row]:
+        """The same of the servers that replied: at least these."""
+        of_account = self.snapshot.system.memo(worst.by_account).get(self.account, [])
+        return [row for row in of_account if row.authorized_user == self.name]
 
     def labels(self) -> dict[str, str]:
         return {"account": self.account, "user": self.name}
