@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from nats_insights.judge.clients import MOST_FINDINGS, Look, looks, ranked
-from nats_insights.replies.connz import Connection
+from nats_insights.replies.connz import SORTS, Connection
 from scenario import FOUNDING, OF_SILENCE, Server, Story, cluster, hung, lone, system
 
 BY_CODE = {check.code: check for check in (FOUNDING | OF_SILENCE).values()}
@@ -44,6 +44,16 @@ ROWS = {
 
 def test_each_finding_wants_the_rows_of_its_own_clients():
     assert wanted(heard(HOT, HOT)) == ROWS
+
+
+@pytest.mark.parametrize(("by", "sort"), SORTS.items(), ids=SORTS)
+def test_servers_sort_the_clients_by_what_the_check_names(by, sort):
+    story = Story(checks=[replace(FOUNDING["connection_count_high"], clients=by)])
+    story.hears(system(lone(n1=FULL)))
+    (some,) = looks(
+        story.told, {"SERVER_011": story.auditor.checks[0]}, story.auditor.roster
+    ).values()
+    assert [look.options() for look in some] == [{"sort": sort}]
 
 
 def test_the_rows_of_a_user_are_those_of_its_account():
@@ -139,10 +149,14 @@ def names(some):
     return [name for _, name in some]
 
 
-ROW = Connection(kind="Client", name="cron", ip="10.0.0.1", lang="go", subscriptions=2)
+ROW = Connection(
+    kind="Client", name="cron", ip="10.0.0.1", lang="go", subscriptions=2, pending_bytes=7
+)
 
 
-@pytest.mark.parametrize(("by", "each"), [("connections", 1), ("subscriptions", 2)])
+@pytest.mark.parametrize(
+    ("by", "each"), [("connections", 1), ("subscriptions", 2), ("pending_bytes", 7)]
+)
 def test_clients_are_counted_by_what_the_finding_is_about(by, each):
     other = replace(ROW, name="web", lang="rust", ip="10.0.0.2")
     assert ranked([other, ROW, ROW], by) == {

@@ -15,12 +15,12 @@ from nats_insights.judge.lifecycle import Life, Told
 from nats_insights.model.fold import row_fields
 from nats_insights.model.nouns.noun import largest
 from nats_insights.model.roster import Entry, Roster
-from nats_insights.replies.connz import Connection
+from nats_insights.replies.connz import SORTS, Connection
 
 # Findings per epoch, and servers per finding: a thousand findings must not become a thousand scans.
 MOST_FINDINGS = 20
 MOST_SERVERS = 3
-FIELDS = [*row_fields(()), "subscriptions", "name", "ip", "lang"]
+FIELDS = [*row_fields(()), "name", "ip", "lang", *SORTS]
 
 Clients = dict[str, Any]
 
@@ -61,7 +61,7 @@ def looks(
     wanted = {}
     for life in chosen:
         account, user = life.entity.get("account", ""), life.entity.get("user", "")
-        sort = "subs" if checks[life.key.code].clients == "subscriptions" else ""
+        sort = SORTS.get(checks[life.key.code].clients, "")
         servers = [
             entry
             for name in life.servers
@@ -73,7 +73,7 @@ def looks(
 
 
 def ranked(rows: Collection[Connection], by: str) -> Clients:
-    """The names, addresses and languages that hold most of `by`, connections or subscriptions.
+    """The names, addresses and languages that hold most of `by`: connections, or a figure of each.
 
     `sampled` is the number of rows that this rests on.
     """
@@ -81,7 +81,7 @@ def ranked(rows: Collection[Connection], by: str) -> Clients:
     for title, field in (("names", "name"), ("addresses", "ip"), ("languages", "lang")):
         counts: Counter[str] = Counter()
         for row in rows:
-            counts[getattr(row, field)] += row.subscriptions if by == "subscriptions" else 1
+            counts[getattr(row, field)] += getattr(row, by) if by in SORTS else 1
         clients[title] = largest(counts)
     return clients
 
