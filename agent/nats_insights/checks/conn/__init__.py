@@ -1,0 +1,1 @@
+"""Connections: clients that are slow, and connections that end."""
