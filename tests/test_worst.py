@@ -146,6 +146,14 @@ def test_what_cannot_be_asked_is_refused(given, expected):
     assert str(refused.value) == expected
 
 
+@pytest.mark.parametrize(("without", "excused"), [("", False), ("CONNZ", True)])
+def test_who_may_not_ask_for_connections_may_not_ask_for_the_worst(without, excused):
+    story = Story(f"access.without = {[without] if without else []}", [TALKS])
+    story.hears(MANY, denied={talkers.endpoint.key})
+    outcome = story.audit.outcomes["TEST_901"]
+    assert (outcome.why, outcome.excused) == ("not permitted: CONNZ_MSGS_FROM_3_120", excused)
+
+
 # --- What is read.
 
 
