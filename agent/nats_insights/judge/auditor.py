@@ -202,8 +202,6 @@ class Auditor:
         lacking.accepted = {one.key for one in self.plan.endpoints if one.name in without}
         for worst, params in self.plan.worst.items():
             worst.hide(self.snapshot, params)
-        without = self.config.access.without
-        lacking.accepted = frozenset(one.key for one in self.plan.endpoints if one.name in without)
         self._unresponsive = heard.unresponsive
         self._look_at_itself(self.snapshot.agent)
 
