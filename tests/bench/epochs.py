@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import time
@@ -16,6 +15,7 @@ from tests.bench.pauses import pauses
 from tests.bench.processes import forget_peak, peak_rss_mib
 
 from nats_insights import checks
+from nats_insights.agent import garbage
 from nats_insights.agent.epoch import cost, epoch
 from nats_insights.config import parse
 from nats_insights.connection.connect import connect
@@ -53,6 +53,7 @@ async def measure(args: Namespace, password: str) -> list[dict[str, Any]]:
 
 
 async def _epoch(auditor: Auditor, gatherer: Gatherer, watched: bool) -> dict[str, Any]:
+    garbage.collect()
     forget_peak()
     async with AsyncExitStack() as stack:
         seen = await stack.enter_async_context(pauses()) if watched else None
@@ -60,7 +61,8 @@ async def _epoch(auditor: Auditor, gatherer: Gatherer, watched: bool) -> dict[st
         await epoch(auditor, gatherer, time.time(), settle=0)
         ended = time.monotonic()
     lives = [life for life in auditor.lives.values() if life.is_open]
-    return msgspec.structs.asdict(cost(auditor, gatherer)) | {
+    told: dict[str, Any] = msgspec.to_builtins(cost(auditor, gatherer))
+    return told | {
         "began": began,
         "ended": ended,
         "longest_pause": seen.longest if seen else None,
@@ -79,7 +81,7 @@ def main() -> None:
     parser.add_argument("--sweep", choices=("all", "moved"), default="moved")
     parser.add_argument("--pauses", action="store_true", help="watch the event loop")
     args = parser.parse_args()
-    gc.freeze()  # As `nats-insights run` does.
+    garbage.keep_out_of_epochs()  # As `nats-insights run` does.
     print(json.dumps(uvloop.run(measure(args, os.environ["NATS_PASSWORD"]))), flush=True)
 
 
