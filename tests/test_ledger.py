@@ -101,6 +101,46 @@ def test_names_that_come_and_go_leave_nothing_behind():
     assert len(ledger.numbers.keys_of) <= 20
 
 
+def test_new_names_have_numbers_of_their_own_beside_known_ones():
+    ledger = Ledger()
+    ledger.put(A, Tally({"a": 1, "b": 2}))
+    ledger.put(B, Tally({"x": 3, "b": 4, "y": 5, "a": 6, "z": 7}))
+    assert dict(ledger.items()) == {"a": 7, "b": 6, "x": 3, "y": 5, "z": 7}
+    assert ledger.held_by("y") == {B: 5}
+    ledger.drop(B)  # Three numbers are free now, and given again one by one.
+    ledger.put(C, Tally({"v": 1, "b": 1, "w": 2}))
+    assert dict(ledger.items()) == {"a": 1, "b": 3, "v": 1, "w": 2}
+    assert len(ledger.numbers.keys_of) == 5
+
+
+def test_new_names_that_are_long_are_short_beside_others():
+    ledger, name = Ledger(), 300 * "u"
+    ledger.put(A, Tally({("APP", "app"): 1, ("APP", name): 2}))
+    ledger.put(B, Tally({("APP", "bob"): 1, ("APP", name): 3}))
+    assert sorted(len(user) for _, user in ledger.numbers) == [3, 3, 256]
+    assert ledger.most() == 5
+
+
+def test_an_account_has_one_name_however_many_users_it_has():
+    ledger = Ledger()
+    for number, server in enumerate((A, B)):
+        account = "".join(["A", "PP"])  # As a reply of each server has a string of its own.
+        ledger.put(server, Tally({(account, f"{number} {n}"): 1 for n in range(9)}))
+    ledger.put(C, Tally({"subscriptions": 7, (): 1, ("APP", "c"): 1}))
+    assert len({id(key[0]) for key in ledger.numbers if isinstance(key, tuple) and key}) == 1
+    assert (len(ledger), ledger["subscriptions"], ledger[()]) == (21, 7, 1)
+
+
+def test_first_names_are_forgotten_where_there_are_too_many(monkeypatch):
+    monkeypatch.setattr("nats_insights.model.ledger.CAP", 10)
+    ledger = Ledger()
+    for number in range(100):
+        ledger.put(A, Tally({(f"account {number}", "app"): 1}))
+        ledger.put(B, Tally({(f"account {number}", "bob"): 1}))
+    assert len(ledger.numbers._first_names) <= 11
+    assert len(ledger) == 2
+
+
 def test_a_large_part_that_is_searched_often_tells_the_same(monkeypatch):
     monkeypatch.setattr("nats_insights.model.ledger._LARGE", 4)
     monkeypatch.setattr("nats_insights.model.ledger._MANY", 3)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from msgspec import Struct
@@ -35,6 +35,8 @@ class Numbers(dict[Any, int]):
         self.keys_of: list[Any] = []
         self.sums: list[int] = []
         self.shortened = 0
+        # The first names of keys, such as accounts, each held once for all keys that begin with it.
+        self._first_names: dict[Any, Any] = {}
         self._free: list[int] = []
 
     def __missing__(self, key: Any) -> int:
@@ -51,6 +53,30 @@ class Numbers(dict[Any, int]):
             self.sums.append(0)
         self[key] = number
         return number
+
+    def of(self, keys: Collection[Any]) -> array[int]:
+        """The number of each of these keys, which are all different."""
+        found: list[Any] = list(map(self.get, keys))
+        if None in found:
+            new = [key for key, number in zip(keys, found, strict=True) if number is None]
+            given = iter(self._learn(new))
+            found = [next(given) if number is None else number for number in found]
+        return array("I", found)
+
+    def _learn(self, new: list[Any]) -> list[int]:
+        """Numbers for keys that have none, all at once where nothing has to be looked at."""
+        if self._free or any(short_key(key) is not key for key in new):
+            return [self[key] for key in new]
+        if len(self._first_names) > CAP:
+            self._first_names = {}
+        share = self._first_names.setdefault
+        new = [(share(k[0], k[0]), *k[1:]) if type(k) is tuple and k else k for k in new]
+        known = len(self.keys_of)
+        given = list(range(known, known + len(new)))
+        self.update(zip(new, given, strict=True))
+        self.keys_of += new
+        self.sums += [0] * len(new)
+        return given
 
     def forget(self, number: int) -> None:
         """Its key has no number any more."""
@@ -175,11 +201,12 @@ class Ledger:
 
     def put(self, server: Names, tally: Tally) -> None:
         """What this server holds from now on."""
-        for key in [key for key, count in tally.items() if not count]:
-            del tally[key]  # Whose sum is nothing has no number.
+        if not all(tally.values()):
+            for key in [key for key, count in tally.items() if not count]:
+                del tally[key]  # Whose sum is nothing has no number.
         sums, numbers = self.numbers.sums, self.numbers
         before = numbers.shortened
-        held, counts = array("I", map(numbers.__getitem__, tally)), array("q", tally.values())
+        held, counts = numbers.of(tally), array("q", tally.values())
         if numbers.shortened != before:  # Several of its keys may be one.
             once: Counter[int] = Counter()
             for number, count in zip(held, counts, strict=True):
