@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,7 +21,7 @@ from nats_insights.model.fold import (
     row_fields,
 )
 from nats_insights.model.ledger import Ledger
-from nats_insights.replies.connz import Connection, Page
+from nats_insights.replies.connz import Connection, Page, PageDecoder
 from nats_insights.replies.fields import ServerInfo
 
 WHO = ServerInfo(name="n1", id="N1")
@@ -145,6 +146,19 @@ NO_CLIENTS = {
 def test_no_fold_sees(given):
     parts = sweep([given]).parts
     assert (counted(parts[by_user]), parts[local_subscriptions]["subscriptions"]) == ({}, 0)
+
+
+def test_rows_without_a_kind_are_all_clients():
+    swept = Sweep({by_user: None}, frozenset({"SYS"}))
+    rows = [row(1), row(2, account="SYS"), row(3, user="")]
+    page = PageDecoder(["account", "authorized_user"]).decode(
+        msgspec.json.encode(
+            {"server": {"id": "N1"}, "data": {"total": 3, "connections": rows}}, enc_hook=repr
+        )
+    )
+    swept.page(page)
+    assert (counted(swept.parts[by_user]), swept.unnamed) == ({("APP", "app"): 1}, 1)
+    assert (swept.rows, swept.exact) == (3, True)
 
 
 def test_subscriptions_of_clients_are_summed():

@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from nats_insights.check import Server
+from nats_insights.gather.stepwise import at_once
 from nats_insights.judge.declare import INFO, Finding, Params, check
 from nats_insights.model.fold import by_user, fold
+from nats_insights.replies.varz import LeafOptions
 from scenario import FOUNDING, Story, cluster, lone, system
 from scenario import Server as Held
 
@@ -199,6 +201,15 @@ def talkative_users(server: Server, params: Params) -> Finding | None:
 
 def test_a_server_is_read_again_unless_all_that_a_check_reads_of_it_stands():
     assert sweeps(three(), three(), checks=[talkative_users]) == [3, 3]
+
+
+def test_servers_that_may_have_leaf_nodes_are_read_with_the_kinds_of_connections():
+    leaf = {name: replace(BUSY, varz={"leaf": LeafOptions(port=n)}) for n, name in enumerate("ab")}
+    story = Story()
+    story.hears(system(cluster(**leaf)))
+    story.auditor.sweeps.last.clear()
+    targets = at_once(story.auditor.due())
+    assert {target.key[-1]: target.leafs for target in targets} == {"a": False, "b": True}
 
 
 def test_a_server_that_left_holds_nothing():

@@ -87,11 +87,14 @@ class Swept:
         self.pages = Pages(self.asker, self.window)
         self.users: dict[str, dict[tuple[str, str], int]] = {}
 
-    async def of(self, *servers: str, rows: int | None = None) -> Swept:
+    async def of(self, *servers: str, rows: int | None = None, leafs: bool = True) -> Swept:
         """Sweep these servers; `rows` is what they said that they hold, by default the truth."""
         made = [self.connection.fleet.server(name) for name in servers]
         await self.pages.sweep(
-            [Target(("C1", s.name), s.id, len(s.cids) if rows is None else rows) for s in made],
+            [
+                Target(("C1", s.name), s.id, len(s.cids) if rows is None else rows, leafs)
+                for s in made
+            ],
             row_fields([by_user]),
             lambda: Sweep({by_user: None}, frozenset()),
             self._take,
@@ -155,6 +158,32 @@ GROWN = {"none were told": 0, "half were told": 75, "more were told": 300}
 async def test_pages_go_on_until_the_total_that_they_tell_themselves(small_pages, rows):
     swept = await Swept(Connection(fleet(a=150))).of("a", rows=rows)
     assert swept.users == counted(a=150)
+
+
+@pytest.mark.parametrize("leafs", [False, True])
+async def test_a_server_that_grew_beyond_one_page_has_each_row_counted_once(small_pages, leafs):
+    """Rows of a page that was to be all of it are not told apart, until it is not."""
+    connection = Connection(fleet(a=150))
+    server = connection.fleet.server("a")
+    # One closes before each page: the rows behind it move up, onto the page that was read before.
+    connection.moves = lambda: connection.fleet.close_some(server, 1)
+    swept = await Swept(connection).of("a", rows=60, leafs=leafs)
+    assert connection.parts == [(0, 127), (127, 127)]
+    assert 148 <= swept.users["a"]["APP", "a"] <= 150
+
+
+@pytest.mark.parametrize(("leafs", "seen"), [(True, 40), (False, 43)])
+async def test_leaf_nodes_are_told_from_clients_where_there_can_be_any(leafs, seen):
+    made = fleet(a=40)
+    made.open(made.server("a"), User(account="APP", name="a", kind="leaf"), 3)
+    swept = await Swept(Connection(made)).of("a", leafs=leafs)
+    assert swept.users == counted(a=seen)
+
+
+async def test_a_long_page_lets_others_have_their_turn(monkeypatch):
+    monkeypatch.setattr(pages, "AT_ONCE", 0)
+    swept = await Swept(Connection(fleet(a=150, b=20))).of("a", "b")
+    assert swept.users == counted(a=150, b=20)
 
 
 async def test_pages_end_where_there_is_nothing_more(small_pages):

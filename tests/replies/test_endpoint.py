@@ -110,6 +110,21 @@ def test_links_tell_their_peers_and_their_interest():
     assert (leafz.peers, leafz.subscriptions, len(leafz.leafs)) == ({"l1"}, 30, 2)
 
 
+LEAFS = {
+    "they are not configured": ({"leaf": {}}, False),
+    "some are there": ({"leaf": {}, "leafnodes": 1}, True),
+    "they are taken on a port": ({"leaf": {"port": 7422}}, True),
+    "the server connects as one": ({"leaf": {"remotes": [{"urls": ["h:7422"]}]}}, True),
+    "nothing is told": ({}, True),
+}
+
+
+@pytest.mark.parametrize(("data", "expected"), LEAFS.values(), ids=LEAFS)
+def test_a_server_may_have_leaf_nodes_unless(data, expected):
+    _, varz = VARZ.decode(reply(data))
+    assert varz.may_have_leafnodes is expected
+
+
 def test_gateways_of_both_directions_tell_ids():
     gateway = {"configured": True, "connection": {"cid": 19, "kind": "Gateway"}}
     one, two = ({**gateway, "connection": {"name": id}} for id in ("B1", "B2"))

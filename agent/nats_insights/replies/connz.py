@@ -132,13 +132,17 @@ class Rows(Reply, gc=False):
 
 
 class Page(Struct):
-    """One page of CONNZ: how many of its rows could not be read, and its bytes of JSON."""
+    """One page of CONNZ: how many of its rows could not be read, and its bytes of JSON.
+
+    Without `kinds` its rows have no `kind`, since all of them are clients.
+    """
 
     server: ServerInfo
     connections: list[Any]
     total: int
     bad: int = 0
     size: int = 0
+    kinds: bool = True
 
 
 class PageDecoder:
@@ -147,6 +151,11 @@ class PageDecoder:
     def __init__(self, fields: Iterable[str]) -> None:
         self.fields = tuple(fields)
         self._page, self._rough, self._row = _decoders(self.fields)
+        self._kinds = "kind" in self.fields
+
+    def without(self, *names: str) -> PageDecoder:
+        """One that does not read these fields: it takes a tenth less for each."""
+        return PageDecoder(name for name in self.fields if name not in names)
 
     def not_told_by(self, server: ServerInfo) -> list[str]:
         """Those of the fields that servers of this version do not send: they read as zero."""
@@ -161,7 +170,8 @@ class PageDecoder:
         if whole.data is None:
             code = whole.error.code if whole.error else 0
             raise Malformed(f"CONNZ answered with error {code} and no data")
-        return Page(whole.server, whole.data.connections or [], whole.data.total, 0, len(payload))
+        rows = whole.data.connections or []
+        return Page(whole.server, rows, whole.data.total, 0, len(payload), self._kinds)
 
     def _row_by_row(self, payload: bytes) -> Page:
         whole = parse(self._rough, payload)
@@ -173,7 +183,7 @@ class PageDecoder:
                 rows.append(self._row.decode(raw))
             except Exception:
                 bad += 1
-        return Page(whole.server, rows, whole.data.total, bad, len(payload))
+        return Page(whole.server, rows, whole.data.total, bad, len(payload), self._kinds)
 
 
 @functools.cache

@@ -66,8 +66,12 @@ class Heard:
 
 
 class Target(Struct, frozen=True):
-    """A server to be read: about how many connections it has, or accounts that have JetStream."""
+    """A server to be read: about how many connections it has, or accounts that have JetStream.
+
+    `leafs` says whether leaf nodes can be among its connections.
+    """
 
     key: Names
     id: str
     rows: int
+    leafs: bool = True

@@ -260,5 +260,11 @@ class Varz(Reply, gc=False):
     proxies: Proxies | None = since("2.12.0")
     tls_cert_not_after: Time | None = since("2.11.12", "2.12.4")
 
+    @property
+    def may_have_leafnodes(self) -> bool:
+        """Whether it has leaf nodes, or is configured so that some could come at any time."""
+        leaf = self.leaf
+        return self.leafnodes > 0 or leaf is None or leaf.port != 0 or bool(leaf.remotes)
+
 
 VARZ = Endpoint("VARZ", Varz, weight=2600)
