@@ -171,13 +171,13 @@ class Auditor:
         self.now = now
         self._ruled_out = {}
         self.swept = 0
+        self.snapshot.clear()
         self.history.forget(now)
         self._due = frozenset(filter(self._is_due, self.plan.endpoints))
         return Asking(endpoints=self._due, expected=self.roster.expected())
 
     def hear(self, heard: Heard) -> Generator[None, None, None]:
         """The small replies that came, and who did not answer."""
-        self.snapshot.clear()
         self.roster.take(heard, self.now)
         yield
         self._asked_at |= dict.fromkeys(self._due, self.now)

@@ -55,7 +55,7 @@ class Snapshot:
         self.history = History()
 
     def clear(self) -> None:
-        """Drop the nouns, which hold each other: the next snapshot needs the room."""
+        """Drop the nouns, which hold each other: the replies to come need the room."""
         for cluster in self.clusters.values():
             cluster.servers.clear()
         self.servers.clear()
