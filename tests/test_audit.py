@@ -38,7 +38,7 @@ WHY = {
 
 @pytest.mark.parametrize(("lost", "expected"), WHY.items(), ids=WHY)
 def test_it_is_said_which_reply_lacks(lost, expected):
-    story, (name, why) = Story(), expected
+    story, (name, why) = Story('[gather]\nsweep = "all"'), expected
     story.hears(EVEN, [("n2", lost)])
     assert outcome(story, name).why == why
 

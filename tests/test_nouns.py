@@ -25,8 +25,8 @@ from scenario import Story, cluster, system
 
 
 def snapshot(given, lost=()) -> Snapshot:
-    """What one epoch hears, with all checks asking."""
-    story = Story()
+    """What one epoch hears, with all checks asking and all connections read."""
+    story = Story('[gather]\nsweep = "all"')
     story.hears(given, lost)
     return story.snapshot
 

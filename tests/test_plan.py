@@ -65,6 +65,38 @@ def test_who_may_have_passed_a_limit_is_looked_for_where_something_moved(more, s
     assert sweeps(three(), three(n1=moved), three(n1=moved)) == [3, swept, 0]
 
 
+BY_ACCOUNT = [FOUNDING["excessive_user_connections"], FOUNDING["connection_hotspot"]]
+
+
+@pytest.mark.parametrize(("more", "swept"), [(60, 0), (61, 3)])
+def test_no_user_has_more_than_its_account_has_on_all_servers(more, swept):
+    # Account APP holds 30 more, and the limit of 100 is 90 for what is open.
+    assert sweeps(three(n1=accepted(BUSY, more)), checks=BY_ACCOUNT) == [swept]
+
+
+def test_accounts_rule_nothing_out_unless_each_server_tells_them():
+    lost, alone = Story(checks=BY_ACCOUNT), Story(checks=BY_ACCOUNT[:1])
+    lost.hears(three(), lost=[("n1", "STATZ")])
+    alone.hears(three())  # Nobody asks for STATZ.
+    assert (lost.swept, alone.swept) == (3, 3)
+
+
+def test_a_user_is_looked_for_as_soon_as_its_account_has_so_many():
+    story = Story(checks=BY_ACCOUNT)
+    assert (story.hears(three()), story.swept) == ([], 0)
+    users = {"APP bob": 30, "APP app": 60}
+    many = replace(BUSY, users=users, accepted=110)
+    assert (story.hears(three(n2=many)), story.swept) == ([], 3)
+    many = replace(many, users={"APP bob": 30, "APP app": 71}, accepted=130)
+    assert "opened USER_002 APP app" in story.hears(three(n2=many))
+
+
+def test_too_many_accounts_to_count_rule_nothing_out(monkeypatch):
+    monkeypatch.setattr("nats_insights.model.build.MOST_ACCOUNTS", 1)
+    two = replace(BUSY, users={"B bob": 1})
+    assert sweeps(three(n1=two), checks=BY_ACCOUNT) == [3]
+
+
 def test_a_connection_that_took_the_place_of_another_is_seen():
     story = Story(config := "[checks.excessive_user_connections]\nmax_connections = 30")
     story.hears(three())
@@ -86,7 +118,7 @@ def test_what_is_open_is_counted_exactly_as_soon_as_it_moves():
 
 
 def test_a_server_accepted_all_that_it_holds_since_it_was_restarted():
-    again = replace(BUSY, id="another", connections=61)
+    again = replace(BUSY, id="another", connections=71)
     assert sweeps(three(), three(n3=again), three(n3=again)) == [3, 1, 0]
 
 

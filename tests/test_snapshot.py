@@ -30,8 +30,8 @@ KINDS = (Server, Cluster, Account, AccountInCluster, User, System)
 
 
 def snapshot(given, lost=()) -> Snapshot:
-    """What one epoch hears, with all checks asking."""
-    story = Story()
+    """What one epoch hears, with all checks asking and all connections read."""
+    story = Story('[gather]\nsweep = "all"')
     story.hears(given, lost)
     return story.snapshot
 

@@ -43,8 +43,11 @@ async def test_what_is_true_of_a_fleet_is_found_and_nothing_else(relay, seed):
         opened = await watch.epochs(2)
         assert watch.open == true
         assert sorted(opened) == sorted(("opened", fact) for fact in true)
-        assert watch.users == held(fleet)
-        assert watch.subscriptions == subscribed(fleet)
+        assert watch.users <= held(fleet)  # Whom nothing can be found of was not counted.
+        whole = watch.beside('[gather]\nsweep = "all"')
+        await whole.epochs()
+        assert whole.users == held(fleet)
+        assert whole.subscriptions == subscribed(fleet)
         assert watch.coverage.servers_answered == len(fleet.servers) + len(relay.servers)
         assert watch.coverage.missing == []
         assert await watch.epochs() == []

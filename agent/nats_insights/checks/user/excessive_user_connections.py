@@ -21,6 +21,8 @@ class Ceiling(Params, frozen=True):
 
 
 def nobody_can_have_passed(system: System, params: Ceiling) -> bool:
+    if system.no_account_exceeds(params.max_connections):
+        return True
     return system.largest_of(by_user) + system.accepted <= params.max_connections
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from nats_insights.model import sweeps
 from nats_insights.model.fold import Fold
 from nats_insights.model.nouns.noun import ALL_SERVERS, Noun
+from nats_insights.replies.statz import STATZ
 
 if TYPE_CHECKING:
     from nats_insights.model.snapshot import Snapshot
@@ -36,6 +37,14 @@ class System(Noun):
     def accepted(self) -> int:
         """Connections that no sweep has seen yet, at most; Missing if a server does not tell."""
         return sum(sweeps.accepted(server) for server in self.snapshot.servers.values())
+
+    def no_account_exceeds(self, figure: float) -> bool:
+        """Whether each server told the connections of its accounts, and none adds up to more."""
+        snapshot, lacking = self.snapshot, self.snapshot.lacking
+        if lacking.absent or lacking.dropped_accounts:
+            return False
+        told = all(STATZ.key in server.replies for server in snapshot.servers.values())
+        return told and max(snapshot.accounts.values(), default=0) <= figure
 
     def largest_of(self, fold: Fold) -> int:
         """The largest sum of a fold over all servers, as of their last sweeps, at most."""
