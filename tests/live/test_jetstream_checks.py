@@ -14,10 +14,20 @@ from nats.js.api import AckPolicy, ConsumerConfig, StreamConfig
 
 from kit.watching import Watch, watching
 from nats_insights.check import MetaGroup
+from nats_insights.checks.consumer.outstanding_ack_critical import outstanding_ack_critical
+from nats_insights.checks.jetstream.peer_lag_critical import peer_lag_critical
+from nats_insights.checks.meta.meta_quorum_lost import meta_quorum_lost
+from nats_insights.checks.opt_sys.leaderless_raft_group import leaderless_raft_group
 from nats_insights.lab.servers import local
 
 pytestmark = pytest.mark.live
 
+CHECKS = (
+    leaderless_raft_group,
+    meta_quorum_lost,
+    outstanding_ack_critical,
+    peer_lag_critical,
+)
 KEEPERS = ("n1", "n2", "n3")
 # Without JetStream; with them most of the system still answers when two keepers do not.
 OTHERS = ("n4", "n5")
@@ -52,7 +62,7 @@ async def insist(request: Any, **settings: Any) -> Any:
 
 
 def looking(servers: local.System, more: str = "") -> Any:
-    return watching(servers, agent="n4", listen="n5", more=EVERY_EPOCH + more)
+    return watching(servers, agent="n4", listen="n5", more=EVERY_EPOCH + more, checks=CHECKS)
 
 
 async def test_a_replica_that_lags_behind_is_found_if_its_server_does_not_explain_it(
