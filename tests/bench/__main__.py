@@ -18,6 +18,7 @@ from tests.bench.idle import idle
 from tests.bench.judging import judging
 from tests.bench.picture import picture
 from tests.bench.rounds import Costs
+from tests.bench.streams import streams
 from tests.bench.table import aligned, table
 
 from nats_insights.errors import InsightsError
@@ -26,6 +27,7 @@ from nats_insights.lab.fleet.size import size
 # A process may often open 20,000 files and no more; a server needs some of them for itself.
 MOST_CONNECTIONS = 19_900
 FULL_HOUSE = 50_000
+STREAMS = (100, 1_000)
 CHECKS, SERVERS, FINDINGS = 150, 1_000, 100_000
 
 
@@ -51,6 +53,20 @@ async def tell_small_pending(troubles: list[str]) -> None:
     costs = await fleet(20, 50_000, troubles, SMALL_PENDING)
     print("a fleet of 20x50000, on servers with max_pending: 8MB")
     print(*table(costs), sep="\n")
+
+
+async def tell_streams(troubles: list[str]) -> None:
+    whole, pause = await streams(*STREAMS, troubles)
+    told = whole["endpoints"]["JSZ_STREAMS"]
+    print("{} servers with {:,} replicas of streams each, max_pending: 8MB".format(*STREAMS))
+    print(
+        f"  {told['bytes'] / 2**20:.1f} MiB in {told['replies']} replies, "
+        f"{whole['peak_window_bytes'] / 2**20:.1f} MiB of them asked for at a time"
+    )
+    print(
+        f"  {whole['wall_seconds']:.1f} s, {whole['cpu_seconds']:.1f} s of CPU, "
+        f"{whole['peak_rss_mib']:.0f} MiB, longest pause of the event loop {1000 * pause:.0f} ms"
+    )
 
 
 async def tell_disturbance(troubles: list[str]) -> None:
@@ -97,12 +113,13 @@ OTHERS: dict[str, Callable[[list[str]], Awaitable[None]]] = {
     "idle": tell_idle,
     "crowd": tell_crowd,
     "small-pending": tell_small_pending,
+    "streams": tell_streams,
     "disturbance": tell_disturbance,
     "full-house": tell_full_house,
     "judging": tell_judging,
 }
 USUAL = ("first-advisory", "idle", "crowd", "100x100", "100x1000", "1000x1000")
-REST = ("20x50000", "10000x100", "small-pending", "disturbance", "full-house", "judging")
+REST = ("20x50000", "10000x100", "small-pending", "streams", "disturbance", "full-house", "judging")
 
 
 async def measure(wanted: list[str], fleets: dict[str, Costs]) -> list[str]:

@@ -61,13 +61,13 @@ async def _epoch(auditor: Auditor, gatherer: Gatherer, watched: bool) -> dict[st
         await epoch(auditor, gatherer, time.time(), settle=0)
         ended = time.monotonic()
     lives = [life for life in auditor.lives.values() if life.is_open]
-    told: dict[str, Any] = msgspec.to_builtins(cost(auditor, gatherer))
-    return told | {
+    return msgspec.to_builtins(cost(auditor, gatherer)) | {
         "began": began,
         "ended": ended,
         "longest_pause": seen.longest if seen else None,
         "peak_rss_mib": peak_rss_mib(),
         "answered": auditor.snapshot.coverage.servers_answered,
+        "owing": {key: len(late) for key, late in auditor.snapshot.lacking.owed.items() if late},
         "open": [[*life.key, msgspec.json.decode(life.evidence)] for life in lives],
     }
 

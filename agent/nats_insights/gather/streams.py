@@ -28,7 +28,7 @@ from nats_insights.replies.unpack import unpack
 # Servers that are read at a time: what was read of one is held until all of it is.
 AT_A_TIME = 8
 # Streams and consumers of a whole server in one reply up to here.
-WHOLE = 8192
+WHOLE = 4096
 # Each of them, packed, until some have come.
 ROW_BYTES = 250
 ACCOUNT_BYTES = 64

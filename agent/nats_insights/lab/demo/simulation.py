@@ -126,16 +126,19 @@ def fault(said: Advisory) -> Fault:
 
 
 @asynccontextmanager
-async def simulated(system: System, servers: int, connections: int) -> AsyncIterator[Simulator]:
+async def simulated(
+    system: System, servers: int, connections: int, streams: int = 0
+) -> AsyncIterator[Simulator]:
     """A fleet of that size, answering on n1; InsightsError, with its last line, if it cannot.
 
+    `streams` is how many replicas of streams each server has.
     Its process ends with this block. It ends as well when n1 does, and so with this process,
     however that ends.
     """
     user, password = system.user("root")
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "nats_insights.lab", "fleet", f"{servers}x{connections}"),
-        *("--server", system["n1"].url, "--user", user),
+        *("--server", system["n1"].url, "--user", user, "--streams", str(streams)),
         env={**os.environ, "NATS_PASSWORD": password},
         stdin=DEVNULL,
         stdout=PIPE,
