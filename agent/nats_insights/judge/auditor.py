@@ -198,6 +198,7 @@ class Auditor:
         for endpoint in self._due:
             if endpoint.paged:
                 lacking.owed[endpoint.key] = lacking.absent | self.snapshot.servers.keys()
+            self._excuse_old(endpoint)
         without = self.config.access.without
         lacking.accepted = {one.key for one in self.plan.endpoints if one.name in without}
         for worst, params in self.plan.worst.items():
@@ -323,6 +324,15 @@ class Auditor:
     def cut_off(self, server: str) -> None:
         """A server cut the agent off as a slow consumer: it was asked for too much at a time."""
         self.cut_offs.append((self.number, server))
+
+    def _excuse_old(self, endpoint: Endpoint[Any]) -> None:
+        """Servers whose version does not have an endpoint do not owe it."""
+        if not endpoint.since:
+            return
+        for server in self.snapshot.servers.values():
+            with suppress(Missing):
+                if not endpoint.known_to(server.version):
+                    self.snapshot.lacking.came(endpoint.key, server.names)
 
     def _is_due(self, endpoint: Endpoint[Any]) -> bool:
         """Whether its time has come, to half an interval; so it has if the clock was set back."""

@@ -31,8 +31,8 @@ class Endpoint(Struct, Generic[T], frozen=True, eq=False, gc=False):
     body: bytes = b""
     weight: int = 2048
     every: float = 0.0
-    # Whether one server can be asked, and whether all can be at once: for some endpoints that
-    # would be too much work in too many places.
+    # Whether one server can be asked, and whether all can be at once. What would be too much work
+    # in too many places is asked after all else, of a few servers at a time.
     addressable: bool = True
     fans_out: bool = True
     # Packing costs the server a millisecond: it pays for itself where replies are long.
@@ -61,6 +61,10 @@ class Endpoint(Struct, Generic[T], frozen=True, eq=False, gc=False):
         if server_id != "PING" and not self.addressable:
             raise ValueError(f"{self.key} can only be asked of all servers")
         return f"{self.root}.{server_id}.{self.name}"
+
+    def known_to(self, version: str) -> bool:
+        """Whether servers of this version have it."""
+        return not self.since or fields.is_from(self.since, version)
 
     def decode(self, payload: bytes) -> tuple[ServerInfo, T]:
         """One plain reply as (who, what it says); Malformed when unreadable."""

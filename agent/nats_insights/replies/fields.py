@@ -115,6 +115,11 @@ def _release(version: str) -> tuple[int, ...]:
     return (*map(int, numbers), 0 if candidate else 1)
 
 
+def is_from(first: str, version: str) -> bool:
+    """Whether a version is the first one or a later one; one that cannot be read is not."""
+    return _release(version) >= _release(first)
+
+
 def since(*versions: str, zero: Any = None) -> Any:
     """Declares a field that servers before these versions do not send.
 

@@ -169,6 +169,8 @@ def _hear(
         for endpoint in asking.endpoints:
             if endpoint.key in denied or (one.info.name, endpoint.key) in lost:
                 continue
+            if not endpoint.known_to(one.info.ver):
+                continue
             if endpoint.paged:
                 paged[endpoint][one.info.id] = one.reply(endpoint)
             else:

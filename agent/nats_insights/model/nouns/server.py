@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from nats_insights.errors import Missing
+from nats_insights.errors import Missing, NotTold
 from nats_insights.facts import Names
 from nats_insights.model import interest
 from nats_insights.model.fold import Fold
@@ -79,10 +79,12 @@ class Server(Noun):
         return snapshot.servers.values()
 
     def reply(self, endpoint: Endpoint[T]) -> T:
-        """What it replied in this epoch; Missing where it did not."""
+        """What it replied in this epoch; Missing where it did not, NotTold where it is too old."""
         try:
             reply: T = self.replies[endpoint.key]
         except KeyError:
+            if endpoint.since and not endpoint.known_to(self.version):
+                raise NotTold(endpoint.key, self.name, self.version) from None
             raise Missing(endpoint.key, self.name) from None
         return reply
 
