@@ -14,6 +14,7 @@ from nats.js.errors import Error
 
 from kit.watching import watching
 from nats_insights.checks.server.streams_unhealthy import streams_unhealthy
+from nats_insights.connection.contexts import Settings
 from nats_insights.lab.servers import local
 
 pytestmark = pytest.mark.live
@@ -106,3 +107,18 @@ async def test_a_replica_that_cannot_recover_is_found_until_its_group_is_back(
         for name in ("n2", "n3"):
             system[name].thaw()
         await watch.until(lambda: not watch.open)
+
+
+async def test_whoever_may_not_ask_for_health_knows_nothing_of_it_and_asks_once(start_server):
+    deny = 'permissions: { publish: { deny: "$SYS.REQ.SERVER.*.HEALTHZ" } }'
+    user = f"{{ user: agent, password: alone, {deny} }}"
+    accounts = f"accounts {{ SYS: {{ users: [{user}] }} }}\nsystem_account: SYS"
+    system = start_server("n1", authorization=accounts)
+    agent = Settings(servers=(system["n1"].url,), user="agent", password="alone")
+    async with watching(
+        system, agent=agent, listen=agent, more=OFTEN, checks=[streams_unhealthy]
+    ) as watch:
+        await watch.epochs(2)
+        outcome = watch.agent.auditor.outcomes["SERVER_015"]
+        assert outcome.why == "not permitted: HEALTHZ"
+        assert "HEALTHZ" not in watch.heartbeats[-1].cost.endpoints

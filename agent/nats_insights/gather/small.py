@@ -5,12 +5,16 @@ where all of the replies together exceed the window, each server is asked on its
 did not answer is asked once more by its id: no server takes requests for a dead one, a hung one
 lets the request time out. A server that a peer still has a link to is not dead: perhaps only the
 agent cannot reach it.
+
+What is expensive to answer is asked at the end, of a few servers at a time: servers answer one
+request after another, so that a slow one would delay all other replies.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
 from collections import defaultdict
 from collections.abc import Collection, Generator, Iterable
@@ -21,7 +25,7 @@ import nats.errors
 
 from nats_insights.connection.client import Client
 from nats_insights.facts import Cost
-from nats_insights.gather.asking import AT_A_TIME, Asker, each, words
+from nats_insights.gather.asking import Asker, each, words
 from nats_insights.gather.asking import Heard as Reply
 from nats_insights.gather.connections import Pages
 from nats_insights.gather.stepwise import stepwise
@@ -42,12 +46,14 @@ log = logging.getLogger(__name__)
 ROLL_CALL = VARZ
 # As many servers as there could be.
 MOST = 20_000
-# Of what is too much work to ask of all at once: requests in flight.
+# Of what is too much work to ask of all at once: requests in flight, and requests that may time out
+# until nobody else is asked.
 ONE_BY_ONE = 8
 # Where one of so many servers has anything to reply, these are asked and not all.
 FEW = 4
 LINKS: tuple[Endpoint[Any], ...] = (ROUTEZ, GATEWAYZ, LEAFZ)
 Endpoints = Collection[Endpoint[Any]]
+_DENIED = "not permitted to ask %s: checks that need it are unknown"
 
 
 class Gatherer:
@@ -114,13 +120,16 @@ class Gatherer:
         unheard: dict[str, Exception] = {}
         await asyncio.gather(
             self._probe(silent, heard, unheard),
-            *(self._small(endpoint, set(roll), heard) for endpoint in wanted),
+            *(self._small(endpoint, set(roll), heard) for endpoint in wanted if endpoint.fans_out),
         )
         strangers = await stepwise(_named_by_peers(heard, expected))
         heard.named |= strangers
         await self._probe(strangers, heard, unheard)
         await self._judge(unheard, heard, expected)
-        await self._again(wanted, heard)
+        await self._again([endpoint for endpoint in wanted if endpoint.fans_out], heard)
+        for endpoint in wanted:
+            if not endpoint.fans_out:
+                await self._one_by_one(endpoint, heard)
         if (own := heard.replies[ROLL_CALL.key].get(heard.own)) is not None:
             self.window.fit(own.max_pending)
         self.servers_asked = len(roll) + len(silent)
@@ -145,7 +154,7 @@ class Gatherer:
         weight = self.asker.expect(endpoint, len(expected))
         # Nobody knows the ids of all, or there is no subject per server.
         only = at_least > len(expected) or not endpoint.addressable
-        if only or (endpoint.fans_out and weight <= self.window.size):
+        if only or weight <= self.window.size:
             async with self.window.take(weight):
                 return await self.asker.everybody(endpoint, expected, at_least=at_least)
         return await self._each_of(endpoint, expected)
@@ -162,13 +171,49 @@ class Gatherer:
                 async with self.window.take(self.asker.expect(endpoint, 1)):
                     replies[server_id] = await self.asker.one(endpoint, server_id)
 
-        await each(one, expected, AT_A_TIME if endpoint.fans_out else ONE_BY_ONE)
+        await each(one, expected)
         return replies
+
+    async def _one_by_one(self, endpoint: Endpoint[Any], heard: Heard) -> None:
+        """Ask what is expensive, of servers that have replied to all else.
+
+        Who does not answer is not asked again. After some of these nobody is asked any more in this
+        epoch: perhaps all of them hang. In another epoch others come first.
+        """
+        late = 0
+        left = sorted(_to_ask(endpoint, heard.infos, heard) - heard.unresponsive)
+
+        async def one(server_id: str) -> None:
+            nonlocal late
+            if endpoint.key in self.denied:
+                return
+            if late >= ONE_BY_ONE:
+                heard.errors.setdefault(server_id, f"{endpoint}: {late} others did not answer")
+                return
+            async with self.window.take(self.asker.expect(endpoint, 1)):
+                timed_out = await self._ask(endpoint, server_id, heard)
+            late += timed_out
+
+        await each(one, random.sample(left, len(left)), ONE_BY_ONE)
+        if endpoint.key in self.denied:
+            log.warning(_DENIED, endpoint)
+
+    async def _ask(self, endpoint: Endpoint[Any], server_id: str, heard: Heard) -> bool:
+        """Ask one server; `heard` gets its reply or what went wrong. Whether it timed out."""
+        try:
+            _, reply = await self.asker.one(endpoint, server_id)
+        except (Malformed, nats.errors.Error) as problem:
+            if not self.client.closed.is_set():
+                heard.errors[server_id] = f"{endpoint}: {words(problem)}"
+            self.asker.complain(endpoint, server_id, problem)
+            return isinstance(problem, nats.errors.TimeoutError)
+        heard.add(endpoint.key, server_id, reply)
+        return False
 
     async def _small(
         self, endpoint: Endpoint[Any], expected: Collection[str], heard: Heard
     ) -> None:
-        left = _not_empty(endpoint, expected, heard)
+        left = _to_ask(endpoint, expected, heard)
         if not left:
             return
         few = endpoint.addressable and FEW * len(left) < len(expected)
@@ -180,7 +225,7 @@ class Gatherer:
         denied = endpoint.subject() in self.client.denied
         if not heard.replies[endpoint.key] and denied:
             self.denied.add(endpoint.key)
-            log.warning("not permitted to ask %s: checks that need it are unknown", endpoint)
+            log.warning(_DENIED, endpoint)
 
     async def _probe(
         self, ids: Collection[str], heard: Heard, unheard: dict[str, Exception]
@@ -237,24 +282,19 @@ class Gatherer:
 
     async def _again(self, endpoints: Iterable[Endpoint[Any]], heard: Heard) -> None:
         """One retry for each reply that a living server owes."""
-        alive = heard.infos.keys()
         owed = [
             (endpoint, server_id)
             for endpoint in endpoints
             if endpoint.key not in self.denied
-            for server_id in sorted(alive - heard.replies[endpoint.key].keys())
+            for server_id in sorted(
+                _to_ask(endpoint, heard.infos, heard) - heard.replies[endpoint.key].keys()
+            )
         ]
 
         async def one(item: tuple[Endpoint[Any], str]) -> None:
             endpoint, server_id = item
-            try:
-                heard.add(endpoint.key, server_id, (await self.asker.one(endpoint, server_id))[1])
-            except (Malformed, nats.errors.Error) as problem:
-                if not self.client.closed.is_set():
-                    heard.errors[server_id] = f"{endpoint}: {words(problem)}"
-                if isinstance(problem, nats.errors.TimeoutError):
-                    heard.unresponsive.add(server_id)
-                self.asker.complain(endpoint, server_id, problem)
+            if await self._ask(endpoint, server_id, heard):
+                heard.unresponsive.add(server_id)
 
         async def together(endpoint: Endpoint[Any], late: set[str]) -> None:
             # It has no subject per server, so every server replies a second time.
@@ -273,18 +313,17 @@ class Gatherer:
         )
 
 
-def _not_empty(endpoint: Endpoint[Any], expected: Collection[str], heard: Heard) -> set[str]:
-    """The servers to ask: of the others VARZ shows that the reply would be empty."""
+def _to_ask(endpoint: Endpoint[Any], expected: Iterable[str], heard: Heard) -> set[str]:
+    """The servers to ask: others do not know it, or VARZ shows that their reply would be empty."""
+    left = {one for one in expected if endpoint.known_to(heard.infos[one].ver)}
     if endpoint.without is None:
-        return set(expected)
-    left = set()
-    for server_id in expected:
+        return left
+    for server_id in list(left):
         varz = heard.replies[ROLL_CALL.key].get(server_id)
         reply = None if varz is None else endpoint.without(varz)
-        if reply is None:
-            left.add(server_id)
-        else:
+        if reply is not None:
             heard.add(endpoint.key, server_id, reply)
+            left.discard(server_id)
     return left
 
 
