@@ -762,12 +762,14 @@ def test_what_is_known_of_the_past_can_be_asked_for():
         _ = of(accepted, 0).known_for
 
 
-def test_values_with_a_gap_are_told_only_to_those_who_do_not_mind():
-    past = of(accepted, 1, 2, None, None, 3)
-    assert past.values(120) == past.values(120, gap=90) == (1, 2, 3)
-    with pytest.raises(TooSoon, match=r"^accepted of n1: needs 120 s without a gap of 89 s$"):
-        past.values(120, gap=89)
-    assert past.values(90, gap=90) == (2, 3)
+def test_values_that_were_told_throughout_can_be_asked_for():
+    assert of(accepted, *range(6)).unbroken(150) == (0, 1, 2, 3, 4, 5)
+    with pytest.raises(TooSoon, match=r"^accepted of n1: needs 5 points$"):
+        of(accepted, *range(6)).unbroken(90)
+    assert of(accepted, *range(6)).unbroken(90, points=4) == (2, 3, 4, 5)
+    with pytest.raises(TooSoon, match=r"^accepted of n1: needs 180 s without a pause$"):
+        of(accepted, 0, 1, 2, None, 3, 4, 5).unbroken(180)
+    assert of(accepted, 0, None, 2, 3, 4, 5, 6).unbroken(120) == (2, 3, 4, 5, 6)
 
 
 def test_nouns_may_tell_one_mapping_and_differ_later():

@@ -19,7 +19,7 @@ from copy import copy
 from functools import cached_property
 from itertools import pairwise
 from math import inf, isfinite
-from statistics import linear_regression
+from statistics import linear_regression, median_low
 from typing import Any, Generic, Protocol, TypeVar
 
 from msgspec import Struct
@@ -250,15 +250,28 @@ class Samples(Struct, frozen=True, gc=False):
         base = self._base(seconds)
         return self._values[-1] - self._values[base]
 
-    def values(self, seconds: float, gap: float = inf) -> tuple[float, ...]:
+    def values(self, seconds: float, points: int = 2) -> tuple[float, ...]:
         """What it was at each point of the window, the earliest first.
 
-        TooSoon where it was not told for longer than `gap` seconds.
+        TooSoon with fewer points than these.
         """
         base = self._base(seconds)
-        if any(now - then > gap for then, now in pairwise(self._at[base:])):
-            raise self._too_soon(f"{seconds:g} s without a gap of {gap:g} s")
-        return self._values[base:]
+        values = self._values[base:]
+        if len(values) < points:
+            raise self._too_soon(f"{points} points")
+        return values
+
+    def unbroken(self, seconds: float, points: int = 5) -> tuple[float, ...]:
+        """The same where it was told throughout the window, else TooSoon.
+
+        No step between two points is longer than half as much again as most of them are: what was
+        not told may have been any value.
+        """
+        values = self.values(seconds, points)
+        steps = [now - then for then, now in pairwise(self._at[-len(values) :])]
+        if max(steps) > 1.5 * median_low(steps):
+            raise self._too_soon(f"{seconds:g} s without a pause")
+        return values
 
     def rising(self, seconds: float) -> float:
         """The share of the steps from one point of the window to the next that did not fall."""
