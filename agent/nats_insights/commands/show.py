@@ -256,7 +256,12 @@ def _not_evaluated(out: Console, unknown: list[NotEvaluated]) -> None:
         return
     out.print(Text("\nnot evaluated, or only in part", STYLES["unknown"]))
     rows = (
-        (row.code, row.name, plain(row.why) + (", which is accepted" if row.excused else ""), also)
+        (
+            row.code,
+            row.name,
+            plain(row.why) + (", which does not count" if row.excused else ""),
+            also,
+        )
         for row in unknown
         for also in [_also(row)]
     )
