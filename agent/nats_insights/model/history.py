@@ -474,7 +474,7 @@ class _Rows(dict[Names, bytes]):
                 raise ValueError(f"{self.past.name}: {str(told)[:100]} is no figure to remember")
             self._mapping, self._packed = told, (tuple(told), _pack(told.values()))
         parts, counts = self.parts.get(names, ((), b""))
-        if (parts, counts) == self._packed:
+        if not parts or (parts, counts) == self._packed:  # Told first, or the same again.
             self.parts[names] = self._packed
             return last
         held = dict(zip(parts, _unpack(counts), strict=True))
