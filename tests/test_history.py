@@ -804,3 +804,24 @@ def test_nouns_that_tell_one_mapping_hold_it_once():
 @samples(keep=600, every=30)
 def of_parts(server: Server) -> dict[Any, int]:
     return {}
+
+
+@given(
+    st.lists(st.floats(0.5, 100.0), min_size=2, max_size=20),
+    st.floats(1.0, 600.0),
+)
+def test_a_window_begins_at_the_point_nearest_to_its_begin(steps, seconds):
+    remembered, at = History([every_one]), [NOW]
+    for step in steps:
+        at.append(at[-1] + step)
+    for number, one in enumerate(at):
+        remembered.record(every_one, N1, number, one)
+    past = remembered.of(every_one, N1, at[-1])
+    kept = [at[int(value)] for value in past.values(past.known_for)]
+    enough = [one for one in kept if one <= at[-1] - 0.9 * seconds]
+    if not enough:
+        with pytest.raises(TooSoon):
+            past.span(seconds)
+        return
+    nearest = min(enough, key=lambda one: abs(one - (at[-1] - seconds)))
+    assert past.span(seconds) == at[-1] - nearest

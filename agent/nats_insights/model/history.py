@@ -13,6 +13,7 @@ from __future__ import annotations
 import inspect
 import struct
 import typing
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from copy import copy
@@ -229,11 +230,11 @@ class Samples(Struct, frozen=True, gc=False):
 
     @property
     def known_for(self) -> float:
-        """Seconds from its first point to the present one; TooSoon until there are two."""
+        """The longest window that it covers, in seconds; TooSoon until there are two points."""
         at = self._at
         if len(at) < 2:
             raise self._too_soon("a second epoch")
-        return at[-1] - at[0]
+        return min(at[-1] - at[0], self.past.keep)
 
     def growth(self, seconds: float) -> float:
         """How much a counter grew within the window; one that fell began again at zero."""
@@ -303,10 +304,13 @@ class Samples(Struct, frozen=True, gc=False):
         if len(at) < 2:
             raise self._too_soon("a second epoch")
         begin, latest = at[-1] - seconds, at[-1] - seconds * _NEARLY
-        bases = [number for number, one in enumerate(at) if one <= latest]
+        bases = bisect_right(at, latest)
         if not bases:
             raise self._too_soon(f"{seconds:g} s of its past")
-        return min(bases, key=lambda number: abs(at[number] - begin))
+        base = bisect_left(at, begin, hi=bases)
+        if base == bases or (base and begin - at[base - 1] <= at[base] - begin):
+            base -= 1
+        return base
 
     def _grown(self, base: int) -> float:
         begin, values = self._at[base], self._values
