@@ -1,1 +1,1 @@
-"""Servers: limits of one server, and whether it answers."""
+"""Servers: versions, limits, health and certificates of servers, and whether they answer."""
