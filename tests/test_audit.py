@@ -266,7 +266,7 @@ def test_it_is_said_what_a_check_raised_and_where():
 # --- What is lost, and what a check reads.
 
 
-@fold("subscriptions")
+@fold("subscriptions", moves_with="local_interest")
 def by_subscriptions(rows, tally, params):
     for row in rows:
         tally[row.account, row.authorized_user] += row.subscriptions

@@ -221,7 +221,7 @@ def test_rows_that_could_not_be_read_are_counted_and_lack():
 # --- Figures beyond all bounds, and names.
 
 
-@fold("in_msgs")
+@fold("in_msgs", moves_with="local_interest")
 def messages(rows: list[Connection], tally: Tally, params: object) -> None:
     """What each user published."""
     for one in rows:
@@ -262,6 +262,18 @@ def test_a_name_of_256_characters_stays_as_it_is(length, whole):
 def test_a_fold_of_a_field_that_no_row_has_is_refused():
     with pytest.raises(DeclarationError, match="no field 'jwt'"):
         fold("jwt")
+
+
+@pytest.mark.parametrize("field", ["pending_bytes", "in_msgs", "subscriptions", "idle", "rtt"])
+def test_a_fold_that_would_have_every_server_swept_in_every_epoch_is_refused(field):
+    with pytest.raises(DeclarationError, match=f"reads '{field}', which changes while"):
+        fold("name", field)
+    assert fold("name", field, moves_with="local_interest")
+
+
+@pytest.mark.parametrize("field", ["tls_version", "mqtt_client", "name_tag", "start"])
+def test_what_is_true_of_a_connection_for_good_needs_no_such_figure(field):
+    assert fold(field)
 
 
 def test_a_decoder_reads_what_folds_declare_each_once():

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from nats_insights.check import Server
+from nats_insights.check import LEAFZ, ROUTEZ, Server
 from nats_insights.gather.stepwise import at_once
 from nats_insights.judge.declare import INFO, Finding, Params, check
-from nats_insights.model.fold import by_user, fold
+from nats_insights.model.fold import by_user, local_subscriptions
 from nats_insights.replies.varz import LeafOptions
 from scenario import FOUNDING, Story, cluster, lone, system
 from scenario import Server as Held
@@ -195,15 +195,9 @@ def test_a_cluster_that_is_quiet_is_left_alone_while_another_moves():
     assert sweeps(both(0), both(9000)) == [4, 1]
 
 
-@fold("in_msgs")
-def messages(rows, tally, params):
-    """A figure that changes while connections last."""
-    tally["messages"] += sum(row.in_msgs for row in rows)
-
-
-@check("TEST_907", INFO, "health", needs=(messages,))
-def talkative(server: Server, params: Params) -> Finding | None:
-    """A check of something that no small reply tells of.
+@check("TEST_908", INFO, "health", needs=(by_user, local_subscriptions, ROUTEZ, LEAFZ))
+def subscribed_users(server: Server, params: Params) -> Finding | None:
+    """A check of two folds, of which one moves while connections last.
 
     Finds: nothing.
 
@@ -211,28 +205,12 @@ def talkative(server: Server, params: Params) -> Finding | None:
 
     Do: nothing.
     """
-    assert server.folded(messages)["messages"] == 0
-
-
-def test_what_no_small_reply_tells_is_read_in_each_epoch():
-    assert sweeps(three(), three(), checks=[talkative]) == [3, 3]
-
-
-@check("TEST_908", INFO, "health", needs=(by_user, messages))
-def talkative_users(server: Server, params: Params) -> Finding | None:
-    """A check of two folds, of which one lasts as long as the connections.
-
-    Finds: nothing.
-
-    Why: it is a test.
-
-    Do: nothing.
-    """
-    assert server.folded(messages)["messages"] == 0
+    assert server.folded(by_user)["nobody", "x"] == 0
 
 
 def test_a_server_is_read_again_unless_all_that_a_check_reads_of_it_stands():
-    assert sweeps(three(), three(), checks=[talkative_users]) == [3, 3]
+    more = three(n1=replace(BUSY, subscriptions=BUSY.subscriptions + 1))
+    assert sweeps(three(), three(), more, checks=[subscribed_users]) == [3, 0, 1]
 
 
 def test_servers_that_may_have_leaf_nodes_are_read_with_the_kinds_of_connections():

@@ -490,6 +490,22 @@ MISTAKES = {
         ),
         "'fires if so' finds [] instead of ['a']",
     ),
+    "sweeps_in_every_epoch": (
+        Shape(
+            """
+            @check("ACME_107", INFO, "health", needs=(local_subscriptions,))
+            def sweeps_in_every_epoch(server: Server) -> Finding | None:
+                DOCUMENTATION
+                many = server.folded(local_subscriptions)["subscriptions"] > 5_000
+                return Finding(summary="so") if many else None
+            """,
+            """
+            "fires if so": (system(lone(a=Server(1, subscriptions=5_001))), {"a"}),
+            "quiet if not": (system(lone(a=1)), set()),
+            """,
+        ),
+        "3 servers list their connections again in an even cluster, where none moved",
+    ),
     "looks_at_the_snapshot": (
         Shape(
             """

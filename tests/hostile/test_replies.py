@@ -28,7 +28,7 @@ SMALL = ("VARZ", "STATSZ", "ROUTEZ", "LEAFZ", "SUBSZ", "ACCOUNTZ", "STATZ")
 SUMMED = {"connections", "total_connections", "leafnodes", "subscriptions", "active_servers"}
 
 
-@fold("in_msgs", "out_msgs", "pending_bytes", "name")
+@fold("in_msgs", "out_msgs", "pending_bytes", "name", moves_with="local_interest")
 def by_name(rows: list[Connection], tally: Tally, params: object) -> None:
     """Of each name all that can be added up."""
     for row in rows:

@@ -23,7 +23,13 @@ TOLERANCE = 0.02
 _ALWAYS = ("cid", "kind", "account", "authorized_user")
 _ROW_FIELDS = frozenset(ROW_FIELDS)
 # What a server tells of a connection once and for all.
-_LASTING = frozenset((*_ALWAYS, "name", "ip", "lang", "version"))
+_LASTING = frozenset(
+    (
+        *(*_ALWAYS, "type", "ip", "port", "start", "name", "lang", "version", "mqtt_client"),
+        *("tls_version", "tls_cipher_suite", "tls_peer_certs", "tls_first"),
+        *("issuer_key", "name_tag", "tags", "proxy"),
+    )
+)
 # Rows that take more bytes than this on average may bear names that were made to be long.
 _LONG_ROW = 1024
 _LONG_NAME = 256
@@ -85,11 +91,6 @@ class Fold(Struct, frozen=True, eq=False):
         """The name of the page function."""
         return self.page.__name__
 
-    @property
-    def lasting(self) -> bool:
-        """Whether it stays the same for as long as no connection comes or goes."""
-        return _LASTING.issuperset(self.fields)
-
     def __hash__(self) -> int:
         return hash(self.page)
 
@@ -107,14 +108,20 @@ def fold(*fields: str, moves_with: str = "") -> Callable[[PageFunction], Fold]:
 
     Rows of the system account and leaf nodes never reach it. Its third argument is annotated with
     the parameters that it reads, those of all checks that need it, or with `object` if it reads
-    none: they are the loosest in force anywhere, so what it drops by them no check can want. A fold
-    of figures that change while a connection lasts is swept in each epoch, unless `moves_with`
-    names a figure of the server that moves whenever it does. DeclarationError for a field that
-    CONNZ rows do not have.
+    none: they are the loosest in force anywhere, so what it drops by them no check can want.
+    `moves_with` names a figure of the server that moves whenever the fold does though no connection
+    comes or goes. DeclarationError for a field that CONNZ rows do not have, and for one that
+    changes while a connection lasts without such a figure: every server would have to list every
+    connection in every epoch.
     """
     for field in fields:
         if field not in _ROW_FIELDS:
             raise DeclarationError(f"a connection row has no field {field!r}")
+        if field not in _LASTING and not moves_with:
+            raise DeclarationError(
+                f"a fold reads {field!r}, which changes while a connection lasts: read the worst "
+                "rows of each server, or name in moves_with a figure of the server that moves too"
+            )
 
     def declare(page: PageFunction) -> Fold:
         return Fold(page, fields, moves_with)

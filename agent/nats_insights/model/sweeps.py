@@ -118,4 +118,4 @@ def stands(server: Server, fold: Fold) -> bool:
     except (Missing, KeyError):
         return False
     # A client that has yet to say who it is will be somebody's, and no counter tells of it.
-    return fold.lasting and not swept.unnamed
+    return not swept.unnamed

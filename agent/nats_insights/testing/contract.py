@@ -259,6 +259,19 @@ def it_is_quiet_and_sure_where_all_is_well(tested: Tested) -> Iterator[str]:
 
 
 @_clause
+def no_server_lists_its_connections_again_where_nothing_moved(tested: Tested) -> Iterator[str]:
+    for what, given in QUIET.items():
+        story = tested.story()
+        story.hears(given)
+        story.hears(given)
+        if story.swept:
+            yield (
+                f"{story.swept} servers list their connections again in {what}, where none moved: "
+                "does it need what its folds move with?"
+            )
+
+
+@_clause
 def it_says_the_same_in_whatever_order_servers_answer(tested: Tested) -> Iterator[str]:
     for case, (given, _) in tested.cases.items():
         one = tested.found(given)
