@@ -72,8 +72,7 @@ class Stream(Placed, Noun):
 
     @property
     def metadata(self) -> Mapping[str, str]:
-        config = self.told.config
-        return (config and config.metadata) or {}
+        return _metadata(self.told)
 
     def labels(self) -> dict[str, str]:
         return {"account": self.names[0], "stream": self.names[1], "cluster": self.home}
@@ -85,16 +84,18 @@ class Stream(Placed, Noun):
 class StreamReplica(Placed, Noun):
     """One replica of a stream, as its leader tells of it, the leader's own among them.
 
-    `peer` is what the leader says of it: `lag` is how many operations it is behind.
+    `told` is what the leader says of the stream, and `peer` what it says of the replica: `lag` is
+    how many operations it is behind.
     """
 
-    __slots__ = ("peer", "stream")
+    __slots__ = ("peer", "stream", "told")
     kind, scope, depends_on = "stream_replica", "ACCOUNT", ITS_CLUSTER
     labelled = ("account", "stream", "cluster", "server")
     when_gone = "stream {stream} of account {account} has no replica on {server} any more"
 
-    def __init__(self, stream: Stream, peer: Peer) -> None:
-        self.stream, self.peer, self.snapshot = stream, peer, stream.snapshot
+    def __init__(self, stream: Stream, told: jsz.Stream, peer: Peer) -> None:
+        self.stream, self.told, self.peer = stream, told, peer
+        self.snapshot = stream.snapshot
         self.names = (*stream.names, peer.name)
 
     @classmethod
@@ -108,10 +109,10 @@ class StreamReplica(Placed, Noun):
         leader = stream.leader
         if not leader:
             return
-        yield cls(stream, Peer(name=leader, current=True))
-        group = stream.rows[leader].cluster
-        for peer in (group and group.replicas) or ():
-            yield cls(stream, peer)
+        told = stream.rows[leader]
+        yield cls(stream, told, Peer(name=leader, current=True))
+        for peer in (told.cluster and told.cluster.replicas) or ():
+            yield cls(stream, told, peer)
 
     @classmethod
     def find(cls, snapshot: Snapshot, names: Names) -> StreamReplica | None:
@@ -132,7 +133,7 @@ class StreamReplica(Placed, Noun):
 
     @property
     def metadata(self) -> Mapping[str, str]:
-        return self.stream.metadata
+        return _metadata(self.told)
 
     def labels(self) -> dict[str, str]:
         return {**self.stream.labels(), "server": self.names[3]}
@@ -140,3 +141,7 @@ class StreamReplica(Placed, Noun):
     def entity(self) -> dict[str, str]:
         _, stream, _, server = self.names
         return {**super().entity(), "id": stream, "name": f"{stream} on {server}"}
+
+
+def _metadata(told: jsz.Stream) -> Mapping[str, str]:
+    return (told.config and told.config.metadata) or {}
