@@ -171,3 +171,15 @@ async def test_who_may_not_ask_one_server_asks_no_other(monkeypatch):
     server = Refusing()
     assert await read(server, *(Target(("C1", f"n{n}"), f"N{n}", 1) for n in range(5))) is None
     assert server.asked == ["refused"]
+
+
+async def test_where_many_hang_the_others_are_not_waited_for():
+    class Hanging(Server):
+        async def ask(self, *arguments: Any) -> Msg:
+            self.asked.append("in vain")
+            raise nats.errors.TimeoutError
+
+    server = Hanging()
+    targets = [Target(("C1", f"n{n}"), f"N{n}", 1) for n in range(100)]
+    assert await read(server, *targets) is None
+    assert len(server.asked) <= 2 * 2 * reading.AT_A_TIME

@@ -10,6 +10,7 @@ makes the server look at all of its streams, however few of them it tells.
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable, Collection, Generator
 
 import msgspec
@@ -25,7 +26,8 @@ from nats_insights.replies.heard import Target
 from nats_insights.replies.jsz import JSZ_STREAMS, AccountDetail, Jsz, body
 from nats_insights.replies.unpack import unpack
 
-# Servers that are read at a time: what was read of one is held until all of it is.
+# Servers that are read at a time, and that may time out until nobody else is asked: what was read
+# of one is held until all of it is.
 AT_A_TIME = 8
 # Streams and consumers of a whole server in one reply up to here.
 WHOLE = 4096
@@ -54,19 +56,26 @@ class Streams:
         self._turn = asyncio.Lock()
 
     async def read(self, targets: Collection[Target], take: Take) -> None:
-        """Read all streams of these servers; `take` gets what could be read whole."""
+        """Read all streams of these servers; `take` gets what could be read whole.
+
+        After some timeouts nobody else is asked: perhaps all of them hang. The next time others
+        come first.
+        """
+        late = 0
 
         async def one(target: Target) -> None:
-            if JSZ_STREAMS.key in self.asker.denied:
+            nonlocal late
+            if late >= AT_A_TIME or JSZ_STREAMS.key in self.asker.denied:
                 return
             try:
                 details = await self._server(target)
             except (Malformed, nats.errors.Error) as problem:
+                late += isinstance(problem, nats.errors.TimeoutError)
                 self.asker.complain(JSZ_STREAMS, target.key[-1], problem)
             else:
                 await stepwise(take(target.key, details))
 
-        await each(one, targets, AT_A_TIME)
+        await each(one, random.sample([*targets], len(targets)), AT_A_TIME)
 
     async def _server(self, target: Target) -> list[AccountDetail]:
         """All accounts of one server that have streams there; Malformed if some are missing."""
