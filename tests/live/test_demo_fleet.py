@@ -98,7 +98,7 @@ def test_what_is_planted_is_found_and_nothing_else_and_the_fleet_goes_on(tmp_pat
         assert re.search(rf"opened +\w+ +{code} ", said)
     # The password is not among them.
     assert command[1:6] == ["-m", "nats_insights.lab", "fleet", "20x50", "--server"]
-    assert command[7:] == ["--user", "root"]
+    assert command[7:] == ["--user", "root", "--streams", "0"]
     assert not Path(f"/proc/{pid}").exists()
     assert left_behind(tmp_path) == []
 

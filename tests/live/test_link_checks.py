@@ -20,6 +20,9 @@ CHECKS = (certificate_expiry, gateway_mismatch, server_not_answering)
 # Old servers do not tell when a certificate ends.
 SILENT_ABOUT_CERTIFICATES = ("2.10.26", "2.11.11")
 
+# Else GATEWAYZ is requested once a minute.
+OFTEN = 'gather.every.GATEWAYZ = "0s"\n'
+
 
 def tls(home: Path, name: str, days: int) -> str:
     """TLS options with a certificate that has so many days left."""
@@ -103,7 +106,7 @@ async def test_a_server_without_a_gateway_that_its_peers_have_is_found_until_it_
     start_system, tmp_path, options, configured
 ):
     system = start_system(EAST)
-    async with watching(system, agent="e1", listen="e2", checks=CHECKS) as watch:
+    async with watching(system, agent="e1", listen="e2", more=OFTEN, checks=CHECKS) as watch:
         await watch.epochs(2)
         assert watch.story == []
         system["e3"].options = options(system, tmp_path)
@@ -124,7 +127,7 @@ async def test_a_server_without_a_gateway_that_its_peers_have_is_found_until_it_
 async def test_a_gateway_to_a_silent_cluster_is_not_reported_beside_its_silence(start_system):
     system = start_system(EAST)
     soon = 'gather.timeout = "200ms"\n'
-    async with watching(system, agent="e1", listen="e2", more=soon, checks=CHECKS) as watch:
+    async with watching(system, agent="e1", listen="e2", more=OFTEN + soon, checks=CHECKS) as watch:
         await watch.epochs(2)
         system["w1"].freeze()
         await watch.until(lambda: watch.open)
