@@ -13,6 +13,9 @@ from scenario import Server, Story, cluster, dead, finding, found, hung, lone, s
 
 LINK = Gateway(connection=Connection())
 
+# Else GATEWAYZ is requested once a minute.
+OFTEN = "gather.every.GATEWAYZ = 0.0"
+
 
 def to(*remotes, configured=(), **more):
     """A server with an outbound gateway connection to each of these clusters."""
@@ -106,7 +109,7 @@ COMPLETE = cluster(n1=to("A"), n2=to("A"), n3=to("A"))
 
 
 def test_it_opens_at_the_second_look_and_ends_with_the_connection():
-    story = Story(checks=[check])
+    story = Story(OFTEN, [check])
     told = [story.hears(system(one)) for one in (MISSING, MISSING, COMPLETE, COMPLETE)]
     assert told == [[], ["opened CLUSTER_008 C1 n3 A"], [], ["resolved CLUSTER_008 C1 n3 A"]]
     (resolved,) = story.told
@@ -114,7 +117,7 @@ def test_it_opens_at_the_second_look_and_ends_with_the_connection():
 
 
 def test_a_gateway_that_the_last_server_has_lost_is_no_difference():
-    story = Story(checks=[check])
+    story = Story(OFTEN, [check])
     nobody = cluster(n1=to(), n2=to(), n3=to())
     told = [story.hears(system(one)) for one in (MISSING, MISSING, nobody, nobody)]
     assert told[-1] == ["resolved CLUSTER_008 C1 n3 A"]
@@ -122,7 +125,7 @@ def test_a_gateway_that_the_last_server_has_lost_is_no_difference():
 
 def test_servers_that_have_just_started_are_waited_for():
     started = cluster(n1=to("A"), n2=to("A"), n3=to(up=10.0))
-    story = Story(checks=[check], settle=120.0)
+    story = Story(OFTEN, [check], settle=120.0)
     assert [story.hears(system(started)) for _ in range(3)] == [[], [], []]
     assert story.audit.outcomes[check.code].why == "settling"
 
@@ -136,7 +139,7 @@ def test_servers_that_have_just_started_are_waited_for():
     ],
 )
 def test_it_waits_while_all_of_the_other_cluster_is_silent(others, expected):
-    story = Story(checks=[check, server_not_answering])
+    story = Story(OFTEN, [check, server_not_answering])
     story.hears(system(COMPLETE, cluster("A", **dict.fromkeys(others, 1))))
     for _ in range(3):
         story.hears(system(MISSING, cluster("A", **others)))
