@@ -237,9 +237,10 @@ class _Run:
                     enabled, params = force.enabled, force.params
                 if not enabled:
                     continue
-                if late and subject.rests_on in late:
+                if late and (why := late.get(subject.rests_on)):
                     # What the check would raise: cheaper where many servers are silent.
-                    self._doubt(subject, Doubt(f"{self.check.needs[0]} of {subject.rests_on[-1]}"))
+                    self.result.unknown[Key(self.check.code, names)] = why
+                    self.doubts[False] = why
                     continue
                 if judge(subject, params) is None:
                     continue
@@ -264,12 +265,12 @@ class _Run:
             if (held := about.find(self.snapshot, names)) is not None:
                 yield held
 
-    def _late(self) -> Collection[Names]:
-        """Servers that owe the only reply of a check that judges each server by itself."""
+    def _late(self) -> Mapping[Names, str]:
+        """Servers that owe the only reply of a check that judges each server by itself, and why."""
         check = self.check
         if check.about.depends_on != ITS_SERVER or len(check.needs) != 1 or check.folds:
-            return ()
-        return self.snapshot.lacking.owed.get(check.needs[0], ())
+            return {}
+        return self.snapshot.lacking.by_server(check.needs[0])
 
     def _put(self, subject: Noun, held: Held | None) -> None:
         """Put one noun where it belongs."""

@@ -109,19 +109,27 @@ class Rule(Struct, frozen=True, kw_only=True, eq=False):
     labels: tuple[str, ...] = ()
     metadata: tuple[str, ...] = ()
     known: dict[Any, InForce] = {}
+    # The one label that they look at, where they look at nothing else.
+    only: str = ""
 
     def resolve(self, subject: Noun) -> InForce:
         """By what one noun is judged; Missing where an override looks at tags not told."""
+        if self.only:  # As most overrides do: this is asked of every noun in every epoch.
+            known = self.known.get(subject.labels().get(self.only))
+            if known is not None:
+                return known
         if not self.varies:
             return self.everywhere()
         labels = subject.labels() if self.labels else {}
         tags = tuple(subject.tags) if "tag" in self.labels else ()
         metadata = subject.metadata if self.metadata else {}
-        key = (
+        key: Any = (
             tags,
             tuple([labels.get(label, "") for label in self.labels]),
             tuple([metadata.get(name) for name in self.metadata]),
         )
+        if self.only:
+            key = labels.get(self.only)
         known = self.known.get(key)
         if known is None:
             if len(self.known) >= _MOST_KNOWN:
@@ -233,6 +241,7 @@ def _rule(
     }
     labels = sorted({label for override in overrides for label in override.match})
     metadata = [parameter.metadata for parameter in parameters if parameter.metadata]
+    alone = len(labels) == 1 and labels != ["tag"] and not metadata
     return Rule(
         check=check,
         params=replace(check.params(**profiled), **own),
@@ -245,6 +254,7 @@ def _rule(
         overrides=tuple(overrides),
         labels=tuple(labels),
         metadata=(ENABLED, *metadata) if metadata else (),
+        only=labels[0] if alone else "",
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 from nats_insights.errors import Missing
@@ -40,6 +40,7 @@ class Lacking:
         self.dropped_accounts = self.dropped_names = 0
         self._servers_of = servers_of
         self._one_of: dict[str, str] = {}
+        self._said: dict[str, dict[Names, str]] = {}
 
     @property
     def too_many_accounts(self) -> str:
@@ -50,6 +51,15 @@ class Lacking:
         """This server does not owe it any more."""
         self.owed[endpoint].discard(server)
         self._one_of.pop(endpoint, None)
+
+    def by_server(self, endpoint: str) -> Mapping[Names, str]:
+        """What is to be said of each server that owes it; made once for all checks of an epoch."""
+        owed = self.owed.get(endpoint, ())
+        said = self._said.get(endpoint)
+        if said is None or len(said) != len(owed):
+            said = {names: f"{endpoint} of {names[-1]}" for names in owed}
+            self._said[endpoint] = said
+        return said
 
     def whole(self, endpoint: str, figure: T) -> T:
         """A sum over all servers: itself, or Missing where one of them owes its part."""
