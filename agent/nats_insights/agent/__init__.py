@@ -1,1 +1,1 @@
-"""The agent: one epoch after another, who leads, and what goes out."""
+"""The agent: its epochs, which agent leads, and what is published."""

@@ -1,4 +1,4 @@
-"""Answer: the queries as a NATS micro service, from what the agent knew after its last epoch."""
+"""Answer: the queries as a NATS micro service, from the state after the last epoch."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from nats_insights.tell.view import View
 
 log = logging.getLogger(__name__)
 
-# Who asks for an epoch beyond this number at a time is told to ask again.
+# Requests for an epoch that may wait at a time; more of them get error 429.
 MOST_WAITING = 1000
-# Who waits for the end of an epoch, and the reply if it is not the STATUS of then.
+# A request that waits for the end of an epoch, and its reply, None for STATUS at that time.
 Waiting = tuple[Request, bytes | None]
 _NOTHING_KNOWN = Coverage(servers_known=0, servers_answered=0, missing=[])
 
 
 class Answers:
-    """The micro service of this agent on one connection, and who waits for an epoch.
+    """The micro service of this agent on one connection, and the requests that wait.
 
     `view` is what queries are answered from, `roster` what FORGET takes servers out of.
     """
@@ -48,7 +48,7 @@ class Answers:
         self._group = ""
 
     async def serve(self, client: Client, agent: AgentInfo) -> None:
-        """Appear as a service: a leader answers queries, a standby only says that it is there."""
+        """Register the service: a leader answers queries, a standby only `$SRV` requests."""
         await self.stop()
         self._agent = agent
         config = ServiceConfig(
@@ -67,22 +67,22 @@ class Answers:
         await self._endpoint("FORGET", self._forget)
 
     async def stop(self) -> None:
-        """Disappear; who waits for an epoch waits in vain."""
+        """Stop the service; requests that wait for an epoch get no reply."""
         service, self._service = self._service, None
         self._for_next, self._for_this = [], []
         if service is not None:
-            # Where the connection closed first, it took the subscriptions along.
+            # If the connection has closed, the subscriptions are already gone.
             with suppress(nats.errors.Error):
                 await service.stop()
 
     def begin(self) -> None:
-        """An epoch begins; who asks from now on gets the next one."""
+        """An epoch begins; later requests wait for the next one."""
         self.wanted.clear()
         self._for_this += self._for_next
         self._for_next = []
 
     async def end(self) -> None:
-        """The epoch has ended and its news are out: who waited for it is told."""
+        """The epoch has ended and its advisories are published: reply to the waiting requests."""
         waiting, self._for_this = self._for_this, []
         for request, reply in waiting:
             if reply is None:
@@ -97,8 +97,8 @@ class Answers:
                 name=name,
                 handler=handler,
                 subject=subjects.api(name),
-                # Of its own: a frozen server goes on offering the subscriptions of a connection
-                # that we left, and in one group with these it would take half of the requests.
+                # New for each connection: a frozen server still has the subscriptions of a closed
+                # connection, and in the same group these would get half of the requests.
                 queue_group=self._group,
             )
         )
@@ -110,7 +110,7 @@ class Answers:
         return handle
 
     async def _evaluate(self, request: Request) -> None:
-        # Answered when the epoch has ended: waiting here would make those behind it wait as well.
+        # The reply is sent when the epoch has ended: waiting here would delay later requests.
         if len(self._for_next) >= MOST_WAITING:
             await self._refuse(request, Refused(429, "too many requests wait for an epoch"))
             return
@@ -118,7 +118,7 @@ class Answers:
         self.wanted.set()
 
     async def _forget(self, request: Request) -> None:
-        # Answered after an epoch, too: by then STATUS does not name the server any more.
+        # The reply is sent after an epoch, too: then STATUS does not name the server any more.
         reply = await self._reply(
             request, "FORGET", lambda view: queries.forget(view, self.roster, request.data)
         )
@@ -154,6 +154,6 @@ class Answers:
         await self._send(request, reply, headers)
 
     async def _send(self, request: Request, reply: bytes, headers: dict[str, str]) -> None:
-        # Without a reply subject nobody waits; a connection that closed has nobody to tell.
+        # A request without a reply subject, and a closed connection, get no reply.
         with suppress(nats.errors.Error, ValueError):
             await request.respond(reply, headers=headers or None)

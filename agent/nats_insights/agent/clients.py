@@ -1,4 +1,4 @@
-"""Name the clients behind findings, by a bounded look at their connection rows."""
+"""Name the clients behind findings, from a bounded number of connection rows."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ log = logging.getLogger(__name__)
 async def name_clients(
     told: Iterable[Told], auditor: Auditor, gatherer: Gatherer
 ) -> dict[Key, Clients]:
-    """The clients that make most of each finding up, for the findings that are published.
+    """The clients with the largest share of each finding, for the findings that are published.
 
-    All servers are asked at once, and what has not come after one request timeout is left out; a
-    finding of which nothing came is not in the result. Nothing is raised.
+    All servers are asked at once. Replies later than one request timeout are left out; a finding
+    without any reply is not in the result. Nothing is raised.
     """
     if "CONNZ" in gatherer.denied:
         return {}
@@ -43,7 +43,7 @@ async def name_clients(
 
 
 async def _read(wanted: Collection[Look], gatherer: Gatherer) -> dict[Look, list[Connection]]:
-    """The rows that come within one request timeout; a server reads one look at a time."""
+    """The rows received within one request timeout; each server gets one request at a time."""
     rows: dict[Look, list[Connection]] = {}
     turns = {look.server_id: asyncio.Lock() for look in wanted}
 
@@ -51,7 +51,7 @@ async def _read(wanted: Collection[Look], gatherer: Gatherer) -> dict[Look, list
         try:
             async with turns[look.server_id]:
                 page = await gatherer.pages.rows(look.server_id, FIELDS, **look.options())
-        except Exception as problem:  # A finding without the names of its clients is still true.
+        except Exception as problem:  # The finding is valid without the names of its clients.
             log.debug("no evidence from %s: %s", look.server_id, problem or type(problem).__name__)
         else:
             rows[look] = page.connections

@@ -1,4 +1,4 @@
-"""One epoch: ask the servers, have the auditor judge, and name the clients behind what it found."""
+"""One epoch: request the replies, run the auditor, and name the clients behind its findings."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ async def epoch(
     counts: bool = True,
     settle: float | None = None,
 ) -> list[Told]:
-    """Ask, judge, and say what is to be published; `now` is Unix seconds.
+    """Request, judge, and return what to publish; `now` is Unix seconds.
 
-    ConnectError, and nothing changed in any finding, if the connection broke meanwhile. Any other
+    ConnectError, with every finding unchanged, if the connection closed meanwhile. Any other
     error makes everything unknown for this epoch, and is noted.
     """
     gatherer.begin()
@@ -57,7 +57,7 @@ async def epoch(
         return await _judge(auditor, gatherer, counts=counts, settle=settle)
     except ConnectError:
         raise
-    except Exception as error:  # The next epoch may fare better.
+    except Exception as error:  # The next epoch may succeed.
         auditor.note(error)
         return []
 

@@ -1,7 +1,7 @@
-"""Garbage: collected between two epochs, so that no collection stops the loop in the midst of one.
+"""Garbage collection between epochs, so that no full collection blocks the loop during one.
 
-A full collection looks at every list and dict that came since the start, which takes the longer the
-more findings are open. By itself it would come when an epoch makes most of them.
+A full collection visits every list and dict created since the start, so its duration grows with the
+number of open findings. The automatic one would run when an epoch creates most of them.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ _NEVER = 2**31 - 1
 
 
 def keep_out_of_epochs() -> None:
-    """No full collection by itself from now on, and none ever of what is there now."""
+    """Disable automatic full collections, and exclude all present objects from collection."""
     gc.set_threshold(*gc.get_threshold()[:2], _NEVER)
     gc.freeze()
 
 
 def collect() -> None:
-    """All that is garbage by now."""
+    """Run a full collection."""
     gc.collect()

@@ -1,4 +1,4 @@
-"""The agent: connect, lead or stand by, one epoch after another, until it is stopped."""
+"""The agent: connect, lead or stand by, and run epochs until it is stopped."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ from nats_insights.text import plain
 log = logging.getLogger(__name__)
 
 CLIENT_NAME = "nats-insights-agent"
-# Transitions that are published at a time, and lines of the log about servers in one epoch.
+# Transitions that are published at a time, and log lines about servers in one epoch.
 AT_A_TIME = 100
 MOST_NEWS = 20
-# Epochs that people ask for come no closer than this, in seconds, whatever the interval.
+# Requested epochs start at least this many seconds apart, or one interval if that is less.
 CLOSEST = 1.0
 
 
@@ -70,11 +70,11 @@ class Agent:
         self._refused: set[str] = set()
         self._lost: tuple[str, int] | None = None
         self._by_code = {check.code: check for check in checks}
-        # A program that runs nothing but the agent collects garbage then, when nobody waits for it.
+        # A program that runs only the agent collects garbage here, when no request waits.
         self.after_epoch: Callable[[], None] = lambda: None
 
     async def run(self, settings: Settings) -> None:
-        """Watch the system; ConnectError if it cannot be seen at the start."""
+        """Run epochs; ConnectError if the system cannot be reached at the start."""
         connections = clients(settings, name=CLIENT_NAME)
         async with aclosing(connections):
             async for client in connections:
@@ -91,7 +91,7 @@ class Agent:
                     await self._leave(client)
 
     def info(self) -> AgentInfo:
-        """Who this agent is now."""
+        """The identity and the role of this agent now."""
         return AgentInfo(
             id=self.id,
             instance=self.instance,
@@ -142,7 +142,7 @@ class Agent:
             await self._wait(client, self.answers.wanted, self._due - time.monotonic())
 
     async def _learn(self, gatherer: Gatherer) -> None:
-        """Ask the server that we lost why it ended that connection; it may have been our fault."""
+        """Ask the server why it closed our last connection: the window may be too large."""
         lost, self._lost = self._lost, None
         if lost is None:
             return
@@ -171,14 +171,14 @@ class Agent:
         if counts:
             self._counted_at = started
             self._due = started + self._pace(time.monotonic() - started)
-        # Before anybody hears of it, so that who asks at once after an advisory finds it.
+        # Before anything is published: a query right after an advisory must return its finding.
         view = View.of(self.auditor, self.info(), access, self.cost, client.max_payload)
         await asyncio.sleep(0)
         self.answers.view = view
         await asyncio.sleep(0)
         self._tell_of_servers()
         await self._publish(told, client)
-        del told  # There may be tens of thousands, and all else that is to be done takes its time.
+        del told  # There may be tens of thousands: free them before the rest.
         await asyncio.sleep(0)
         await self._heartbeat(client)
         await self.answers.end()
@@ -190,7 +190,7 @@ class Agent:
             await self._wait(client, asyncio.Event(), closest)
 
     def _pace(self, took: float) -> float:
-        """The time until the next epoch, and a word on it where it is not the configured one."""
+        """Seconds from the start of this epoch to the next; logs if epochs become late or rarer."""
         pace = self.auditor.pace
         was_late, was_stretched = pace.late, pace.stretched
         due = pace.ended(took, self.cost)
@@ -221,10 +221,10 @@ class Agent:
                 return
 
     async def _wait(self, client: Client, event: asyncio.Event, seconds: float) -> None:
-        """Until the event, the end of the connection, or some seconds have passed."""
+        """Wait for the event or the end of the connection, at most `seconds`."""
         task = asyncio.current_task()
         if task is not None and task.cancelling():
-            # nats-py, and wait_for of Python 3.11, now and then swallow a cancellation.
+            # nats-py, and wait_for of Python 3.11, sometimes swallow a cancellation.
             raise asyncio.CancelledError
         waits = [asyncio.create_task(one.wait()) for one in (event, client.closed)]
         try:
@@ -240,7 +240,7 @@ class Agent:
             for item in told[start : start + AT_A_TIME]:
                 try:
                     self._put(item, client)
-                except Exception as error:  # One that cannot be told keeps back no other.
+                except Exception as error:  # One failure must not stop the others.
                     self.auditor.note(error)
             await asyncio.sleep(0)
             arrived = arrived and await self.outbox.send(client)
@@ -256,7 +256,7 @@ class Agent:
         log.info("%s %s %s%s: %s", told.transition, said.severity, said.code, why, said.summary)
 
     def _tell_of_servers(self) -> None:
-        """Log which servers joined, fell silent, came back or left since the last epoch."""
+        """Log which servers joined, stopped answering, came back or left since the last epoch."""
         news = self.auditor.roster.news()
         for line in news[:MOST_NEWS]:
             log.info("%s", plain(line))
@@ -292,13 +292,13 @@ class Agent:
         await self.outbox.send(client)
 
     def _warn(self, denied: set[str]) -> None:
-        """What the server refuses to us shows nowhere else: a refused message simply vanishes."""
+        """Log missing permissions: a message that the server refuses has no other trace."""
         for subject in sorted(denied - self._refused):
             log.warning("the user lacks the permission for %s; %s", subject, PERMISSIONS)
         self._refused |= denied
 
     async def _leave(self, client: Client) -> None:
-        """A last word, so that a standby takes over at once."""
+        """Publish a last heartbeat, so that a standby takes over at once."""
         await self.answers.stop()
         if not client.closed.is_set():
             self.role, role = "stopped", self.role

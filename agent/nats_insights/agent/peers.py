@@ -1,9 +1,9 @@
 """Peers: is there another agent on this system, and which of the two leads?
 
 Agents that keep no common state must not both publish: their ids would differ, and the two would
-contradict each other. So a second one stands by. It finds the first by `$SRV.PING` before its
-first epoch, then by heartbeats. Of two that lead, as after a partition, the one that has led for
-longer goes on.
+contradict each other. So a second agent stands by. It finds the first by `$SRV.PING` before its
+first epoch, then by heartbeats. If two lead, as after a partition, the one that has led longer
+continues.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 MOST = 100
 _LISTEN = 0.5
-# Beside msgspec's own errors: bad UTF-8, and deep nesting in a field nobody wants.
+# Beside msgspec's own errors: bad UTF-8, and deep nesting in a field that is not decoded.
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
@@ -42,14 +42,14 @@ class _Peer(Struct):
 
     @property
     def leads(self) -> bool:
-        """Whether it led when last heard, and has not been silent for too long since."""
+        """Whether its last heartbeat said that it leads, and is not too old."""
         silence = time.monotonic() - self.heard
         patience = self.heartbeat.silent_after_seconds
         return self.heartbeat.agent.role == "leader" and silence < patience
 
 
 class Peers:
-    """What is known of other agents. `changed` is set by each heartbeat of another one."""
+    """The other agents. `changed` is set by each heartbeat of another one."""
 
     def __init__(self, instance: str) -> None:
         self.instance = instance
@@ -57,16 +57,16 @@ class Peers:
         self._peers: dict[str, _Peer] = {}
 
     async def listen(self, client: Client) -> None:
-        """Hear the heartbeats of others, as long as the connection lasts."""
+        """Subscribe to the heartbeats of others, for as long as the connection lasts."""
         await client.subscribe(f"{subjects.HEARTBEAT}.*", cb=self.hear)
 
     def leader(self) -> Heartbeat | None:
-        """The heartbeat of another agent that leads, of several the one that did so first."""
+        """The heartbeat of another agent that leads, of several the one that has led longest."""
         leading = [peer.heartbeat for peer in self._peers.values() if peer.leads]
         return min(leading, key=_seniority, default=None)
 
     def yields_to(self, leading_since: float) -> Heartbeat | None:
-        """The other leader that goes on if this one has led since `leading_since`, Unix seconds."""
+        """The other leader, if it has led longer than since `leading_since`, in Unix seconds."""
         other = self.leader()
         if other is None or _seniority(other) > (leading_since, self.instance):
             return None
@@ -97,7 +97,7 @@ class Peers:
         return leaders[0] if leaders else ""
 
     async def hear(self, message: Msg) -> None:
-        """Take in a heartbeat; one that is older than the last of its instance is dropped."""
+        """Store a heartbeat; one that is older than the last of its instance is dropped."""
         try:
             heartbeat = msgspec.json.decode(message.data, type=Heartbeat)
         except UNREADABLE:
@@ -105,7 +105,7 @@ class Peers:
         instance = heartbeat.agent.instance
         if instance == self.instance:
             return
-        # A server that was frozen delivers, when it wakes, what it was given before.
+        # A server that was frozen delivers old messages when it resumes.
         last = self._peers.get(instance)
         if last is not None and _order(heartbeat) <= _order(last.heartbeat):
             return

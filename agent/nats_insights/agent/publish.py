@@ -1,4 +1,4 @@
-"""Publish: advisories out, in order, kept until the server is known to have them."""
+"""Publish messages in order, and keep them until the server has received them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST = 10_000
 
 
 class Outbox:
-    """What is still to be published. Beyond MOST messages the oldest are dropped, and counted."""
+    """Messages to be published. Beyond MOST of them the oldest are dropped, and counted."""
 
     def __init__(self) -> None:
         self.waiting: deque[Message] = deque()
@@ -33,7 +33,7 @@ class Outbox:
     async def send(self, client: Client, timeout: float = 5.0) -> bool:
         """Publish all of it; True when a round trip proves that the server has read it.
 
-        What was not proven is published again, on the next connection: the ids tell duplicates.
+        Without that proof they are published again on the next connection: duplicates have one id.
         """
         batch = list(self.waiting)
         if not batch:

@@ -1,1 +1,1 @@
-"""Ask the servers, within bounds, and know who did not answer."""
+"""Request replies from the servers, within bounds, and find out which did not answer."""

@@ -1,4 +1,4 @@
-"""Access: is this connection one that can see the system?"""
+"""Access: whether the user of this connection can query the system."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PERMISSIONS = "the list of permissions is in docs/permissions.md"
 
 
 async def recognise(client: Client, timeout: float = 5.0) -> Access:
-    """Who we are and how we see the system; ConnectError in one sentence if we do not see it."""
+    """The user of the connection and its access; ConnectError in one sentence if it has none."""
     try:
         user = await user_info(client)
     except RequestError as error:

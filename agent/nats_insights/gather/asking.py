@@ -1,4 +1,4 @@
-"""Ask: one request to all servers or to one of them, and what that costs."""
+"""Requests to all servers or to one of them, and their cost."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from nats_insights.replies.unpack import ACCEPT, unpack
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-# The last reply of a fan-out may be that of a server that nobody knows yet.
+# Seconds after the last reply of a fan-out, for servers that are not known yet.
 GRACE = 0.25
-# Replies taken in, or requests begun, between two breaths of the event loop.
+# Replies handled, or requests started, before the event loop runs other tasks.
 BREATH = 16
 # Requests in flight: many servers may hang at once.
 AT_A_TIME = 1024
@@ -33,15 +33,15 @@ Heard = tuple[ServerInfo, Any]
 
 
 class Asker:
-    """Asks on one connection, and counts. `denied` are the endpoints that it may not ask."""
+    """Requests on one connection, counted. `denied` are the endpoints without permission."""
 
     def __init__(self, client: Client, timeout: float) -> None:
         self.client = client
         self.timeout = timeout
         self.denied: set[str] = set()
         self._sizes: dict[Endpoint[Any], float] = {}
-        # One subscription for good: if it came and went with each request, it would move the
-        # counts of subscriptions that are asked for.
+        # One permanent subscription: one per request would change the subscription counts that
+        # the servers report.
         self._inbox = client.new_inbox()
         self._subscribing = asyncio.Lock()
         self._subscribed = False
@@ -50,7 +50,7 @@ class Asker:
         self.reset()
 
     def reset(self) -> None:
-        """All counts at zero."""
+        """Set all counts to zero."""
         self.malformed = 0
         self._requests: Counter[str] = Counter()
         self._replies: Counter[str] = Counter()
@@ -58,39 +58,40 @@ class Asker:
 
     @property
     def requests(self) -> int:
-        """Requests since the counts were at zero."""
+        """Requests since the last reset."""
         return self._requests.total()
 
     @property
     def replies(self) -> int:
-        """Replies since then."""
+        """Replies since the last reset."""
         return self._replies.total()
 
     @property
     def received(self) -> int:
-        """The bytes of their bodies, as they came."""
+        """Bytes of reply bodies since the last reset, as received on the wire."""
         return self._bytes.total()
 
     def costs(self) -> dict[str, EndpointCost]:
-        """The same for each endpoint that was asked."""
+        """Requests, replies and bytes of each requested endpoint, by its key."""
         return {
             key: EndpointCost(requests=n, replies=self._replies[key], bytes=self._bytes[key])
             for key, n in sorted(self._requests.items())
         }
 
     def expect(self, endpoint: Endpoint[Any], replies: int) -> int:
-        """About how many bytes so many of its replies take on the wire."""
+        """The estimated size of this many replies on the wire, in bytes."""
         return int(replies * self._sizes.get(endpoint, endpoint.weight))
 
     async def everybody(
         self, endpoint: Endpoint[Any], expected: Collection[str], *, at_least: int = 0
     ) -> dict[str, Heard]:
-        """Ask everybody, and wait for the expected ones, at most `timeout` seconds.
+        """Request from all servers, and wait for the expected ones, at most `timeout` seconds.
 
-        Who is heard twice, and not the same, is not heard: nobody knows which of it is true.
+        Two different replies of one server id are both dropped: either may be wrong.
 
-        For `at_least` so many, those that nobody expects among them, it waits no longer than GRACE
-        after the last reply: servers remember a killed one for minutes.
+        It also waits for `at_least` this many replies, unexpected servers included. When all
+        expected ones have come, this wait ends GRACE seconds after the last reply: servers count
+        a killed one for minutes.
         """
         heard: dict[str, Heard] = {}
         said: dict[str, int] = {}
@@ -107,7 +108,7 @@ class Asker:
                 self.complain(endpoint, "a server", problem)
                 return
             if len(heard) % BREATH == 0:
-                await asyncio.sleep(0)  # nats-py empties its queue without a pause.
+                await asyncio.sleep(0)  # nats-py empties its queue without yielding.
             heard.setdefault(info.id, (info, data))
             if said.setdefault(info.id, hash(message.data)) != hash(message.data):
                 disputed.add(info.id)
@@ -139,7 +140,7 @@ class Asker:
         return {id: reply for id, reply in heard.items() if id not in disputed}
 
     async def one(self, endpoint: Endpoint[Any], server_id: str) -> Heard:
-        """The small reply of one server; Malformed or a NATS error if it cannot be had."""
+        """The small reply of one server; Malformed or a NATS error if there is none."""
         message = await self.ask(endpoint, server_id)
         info, data = endpoint.decode(unpack(message.data, message.headers))
         if info.id != server_id:
@@ -153,7 +154,7 @@ class Asker:
         body: bytes | None = None,
         timeout: float | None = None,
     ) -> Msg:
-        """Any reply of one server, as it came; a NATS error if it cannot be had."""
+        """Any reply of one server, not decoded; a NATS error if there is none."""
         subject = endpoint.subject(server_id)
         self._requests[endpoint.key] += 1
         try:
@@ -171,7 +172,7 @@ class Asker:
         return message
 
     def complain(self, endpoint: Endpoint[Any], whose: str, problem: object) -> None:
-        """Note what went wrong with a reply, never what was in it."""
+        """Log the problem with a reply, never its content."""
         if isinstance(problem, Malformed):
             self.malformed += 1
         log.debug("%s of %s: %s", endpoint, whose, problem)
@@ -179,7 +180,7 @@ class Asker:
     async def _subscribe(self) -> None:
         async def hear(message: Msg) -> None:
             token = message.subject.rpartition(".")[2]
-            if token in self._hearing:  # Else it comes too late.
+            if token in self._hearing:  # Otherwise the reply is late.
                 await self._hearing[token](message)
 
         async with self._subscribing:
@@ -196,7 +197,7 @@ class Asker:
 
 
 def words(problem: Exception) -> str:
-    """A problem in words for the roster."""
+    """The problem as text for the roster."""
     if isinstance(problem, nats.errors.TimeoutError):
         return "it did not answer in time"
     return str(problem) or type(problem).__name__
@@ -205,7 +206,7 @@ def words(problem: Exception) -> str:
 async def each(
     one: Callable[[T], Awaitable[None]], items: Collection[T], most: int = AT_A_TIME
 ) -> None:
-    """`one` for each item, `most` at a time, in tasks that end with this call."""
+    """Run `one` for each item, at most `most` at a time, in tasks that end with this call."""
     waiting = iter(list(items))
 
     async def work() -> None:

@@ -9,8 +9,8 @@ from nats_insights.replies.fields import Malformed
 
 
 async def why_closed(gatherer: Gatherer, server_id: str, connection: int) -> str:
-    """The reason that a server remembers for having closed a connection, "" if it has none."""
-    closed = 1  # By number: as a word servers refuse it.
+    """The reason in CONNZ for which a server closed a connection, "" if it has none."""
+    closed = 1  # Servers refuse the state as a word.
     try:
         page = await gatherer.pages.rows(server_id, ["cid", "reason"], state=closed, cid=connection)
     except (Malformed, nats.errors.Error):

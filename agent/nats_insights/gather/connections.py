@@ -23,14 +23,14 @@ from nats_insights.replies.unpack import unpack
 
 # Requests in flight.
 AT_A_TIME = 64
-# Rows of servers that are being swept: what was read of a server is held until all of it is.
+# Rows of servers that are read at a time: pages are kept until the whole server is read.
 ROWS_AT_A_TIME = 131_072
 PAGE = 8192
-# A whole server in one page up to here; the server scans all its connections for every page.
+# Rows up to which one page reads the server: it scans all its connections for every page.
 WHOLE = 16_384
-# However small the window is: each page costs the server a look at all its connections.
+# The smallest page, however small the window is, since each page is expensive.
 LEAST = 1024
-# Of one server, however many it says that it has: it could go on for ever.
+# Rows read of one server at most, whatever total it reports.
 MOST_ROWS = 2**21
 ROW_BYTES = 600
 ROW_SECONDS = 50e-6
@@ -41,13 +41,13 @@ SHORT = 0.02
 
 
 class Reading(Protocol):
-    """What counts the rows of one server; good only when `exact`."""
+    """Counts the rows of one server; valid only when `exact`."""
 
     rows: int
     total: int
 
     def page(self, page: Page) -> None:
-        """One page more."""
+        """Count one more page."""
 
     @property
     def exact(self) -> bool: ...
@@ -57,7 +57,7 @@ R = TypeVar("R", bound=Reading)
 
 
 class Pages:
-    """Reads connection rows with an asker, within a window. `swept` counts servers."""
+    """Reads connection rows within a window. `swept` is the number of servers read."""
 
     def __init__(self, asker: Asker, window: Window) -> None:
         self.asker = asker
@@ -65,8 +65,8 @@ class Pages:
         self.swept = 0
         self._row_bytes = float(ROW_BYTES)
         self._rows = Window(ROWS_AT_A_TIME)
-        # Pages are read one at a time: each of the things that this takes is a pause for the rest,
-        # and a page takes ten times as much memory unpacked as it did on the
+        # Pages are decoded one at a time: each step blocks the event loop, and a decoded page takes
+        # ten times as much memory as on the wire.
         self._turn = asyncio.Lock()
 
     async def sweep(
@@ -78,7 +78,7 @@ class Pages:
     ) -> None:
         """Read every connection row of these servers, with these fields.
 
-        `start` begins the sweep of a server, `take` gets what could be read whole.
+        `start` begins the sweep of a server, `take` gets each one that was read completely.
         """
         with_kinds = PageDecoder(fields)
         without_kinds = with_kinds.without("kind")
@@ -103,7 +103,7 @@ class Pages:
             await each(one, targets, AT_A_TIME)
 
     async def rows(self, server_id: str, fields: list[str], **wanted: Any) -> Page:
-        """Up to LEAST rows of one server; Malformed or a NATS error if they cannot be had."""
+        """Up to LEAST rows of one server; Malformed or a NATS error if there is no reply."""
         body = msgspec.json.encode({"auth": True, "limit": LEAST, **wanted})
         async with self.window.take(int(LEAST * self._row_bytes)):
             message = await self.asker.ask(CONNZ, server_id, body)
@@ -113,7 +113,7 @@ class Pages:
         return page
 
     async def _pages(self, target: Target, sweep: Reading, decoder: PageDecoder) -> None:
-        """Page through one server. Rows move up while others leave, hence the dedupe in Sweep.
+        """Read one server page by page. Rows shift when others close, hence the dedupe in Sweep.
 
         A page that lacks many of the rows that were asked for is the last one, whatever the total:
         the sweep cannot become exact any more.
@@ -145,9 +145,9 @@ class Pages:
     async def _fold(
         self, message: Msg, target: Target, sweep: Reading, decoder: PageDecoder, *, whole: bool
     ) -> Page:
-        """One page, with a breath between any two of the things that take milliseconds.
+        """Decode and count one page, and yield between the steps that take milliseconds.
 
-        Where it should be the `whole` server nobody has to tell its rows from those of others.
+        If it should hold the `whole` server, no cids are decoded: there is nothing to dedupe.
         """
         payload = unpack(message.data, message.headers)
         long = len(payload) > AT_ONCE

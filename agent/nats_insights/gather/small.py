@@ -1,13 +1,12 @@
-"""Gather the small replies of every server, and find out who is silent and why.
+"""Gather the small replies of every server, and find out which are silent and why.
 
-One fan-out request for each endpoint, which ends as soon as every expected server has replied;
-where all of the replies together exceed the window, each server is asked on its own. A server that
-did not answer is asked once more by its id: no server takes requests for a dead one, a hung one
-lets the request time out. A server that a peer still has a link to is not dead: perhaps only the
-agent cannot reach it.
+Each endpoint gets one fan-out request, which ends as soon as every expected server has replied;
+if all replies together exceed the window, each server gets its own request. A server that did not
+reply gets one retry by its id: a dead one has no responders, a hung one lets the request time out.
+A server that a peer still has a link to is not dead: perhaps only the agent cannot reach it.
 
-What is expensive to answer is asked at the end, of a few servers at a time: servers answer one
-request after another, so that a slow one would delay all other replies.
+Expensive endpoints are requested last, from a few servers at a time: servers handle one request
+after another, so a slow one would delay all other replies.
 """
 
 from __future__ import annotations
@@ -42,14 +41,13 @@ from nats_insights.replies.varz import VARZ
 
 log = logging.getLogger(__name__)
 
-# The reply by which servers are known to live: the agent cannot do without it.
+# The reply that shows which servers are alive: the agent requires it.
 ROLL_CALL = VARZ
-# As many servers as there could be.
+# The largest number of servers.
 MOST = 20_000
-# Of what is too much work to ask of all at once: requests in flight, and requests that may time out
-# until nobody else is asked.
+# For expensive endpoints: requests in flight, and timeouts after which no more are sent.
 ONE_BY_ONE = 8
-# Where one of so many servers has anything to reply, these are asked and not all.
+# If fewer than one in FEW servers have data, only these get a request.
 FEW = 4
 LINKS: tuple[Endpoint[Any], ...] = (ROUTEZ, GATEWAYZ, LEAFZ)
 Endpoints = Collection[Endpoint[Any]]
@@ -69,11 +67,11 @@ class Gatherer:
 
     @property
     def denied(self) -> set[str]:
-        """The endpoints that this user may not ask."""
+        """The endpoints that this user may not request."""
         return self.asker.denied
 
     def begin(self) -> None:
-        """A new epoch: all costs at zero."""
+        """A new epoch: set all costs to zero."""
         self.asker.reset()
         self.servers_asked = self.pages.swept = self.window.peak = 0
         self._wall, self._cpu = time.monotonic(), time.process_time()
@@ -84,7 +82,7 @@ class Gatherer:
         return time.monotonic() - self._wall
 
     def cost(self) -> Cost:
-        """What the epoch cost so far."""
+        """The cost of the epoch so far."""
         return Cost(
             requests=self.asker.requests,
             replies=self.asker.replies,
@@ -101,9 +99,9 @@ class Gatherer:
         )
 
     async def small(self, endpoints: Endpoints, expected: Expected) -> Heard:
-        """The small replies of every server, and what became of those that did not answer.
+        """The small replies of every server, and the state of those that did not answer.
 
-        The window then fits what the server that the agent is connected to may owe it.
+        Then the window is fitted to `max_pending` of the server that the agent is connected to.
         """
         small = [endpoint.key for endpoint in endpoints if not endpoint.paged]
         heard = Heard(small, self.client.server_id)
@@ -137,9 +135,9 @@ class Gatherer:
         return heard
 
     async def _how_many(self) -> int:
-        """How many servers there are, as far as the one that we are connected to knows.
+        """The number of servers, as the one that we are connected to reports it.
 
-        Where it does not say, as many as there could be: whoever may come is waited for.
+        MOST if it does not report it: then no number of replies ends the fan-out early.
         """
         if STATSZ.key not in self.denied:
             with suppress(Malformed, nats.errors.Error):
@@ -150,9 +148,9 @@ class Gatherer:
     async def _all_of(
         self, endpoint: Endpoint[Any], expected: Collection[str], *, at_least: int = 0
     ) -> dict[str, Reply]:
-        """By one fan-out where what all owe then fits the window, else of one after another."""
+        """Replies by one fan-out if they fit the window, else by one request per server."""
         weight = self.asker.expect(endpoint, len(expected))
-        # Nobody knows the ids of all, or there is no subject per server.
+        # The ids of some are not known, or there is no subject per server.
         only = at_least > len(expected) or not endpoint.addressable
         if only or weight <= self.window.size:
             async with self.window.take(weight):
@@ -162,11 +160,11 @@ class Gatherer:
     async def _each_of(
         self, endpoint: Endpoint[Any], expected: Collection[str]
     ) -> dict[str, Reply]:
-        """Of one server after another, bounded in number and in bytes."""
+        """Replies by one request per server, bounded in number and in bytes."""
         replies: dict[str, Reply] = {}
 
         async def one(server_id: str) -> None:
-            # Who does not answer is asked again with those that lose a reply of a fan-out.
+            # A missing reply is requested again with those that a fan-out lost.
             with suppress(Malformed, nats.errors.Error):
                 async with self.window.take(self.asker.expect(endpoint, 1)):
                     replies[server_id] = await self.asker.one(endpoint, server_id)
@@ -175,10 +173,10 @@ class Gatherer:
         return replies
 
     async def _one_by_one(self, endpoint: Endpoint[Any], heard: Heard) -> None:
-        """Ask what is expensive, of servers that have replied to all else.
+        """Request an expensive endpoint from servers that have replied to all else.
 
-        Who does not answer is not asked again. After some of these nobody is asked any more in this
-        epoch: perhaps all of them hang. In another epoch others come first.
+        There is no retry. After some timeouts no more requests are sent in this epoch: perhaps all
+        servers hang. The order is random, so other servers come first in the next epoch.
         """
         late = 0
         left = sorted(_to_ask(endpoint, heard.infos, heard) - heard.unresponsive)
@@ -199,7 +197,7 @@ class Gatherer:
             log.warning(_DENIED, endpoint)
 
     async def _ask(self, endpoint: Endpoint[Any], server_id: str, heard: Heard) -> bool:
-        """Ask one server; `heard` gets its reply or what went wrong. Whether it timed out."""
+        """Ask one server; `heard` gets its reply or the error. True if it timed out."""
         try:
             _, reply = await self.asker.one(endpoint, server_id)
         except (Malformed, nats.errors.Error) as problem:
@@ -230,7 +228,7 @@ class Gatherer:
     async def _probe(
         self, ids: Collection[str], heard: Heard, unheard: dict[str, Exception]
     ) -> None:
-        """Ask silent servers by their ids; `unheard` gets what became of the requests in vain."""
+        """Ask silent servers by their ids; `unheard` gets the errors of failed requests."""
 
         async def one(server_id: str) -> None:
             try:
@@ -245,7 +243,7 @@ class Gatherer:
         await each(one, ids)
 
     async def _judge(self, unheard: dict[str, Exception], heard: Heard, expected: Expected) -> None:
-        """Who is silent hangs, or is dead where no server takes its requests or names it."""
+        """A silent server hangs, or is dead if it has no responders and no peer links to it."""
         untaken = {
             server_id
             for server_id, problem in unheard.items()
@@ -253,7 +251,7 @@ class Gatherer:
         }
         named = await self._links(heard) if untaken else {}
         if self.client.closed.is_set():
-            return  # It is we that hear nothing.
+            return  # Our own connection is closed.
         for server_id, problem in unheard.items():
             key = expected.keys.get(server_id)
             name = key[-1] if key else heard.named[server_id].name
@@ -269,7 +267,7 @@ class Gatherer:
     async def _links(self, heard: Heard) -> dict[str, str]:
         """Ids of servers, names of leaf nodes, and a server that has a link to each.
 
-        Links are asked for only here: while no server is silent, nobody needs to know them all.
+        Links are requested only here: they are needed only when a server is silent.
         """
         named: dict[str, str] = {}
         for endpoint in LINKS:
@@ -281,7 +279,7 @@ class Gatherer:
         return named
 
     async def _again(self, endpoints: Iterable[Endpoint[Any]], heard: Heard) -> None:
-        """One retry for each reply that a living server owes."""
+        """Retry once each missing reply of a server that is alive."""
         owed = [
             (endpoint, server_id)
             for endpoint in endpoints
@@ -314,7 +312,7 @@ class Gatherer:
 
 
 def _to_ask(endpoint: Endpoint[Any], expected: Iterable[str], heard: Heard) -> set[str]:
-    """The servers to ask: others do not know it, or VARZ shows that their reply would be empty."""
+    """The servers to ask: others lack the endpoint, or VARZ shows that the reply is empty."""
     left = {one for one in expected if endpoint.known_to(heard.infos[one].ver)}
     if endpoint.without is None:
         return left
@@ -330,7 +328,7 @@ def _to_ask(endpoint: Endpoint[Any], expected: Iterable[str], heard: Heard) -> s
 def _named_by_peers(
     heard: Heard, expected: Expected
 ) -> Generator[None, None, dict[str, ServerInfo]]:
-    """Servers that did not answer and are not known, but a peer holds a route to."""
+    """Servers that did not answer and are not known, but to which a peer has a route."""
     named: dict[str, ServerInfo] = {}
     there = {(info.cluster, info.name) for info in heard.infos.values()}
     for server_id, routez in heard.replies[ROUTEZ.key].items():
@@ -339,7 +337,7 @@ def _named_by_peers(
         for peer_id, name in routez.peers.items():
             if not peer_id or peer_id in expected.keys or peer_id in heard.infos:
                 continue
-            # A server that restarted: its peer still remembers the id of before.
+            # A server that restarted: its peer still reports the old id.
             if (cluster, name) not in there:
                 named[peer_id] = ServerInfo(name=name, id=peer_id, cluster=cluster)
     return named

@@ -1,4 +1,4 @@
-"""Long work in steps: a generator that yields whenever the event loop may do something else."""
+"""Long work in steps: a generator that yields where the event loop may run other tasks."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-# For so long, in seconds, nobody else gets a turn.
+# Seconds between two yields to the event loop.
 BREATH = 0.005
 
 
 def at_once(work: Generator[None, None, T]) -> T:
-    """All steps, one after another."""
+    """Run all steps without yielding to the event loop."""
     while True:
         try:
             next(work)
@@ -23,14 +23,14 @@ def at_once(work: Generator[None, None, T]) -> T:
 
 
 def emptied(things: dict[Any, Any]) -> Generator[None, None, None]:
-    """Free what a dict holds, one thing at a step: a hundred thousand at once take their time."""
+    """Empty a dict, one item per step: to free a hundred thousand at once takes too long."""
     while things:
         things.popitem()
         yield
 
 
 async def stepwise(work: Generator[None, None, T]) -> T:
-    """All steps, and every few milliseconds whatever else is to be done."""
+    """Run all steps, and yield to the event loop every few milliseconds."""
     turn = time.monotonic() + BREATH
     while True:
         try:

@@ -1,10 +1,10 @@
-"""Read what servers tell of their streams and consumers, within the window.
+"""Read the streams and consumers of servers from JSZ, within the window.
 
-Of what JSZ tells, it pages the accounts and nothing else, and 2.10 before 2.10.28 and 2.11 before
-2.11.2 page them in no order. So no page is asked for. A first request, without streams, lists the
-accounts: ACCOUNTZ and STATZ list accounts without JetStream too, and this reply also counts the
-streams and consumers. Few are then asked for all at once, many account by account: each request
-makes the server look at all of its streams, however few of them it tells.
+JSZ pages only by account, and 2.10 before 2.10.28 and 2.11 before 2.11.2 page in no order. So no
+pages are requested. A first request, without streams, lists the accounts: ACCOUNTZ and STATZ list
+accounts without JetStream too, and this reply also has the number of streams and consumers. A small
+number is then requested at once, a large one account by account: for each request the server scans
+all of its streams, however few it returns.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from nats_insights.replies.heard import Target
 from nats_insights.replies.jsz import JSZ_STREAMS, AccountDetail, Jsz, body
 from nats_insights.replies.unpack import unpack
 
-# Servers that are read at a time, and that may time out until nobody else is asked: what was read
-# of one is held until all of it is.
+# Servers that are read at a time, since replies are kept until the whole server is read, and
+# timeouts after which no more servers are asked.
 AT_A_TIME = 8
-# Streams and consumers of a whole server in one reply up to here.
+# Streams and consumers up to which one reply has the whole server.
 WHOLE = 4096
-# Each of them, packed, until some have come.
+# The assumed size of each, compressed, until replies have been measured.
 ROW_BYTES = 250
 ACCOUNT_BYTES = 64
 ROW_SECONDS = 50e-6
-# A reply that is expected to exceed so many windows is not asked for: the server might cut the
+# A reply that is expected to exceed this many windows is not requested: the server might cut the
 # agent off, since a window is 3/8 of what the server allows.
 MOST_WINDOWS = 2
-# Never a second page.
+# A limit so large that there is no second page.
 ALL = 10_000_000
 LIST = msgspec.json.encode({"accounts": True, "limit": ALL})
 
@@ -46,20 +46,20 @@ Take = Callable[[Names, list[AccountDetail]], Generator[None, None, None]]
 
 
 class Streams:
-    """Reads streams and consumers with an asker, within a window."""
+    """Reads streams and consumers within a window."""
 
     def __init__(self, asker: Asker, window: Window) -> None:
         self.asker = asker
         self.window = window
         self._row_bytes = float(ROW_BYTES)
-        # Replies are read one at a time: a stream takes ten times as much memory as on the wire.
+        # Replies are decoded one at a time: a stream takes ten times its size on the wire.
         self._turn = asyncio.Lock()
 
     async def read(self, targets: Collection[Target], take: Take) -> None:
-        """Read all streams of these servers; `take` gets what could be read whole.
+        """Read all streams of these servers; `take` gets each one that was read completely.
 
-        After some timeouts nobody else is asked: perhaps all of them hang. The next time others
-        come first.
+        After some timeouts no more servers are asked: perhaps all of them hang. The order is
+        random, so other servers come first the next time.
         """
         late = 0
 
@@ -78,13 +78,13 @@ class Streams:
         await each(one, random.sample([*targets], len(targets)), AT_A_TIME)
 
     async def _server(self, target: Target) -> list[AccountDetail]:
-        """All accounts of one server that have streams there; Malformed if some are missing."""
+        """All accounts of one server that have streams on it; Malformed if some are missing."""
         listed = await self._ask(target, LIST, 0, target.rows * ACCOUNT_BYTES)
         left = listed.streams + listed.consumers
         details: list[AccountDetail] = []
         for account in self._accounts(listed):
             told = await self._ask(target, body(account, 0, ALL), left, int(left * self._row_bytes))
-            # Some versions tell everything where they do not know the account any more.
+            # Some versions return all accounts if the requested one was removed.
             new = [one for one in told.account_details or () if account in ("", one.id)]
             details += new
             left = max(1, left - _rows(new))
@@ -94,7 +94,7 @@ class Streams:
         return details
 
     def _accounts(self, listed: Jsz) -> list[str]:
-        """What to ask for: accounts, "" for all of them together."""
+        """The accounts to request, one per request, or "" for all in one."""
         rows = listed.streams + listed.consumers
         size = rows * self._row_bytes
         accounts = sorted(one.id for one in listed.account_details or ())
@@ -107,7 +107,7 @@ class Streams:
         return accounts
 
     async def _ask(self, target: Target, wanted: bytes, rows: int, size: int) -> Jsz:
-        """One reply of about so many rows and bytes."""
+        """Request one reply, with an estimate of its rows and bytes."""
         timeout = self.asker.timeout + rows * ROW_SECONDS
         async with self.window.take(size):
             message = await self._reply(target.id, wanted, timeout)
@@ -130,6 +130,6 @@ class Streams:
 
 
 def _rows(details: Collection[AccountDetail]) -> int:
-    """How many streams and consumers are told of."""
+    """The number of streams and consumers in a reply."""
     streams = [stream for one in details for stream in one.stream_detail or ()]
     return len(streams) + sum(len(stream.consumer_detail or ()) for stream in streams)

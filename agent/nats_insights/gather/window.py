@@ -1,7 +1,7 @@
-"""The window: how many bytes of connection rows servers may owe the agent at a time.
+"""The window: how many bytes of replies may be outstanding at a time.
 
-A server cuts a requester off that it owes more than `max_pending`, 64 MiB unless configured, and
-it does so though the requester reads as fast as it can. So big replies are asked within a window.
+A server disconnects a client with more than `max_pending` bytes to send, 64 MiB unless configured,
+though the client reads as fast as it can. So large replies are requested within a window.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 SMALLEST = 64 * 1024
-# Of what a server may owe a requester, how much it is asked for: its other messages need room too.
+# The share of `max_pending` that is requested: other messages need room too.
 SHARE = 3 / 8
-# How much of its full size a window wins back in an epoch in which nobody cut the agent off.
+# The share of its full size by which a window grows in an epoch without a disconnect.
 GROWTH = 1 / 16
 
 
 class Window:
     """A weighted semaphore: what is taken never exceeds `size` bytes, first come, first served.
 
-    After a cut-off it is half as large, and from epoch to epoch it grows back to its full size.
+    After a disconnect as a slow consumer it is halved; each epoch it grows towards its full size.
     """
 
     def __init__(self, size: int) -> None:
@@ -30,22 +30,22 @@ class Window:
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     def halve(self) -> None:
-        """A server cut the agent off: it was asked for too much at a time."""
+        """A server disconnected the agent as a slow consumer: too much was requested at a time."""
         self.size = max(SMALLEST, self.size // 2)
 
     def grow(self) -> None:
-        """An epoch ended well."""
+        """An epoch ended without a disconnect."""
         self.size = min(self.full, self.size + int(self.full * GROWTH))
 
     def fit(self, max_pending: int) -> None:
-        """Ask for no more than a part of what a server allows: its `max_pending`, in bytes."""
+        """Limit the window to a share of the `max_pending` of a server, in bytes."""
         if max_pending > 0:
             self.full = min(self.wanted, max(SMALLEST, int(max_pending * SHARE)))
             self.size = min(self.size, self.full)
 
     @asynccontextmanager
     async def take(self, weight: int) -> AsyncIterator[None]:
-        """Hold `weight` bytes of the window; what is larger than the window takes all of it."""
+        """Hold `weight` bytes of the window, at most all of it."""
         weight = min(weight, self.size)
         if self._waiting or self.taken + weight > self.size:
             await self._turn(weight)
@@ -63,7 +63,7 @@ class Window:
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # Its turn had come just before.
+            if turn.done() and not turn.cancelled():  # Admitted just before the cancellation.
                 self.taken -= weight
             self._admit()
             raise
@@ -76,7 +76,7 @@ class Window:
         while self._waiting:
             weight, turn = self._waiting[0]
             if not turn.cancelled():
-                # What was asked for before the window shrank goes alone, rather than never.
+                # A weight larger than the window, which has shrunk since, is admitted alone.
                 if self.taken and self.taken + weight > self.size:
                     return
                 self._hold(weight)

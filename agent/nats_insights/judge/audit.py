@@ -1,19 +1,19 @@
-"""Run checks over a snapshot: the only place that knows that a check can lack data or fail.
+"""Run checks over a snapshot: the only module that handles missing data and errors of checks.
 
 For one check and one noun:
 
     a Finding                              found
     a Missing                              unknown, with what is missing
-    None, held, a reply of it is not in    unknown
+    None, held, a reply of it is missing   unknown
     None                                   clear
-    held, but not in the snapshot          clear if all it could hide in is in, else unknown
-    cluster settling, check raised on it   unknown, with that word
+    held, but not in the snapshot          clear if no reply about it is missing, else unknown
+    cluster settling, check raised on it   unknown, with that reason
 
     an endpoint not due                    the whole check: not due
     an endpoint not permitted, or the
-    snapshot blind                         the whole check: unknown, with that word
+    snapshot blind                         the whole check: unknown, with that reason
 
-Unknown neither opens nor resolves anything. What is open is judged by the eased limits too.
+Unknown neither opens nor resolves a finding. An open finding is also judged by the eased limits.
 """
 
 from __future__ import annotations
@@ -34,26 +34,26 @@ from nats_insights.model.fold import Fold
 from nats_insights.model.nouns.noun import ALL_SERVERS, ITS_SERVER, NOBODY, Noun
 from nats_insights.model.snapshot import Snapshot
 
-# Evidence that says nothing.
+# Empty evidence.
 NOTHING = Raw(b"{}")
 # Findings that are sorted by their check between two yields.
 _AT_A_STEP = 1024
-# Why a finding ends whose check was disabled, for all or for what it is about.
+# The reason for the end of a finding whose check was disabled, for all nouns or for its noun.
 DISABLED = "check_disabled"
-# Nouns that are judged between two yields: a judgement that finds nothing takes a third of a
-# microsecond, and the yield as much.
+# Nouns that are judged between two yields: a judgement without a finding takes a third of a
+# microsecond, and so does a yield.
 _QUIET_AT_A_STEP = 64
 
 
 class Key(NamedTuple):
-    """Which finding: the code of the check, and the stable names of what it is about."""
+    """The key of a finding: the code of its check, and the stable names of its noun."""
 
     code: str
     names: Names
 
 
 class Held(Protocol):
-    """What the audit must know of a finding that is pending or open."""
+    """What the audit needs of a finding that is pending or open."""
 
     @property
     def severity(self) -> Severity: ...
@@ -70,13 +70,13 @@ class Held(Protocol):
 
 
 class Found(Struct, frozen=True, eq=False, gc=False):
-    """A finding, and what it is about. `partial` names a reply that lacks: at least this.
+    """A finding and its noun. `partial` names a missing reply: the figures are then minimums.
 
-    It is `torn` where it rests on a sum that may count twice what moved meanwhile, and explained by
-    the finding of this fingerprint.
+    It is `torn` if it rests on a sum that may count moved clients twice. `explained_by` is the
+    fingerprint of the finding that explains it.
 
-    The evidence of the finding is here, as JSON: there may be a hundred thousand findings, and the
-    garbage collector stops everything to look at each list and dict that is left lying.
+    The evidence is kept here as JSON: there may be a hundred thousand findings, and a garbage
+    collection stops the process to visit each list and dict.
     """
 
     check: Check
@@ -95,11 +95,11 @@ class Found(Struct, frozen=True, eq=False, gc=False):
 
 
 class Outcome(Struct, frozen=True):
-    """What became of one check in one epoch, in numbers of nouns.
+    """The result of one check in one epoch, in numbers of nouns.
 
-    `why` says why it could not be judged, wholly or for some, "" where it could. It is `excused`
-    where that is as it should be: a cluster settles, a server's version does not send the figure,
-    a check that compares needs another epoch, or the configuration accepts that it may not ask.
+    `why` is the reason why it could not be judged, wholly or for some nouns, "" if it could. It is
+    `excused` if that is expected: a cluster settles, a server's version does not send the figure, a
+    check that compares needs another epoch, or the configuration accepts the missing permission.
     """
 
     judged: int = 0
@@ -111,7 +111,7 @@ class Outcome(Struct, frozen=True):
 
 
 class Doubt(NamedTuple):
-    """Why a noun could not be judged, and whether that is as it should be."""
+    """Why a noun could not be judged, and whether that is expected."""
 
     why: str
     excused: bool = False
@@ -123,8 +123,8 @@ _SETTLING = Doubt("settling", excused=True)
 class Audit:
     """The result for one snapshot.
 
-    `gone` has the reason for each held finding whose noun is no more, `last_word` the figures of
-    held findings that are clear, and `raised` says of each check that raised what and where.
+    `gone` has the reason for each held finding whose noun was removed, `last_word` the figures of
+    held findings that are clear, and `raised` the error of each check that raised, and its place.
     """
 
     def __init__(self) -> None:
@@ -212,7 +212,7 @@ class _Run:
         )
 
     def _each(self, here: set[Names]) -> Generator[None, None, int]:
-        """Each noun once: most of them are quiet, and cost no more than their judgement."""
+        """Judge each noun once: most have no finding, and cost no more than their judgement."""
         rule, held, ruled_out = self.rule, self.held, self.ruled_out
         judge, force = self.check.judge, rule.everywhere()
         enabled, params = force.enabled, force.params
@@ -245,13 +245,13 @@ class _Run:
                 if judge(subject, params) is None:
                     continue
             except Exception:
-                pass  # Put where it belongs, with the reason, below.
+                pass  # `_put` judges it again and records the reason.
             self._put(subject, None)
             yield
         return judged
 
     def _subjects(self) -> Iterator[Noun]:
-        """The nouns that can have something: where there may be a million, a limit picks them."""
+        """The nouns that may have a finding; `above` selects them if there may be a million."""
         check, about = self.check, self.check.about
         if not check.above:
             yield from about.all(self.snapshot)
@@ -266,21 +266,21 @@ class _Run:
                 yield held
 
     def _late(self) -> Mapping[Names, str]:
-        """Servers that owe the only reply of a check that judges each server by itself, and why."""
+        """Servers without the only reply of a check that judges each server by itself, and why."""
         check = self.check
         if check.about.depends_on != ITS_SERVER or len(check.needs) != 1 or check.folds:
             return {}
         return self.snapshot.lacking.by_server(check.needs[0])
 
     def _put(self, subject: Noun, held: Held | None) -> None:
-        """Put one noun where it belongs."""
+        """Judge one noun and record the result."""
         try:
             doubt = self._found_or_clear(subject, held)
         except (NotTold, TooSoon) as missing:
             doubt = Doubt(str(missing), excused=True)
         except Missing as missing:
             doubt = Doubt(str(missing))
-        except Exception as error:  # It is unknown of this noun, and of no other.
+        except Exception as error:  # Only this noun is unknown.
             self.result.raised[self.check.code] = place(error)
             doubt = Doubt(f"the check raised {place(error)}")
         if doubt is not None:
@@ -322,7 +322,7 @@ class _Run:
         return None
 
     def _last_word(self, force: InForce, subject: Noun, key: Key) -> None:
-        """The figure of a finding that is clear, for those who read that it resolved."""
+        """The figure of a finding that is clear, for the advisory that it resolved."""
         try:
             finding = self.check.judge(subject, self.check.unlimited(force.params))
         except Missing:
@@ -331,7 +331,7 @@ class _Run:
             self.result.last_word[key] = _packed(finding)
 
     def _vanished(self, names: Names) -> None:
-        """Gone only if every reply that it could hide in is here."""
+        """The noun is gone only if no reply that could contain it is missing."""
         check, held, key = self.check, self.held[names], Key(self.check.code, names)
         if held.is_common:
             if lacking := self.doubts.get(False) or self.snapshot.lacking.of_system(check.needs):
@@ -345,14 +345,14 @@ class _Run:
             self.result.gone[key] = "forgotten" if forgotten else "entity_gone"
 
     def _leave(self, why: str, *, excused: bool = False) -> None:
-        """A check that cannot be judged at all."""
+        """Record a check that cannot be judged at all."""
         code = self.check.code
         self.result.unknown.update({Key(code, names): why for names in self.held})
         self.result.outcomes[code] = Outcome(unknown=len(self.held), why=why, excused=excused)
 
 
 def _hold(force: InForce, subject: Noun, now: Finding | None, severity: Severity) -> Finding | None:
-    """An open finding stays above its eased limits; its severity falls only below its own."""
+    """An open finding stays open, and keeps its severity, until below the eased limit."""
     if now is not None and force.severity_of(now.severity) >= severity:
         return now
     eased = force.check.judge(subject, force.check.eased(force.params))
@@ -362,9 +362,9 @@ def _hold(force: InForce, subject: Noun, now: Finding | None, severity: Severity
 
 
 def _clear_at_most(force: InForce, subject: Noun) -> bool:
-    """Whether it is clear even if each silent server still holds what it last held.
+    """Whether it is clear even if each silent server still has its last known figures.
 
-    Only the noun's own folds have such figures, so a check that reads anything else cannot know.
+    Only the noun's own folds have such figures: False for a check that reads anything else.
     """
     check = force.check
     if not set(check.folds) <= set(subject.filled) or set(check.needs) - _endpoints(subject.filled):

@@ -1,14 +1,14 @@
-"""The auditor: what is known from epoch to epoch, and what each epoch makes of it. No NATS here.
+"""The auditor: the state from epoch to epoch, and what to publish of each epoch. No NATS here.
 
-    begin           a new epoch: what to ask of whom
-    hear            the small replies that came
-    due             whose connections to read
-    take            what was counted of the connections of one server
-    due_streams     whose streams to read
-    take_streams    what one server told of its streams
-    judge           what to publish
+    begin           start an epoch: returns what to request from which servers
+    hear            add the small replies
+    due             the servers whose connections to read
+    take            add the counts of the connections of one server
+    due_streams     the servers whose streams to read
+    take_streams    add the streams of one server
+    judge           returns what to publish
 
-The agent, `check`, the tests and whoever replays a recording all go this way.
+The agent, `check`, the tests and replays of recordings all use these steps.
 """
 
 from __future__ import annotations
@@ -45,24 +45,24 @@ from nats_insights.replies.heard import Expected, Heard, Target
 from nats_insights.replies.jsz import JSZ_STREAMS, AccountDetail
 from nats_insights.replies.varz import VARZ
 
-# Findings that are remembered after they resolved.
+# Resolved findings that are kept.
 RESOLVED_KEPT = 100
-# Figures that are remembered between two yields.
+# Figures that are recorded between two yields.
 _AT_A_STEP = 64
 
 
 class Asking(Struct, frozen=True, kw_only=True):
-    """What an epoch asks for: small replies of everybody, and who should answer."""
+    """What an epoch requests: small replies of all servers, and which should answer."""
 
     endpoints: frozenset[Endpoint[Any]]
     expected: Expected
 
 
 class Known(Struct, kw_only=True):
-    """All that is known from epoch to epoch, as plain data that survives JSON.
+    """The state from epoch to epoch, as plain data that can be stored as JSON.
 
-    What was counted of connections is not part of it: the first epoch reads them all again.
-    `asked_at` says of the other endpoints when they were asked last, in Unix seconds by their keys.
+    The counts of connections are not part of it: the first epoch reads them all again. `asked_at`
+    has the time of the last request to each of the other endpoints, in Unix seconds by their keys.
     """
 
     number: int
@@ -78,11 +78,11 @@ class Known(Struct, kw_only=True):
 
 
 class Auditor:
-    """One agent's knowledge of one system; `id` is the agent's name.
+    """The state of one agent about one system; `id` is the agent's name.
 
     `failed` counts the epochs that ended by an error in the program, `failures` are the last ones;
-    `swept` the servers whose connections were read in this epoch. `window` is the number of bytes
-    that the agent lets servers owe it, which it may find too small.
+    `swept` is the number of servers whose connections were read in this epoch. `window` is the
+    size of the agent's window in bytes; a check may find it too small.
     """
 
     def __init__(self, checks: Sequence[Check], config: Config, id: str = "") -> None:
@@ -110,7 +110,7 @@ class Auditor:
         self.start_over()
 
     def start_over(self) -> None:
-        """Nothing is known, as at the start: of what was found so far another agent publishes."""
+        """Reset to the state at the start: another agent now publishes the findings."""
         self.sweeps = Sweeps(self.plan.folds)
         self.history = History(self.plan.pasts)
         self.lives: dict[Key, Life] = {}
@@ -119,7 +119,7 @@ class Auditor:
 
     @property
     def known(self) -> Known:
-        """What another process needs to go on from here."""
+        """What another process needs to continue from here."""
         return Known(
             number=self.number,
             asked_at={one.key: at for one, at in self._asked_at.items() if not one.paged},
@@ -134,7 +134,7 @@ class Auditor:
         )
 
     def restore(self, known: Known, now: float) -> None:
-        """Go on from what another process knew, at `now` in Unix seconds."""
+        """Continue from the state of another process, at `now` in Unix seconds."""
         self.start_over()
         self.number = known.number
         by_key = {endpoint.key: endpoint for endpoint in self.plan.endpoints}
@@ -150,23 +150,23 @@ class Auditor:
 
     @property
     def outcomes(self) -> dict[str, Outcome]:
-        """What became of each check in the last epoch, by its code."""
+        """The result of each check in the last epoch, by its code."""
         return self.audit.outcomes
 
     @property
     def valid_for(self) -> float:
-        """Seconds that an advisory may be believed: two reminders, and the wait for an epoch."""
+        """Seconds that an advisory is valid: two reminders, and the wait for an epoch."""
         longest = max(self.pace.interval, *self.every.values())
         return 2 * (self.config.lifecycle.remind_every + longest)
 
     @property
     def dropped(self) -> int:
-        """Names beyond some bound, which are not counted."""
+        """The number of names beyond a bound, which are not counted."""
         lacking = self.snapshot.lacking
         return self.roster.overflow + self.sweeps.dropped + lacking.dropped_accounts
 
     def begin(self, now: float) -> Asking:
-        """A new epoch, at `now` in Unix seconds."""
+        """Start an epoch, at `now` in Unix seconds."""
         self.number += 1
         self.now = now
         self._ruled_out = {}
@@ -177,7 +177,7 @@ class Auditor:
         return Asking(endpoints=self._due, expected=self.roster.expected())
 
     def hear(self, heard: Heard) -> Generator[None, None, None]:
-        """The small replies that came, and who did not answer."""
+        """Add the small replies, and the servers that did not answer."""
         self.roster.take(heard, self.now)
         yield
         self._asked_at |= dict.fromkeys(self._due, self.now)
@@ -207,7 +207,7 @@ class Auditor:
         self._look_at_itself(self.snapshot.agent)
 
     def due(self) -> Generator[None, None, list[Target]]:
-        """The servers whose connections can tell something new; the others owe nothing."""
+        """The servers whose connections must be read; no rows are missing of the others."""
         snapshot = self.snapshot
         if CONNZ not in self._due or snapshot.lacking.blind:
             return []
@@ -217,7 +217,7 @@ class Auditor:
             wanted, self._ruled_out = found.servers, found.ruled_out
         snapshot.lacking.owed[CONNZ.key] = snapshot.lacking.absent | wanted
         targets = []
-        # Cluster by cluster: who is on one server is often on the next one, and counted faster.
+        # Cluster by cluster: servers of a cluster share clients, whose names are counted faster.
         for names, server in snapshot.servers.items():
             if names not in wanted or server.id in self._unresponsive:
                 continue
@@ -233,16 +233,16 @@ class Auditor:
         return row_fields(self.plan.folds)
 
     def sweep(self) -> Sweep:
-        """What counts the connections of one server."""
+        """A new counter for the connections of one server."""
         return Sweep(self.plan.folds, self.system_accounts)
 
     def take(self, names: Names, sweep: Sweep) -> None:
-        """What was counted of the connections of one server."""
+        """Add the counts of the connections of one server."""
         self.swept += 1
         self.snapshot.take(names, sweep)
 
     def due_streams(self) -> list[Target]:
-        """The servers whose streams to read; those without JetStream owe nothing."""
+        """The servers whose streams to read; those without JetStream have none."""
         lacking, targets = self.snapshot.lacking, []
         if JSZ_STREAMS not in self._due or lacking.blind:
             return []
@@ -259,13 +259,13 @@ class Auditor:
     def take_streams(
         self, names: Names, details: Iterable[AccountDetail]
     ) -> Generator[None, None, None]:
-        """All that one server told of its streams and consumers."""
+        """Add the streams and consumers of one server."""
         snapshot = self.snapshot
         yield from streams.take(snapshot.streams, names, details)
         snapshot.lacking.came(JSZ_STREAMS.key, names)
 
     def fail(self, error: Exception) -> None:
-        """An error in the program: nothing is known of the system in this epoch."""
+        """Record an error in the program: everything is unknown in this epoch."""
         self.note(error)
         last, self.snapshot = self.snapshot.agent, Snapshot(self.now, self.sweeps)
         names = [entry.name for entry in self.roster.known()]
@@ -278,7 +278,7 @@ class Auditor:
         self._look_at_itself(own)
 
     def note(self, error: Exception) -> None:
-        """An error in the program, to be counted."""
+        """Count and keep an error in the program."""
         self.failed += 1
         self.failures.append((self.number, place(error)))
 
@@ -322,11 +322,11 @@ class Auditor:
         ]
 
     def cut_off(self, server: str) -> None:
-        """A server cut the agent off as a slow consumer: it was asked for too much at a time."""
+        """A server disconnected the agent as a slow consumer: too much was requested at a time."""
         self.cut_offs.append((self.number, server))
 
     def _excuse_old(self, endpoint: Endpoint[Any]) -> None:
-        """Servers whose version does not have an endpoint do not owe it."""
+        """Do not expect the endpoint from servers whose version does not have it."""
         if not endpoint.since:
             return
         for server in self.snapshot.servers.values():
@@ -335,12 +335,12 @@ class Auditor:
                     self.snapshot.lacking.came(endpoint.key, server.names)
 
     def _is_due(self, endpoint: Endpoint[Any]) -> bool:
-        """Whether its time has come, to half an interval; so it has if the clock was set back."""
+        """Whether it is due, within half an interval, or the clock was set back."""
         since = self.now - self._asked_at.get(endpoint, float("-inf"))
         return not 0 <= since < self.every[endpoint] - self.config.interval / 2
 
     def _remember(self) -> Generator[None, None, dict[str, str]]:
-        """Record the figures of this epoch that checks compare; where a figure raised, and what."""
+        """Record the figures of this epoch that checks compare; returns the errors of figures."""
         raised: dict[str, str] = {}
         if self.snapshot.lacking.blind:
             return raised
@@ -352,7 +352,7 @@ class Auditor:
                     self.history.record(past, noun.names, past.figure(noun), self.now)
                 except Missing:
                     continue
-                except Exception as error:  # Of this noun nothing is known, and of no other.
+                except Exception as error:  # Only this noun is unknown.
                     raised[past.name] = place(error)
         return raised
 

@@ -1,4 +1,4 @@
-"""Which connection rows to read so that a finding names its clients, and what they show."""
+"""Which connection rows to read so that a finding names its clients, and their ranking."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nats_insights.model.nouns.noun import largest
 from nats_insights.model.roster import Entry, Roster
 from nats_insights.replies.connz import SORTS, Connection
 
-# Findings per epoch, and servers per finding: a thousand findings must not become a thousand scans.
+# Findings per epoch, and servers per finding: each look makes a server scan all its connections.
 MOST_FINDINGS = 20
 MOST_SERVERS = 3
 FIELDS = [*row_fields(()), "name", "ip", "lang", *SORTS]
@@ -44,7 +44,7 @@ def looks(
 ) -> dict[Key, list[Look]]:
     """Which rows to read for each finding, of servers that answered all requests of this epoch.
 
-    None for what resolved, nor for what is stale. Findings that name no clients yet come first.
+    Not for resolved or stale findings. Findings without named clients come first.
     """
     deserving = (
         item.life
@@ -87,5 +87,5 @@ def ranked(rows: Collection[Connection], by: str) -> Clients:
 
 
 def _may_hold(entry: Entry, life: Life) -> bool:
-    """Servers of two clusters may share a name; what has no home may be on any of them."""
+    """Servers of two clusters may share a name; a finding without a home may be on any of them."""
     return entry.cluster == life.home or (life.home == "" and life.entity["kind"] != "server")

@@ -1,9 +1,9 @@
-"""What explains what: findings that follow from another one wait for it, and are marked.
+"""Correlation: findings that another one explains are marked, and do not open.
 
 A check that is declared with `explains` (a server does not answer) explains each finding that
-involves what it found: `Finding.involves` has the stable names of other entities that it rests on.
-Where a check that is declared with `common` finds the same of many entities at once, there is one
-cause, and one finding about the whole system says so in place of many.
+involves its entity: `Finding.involves` has the stable names of other entities that it rests on.
+If a check that is declared with `common` finds many entities at once, there is one common cause,
+and one finding about the whole system replaces them.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from nats_insights.judge.audit import Audit, Found, Held, Key
 from nats_insights.judge.declare import Finding
 from nats_insights.model.nouns.system import System
 
-# So many entities, and such a share of all that were judged, show one cause; an open finding of
-# one cause stays open while there are so many less.
+# The number of entities, and their share of all judged ones, that show a common cause; its open
+# finding stays open down to STILL times as many.
 MANY, SHARE = 5, 0.5
 STILL = 0.6
 _NAMED = 10
@@ -52,7 +52,7 @@ def correlate(
         if len(keys) >= many:
             _one_cause(result, common, keys, system)
         elif was_open and len(keys) + _hidden(result, code) >= many:
-            # Perhaps as many as before: they wait until that is known.
+            # Perhaps still as many, with the unknown ones: these do not open until that is known.
             _explain(result, keys, held[common].fingerprint)
 
 
@@ -95,5 +95,5 @@ def _explain(result: Audit, keys: list[Key], fingerprint: str) -> None:
 
 
 def _hidden(result: Audit, code: str) -> int:
-    """How many entities are unknown to a check."""
+    """The number of entities that are unknown to a check."""
     return sum(1 for key in result.unknown if key.code == code)

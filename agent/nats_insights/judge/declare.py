@@ -70,7 +70,7 @@ __all__ = [
 
 Category = Literal["health", "performance", "consistency", "saturation", "errors", "change"]
 Need = Endpoint[Any] | Fold | Past[Any] | Worst
-# By what clients can be ranked: their number, or a figure of each by which servers sort them.
+# Rankings of clients: by their number, or by a figure by which servers sort connections.
 RANKINGS = ("connections", *SORTS)
 _CODE = re.compile(r"[A-Z]+(_[A-Z]+)*_\d{3}")
 _PARAGRAPHS = ("Finds", "Why", "Do")
@@ -83,7 +83,7 @@ RulesOut = Callable[[Any, Any], bool]
 
 
 class Check(Struct, frozen=True, kw_only=True, eq=False):
-    """A declared check. Made by the decorator, never by hand."""
+    """A declared check, made only by the decorator."""
 
     code: str
     name: str
@@ -112,15 +112,15 @@ class Check(Struct, frozen=True, kw_only=True, eq=False):
     common: bool = False
 
     def eased(self, params: Params) -> Params:
-        """The limits by which an open finding is held open."""
+        """The eased limits: an open finding is clear when it reaches none of them."""
         return eased(params)
 
     def unlimited(self, params: Params) -> Params:
-        """Every limit at its loosest, by which a check tells its figure though all is well."""
+        """Every limit at its loosest, so that a check returns its figure even if all is well."""
         return unlimited(params)
 
     def fingerprint(self, kind: str, names: Iterable[str]) -> str:
-        """32 hex characters that stay for as long as the entity keeps its names."""
+        """32 hex characters, stable as long as the entity keeps its names."""
         identity = msgspec.json.encode([self.code, kind, *names])
         return hashlib.sha256(identity).hexdigest()[:32]
 
@@ -149,15 +149,15 @@ def check(
 
     The annotations of the arguments say what it is about and what can be set; the docstring is its
     documentation: a title, then the paragraphs `Finds:`, `Why:` and `Do:`. DeclarationError for
-    whatever is declared wrong.
+    any mistake.
 
-    needs: what it reads, without which it is unknown: endpoints, folds, worst rows, and figures of
-        the past.
+    needs: what it reads, else it is unknown: endpoints, folds, worst rows, and figures of the
+        past.
     clients: by what to rank the clients that the evidence names, one of RANKINGS; "" for no names.
     open_after, resolve_after: evaluations in a row until it opens or resolves.
-    settle: whether it waits after a server of the cluster came or went.
-    news: whether a figure that moved is worth an update; a time or a count that grows for as long
-        as the condition lasts is not.
+    settle: whether it waits after a server of the cluster joined or left.
+    news: whether a changed figure is published as an update: not for a time or a count that
+        grows as long as the condition lasts.
     rules_out: `(cluster, params) -> bool`, the System for a noun of the whole system: whether small
         replies and last sweeps show that it can find nothing, so that no sweep is needed for it.
         `params` are the loosest in force anywhere.
@@ -249,7 +249,7 @@ def _refuse_figures(open_after: object, resolve_after: object, **flags: object) 
 
 
 def _signature(function: Judge) -> tuple[Judge, type[Noun], type[Params]]:
-    """What is called with a noun and parameters, and of which types these are."""
+    """The function to call with a noun and parameters, and the types of both."""
     arguments = list(inspect.signature(function).parameters)
     try:
         hints = typing.get_type_hints(function)
@@ -290,9 +290,9 @@ def _refuse(needs: Iterable[object]) -> None:
 def _refuse_unordered(
     params: type[Params], needs: Iterable[Fold | Worst], rules_out: RulesOut | None
 ) -> None:
-    """What is dropped is decided by the loosest limits in force anywhere, so these need an order.
+    """The loosest limits in force anywhere decide which rows are dropped, so these need an order.
 
-    They belong to the fold that reads them: another check of the same fold has the same ones.
+    All checks of one fold must have the parameters that the fold reads.
     """
     reading = [(need, reads) for need in needs if (reads := parameters_read(need)) is not None]
     for need, reads in reading:

@@ -1,4 +1,4 @@
-"""What a check says of one noun: a finding, and how severe it is."""
+"""The result of a check for one noun: a finding and its severity."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nats_insights.facts import Names
 
 
 class Severity(enum.IntEnum):
-    """How much a finding matters, in an order."""
+    """The severity of a finding, ordered."""
 
     INFO = 1
     WARNING = 2
@@ -26,12 +26,12 @@ SEVERITIES = {str(severity): severity for severity in Severity}
 
 
 class Finding(Struct, frozen=True, kw_only=True, gc=False):
-    """What a check says of one noun: one sentence with the numbers, and the figures behind it.
+    """The result of a check for one noun: one sentence with the numbers, and its figures.
 
-    `value` decided against `threshold`, both in `unit`; `severity` only where it is not the
-    check's own; `servers` are those whose clients make it up, the fullest first. `cleared` is the
-    sentence for its end, where the check has no figures to tell then. `involves` are the stable
-    names of other entities that it rests on: what is wrong with one of them explains it.
+    `value` was compared with `threshold`, both in `unit`; `severity` is set only if it differs from
+    the check's; `servers` are those with its clients, the one with most first. `cleared` is the
+    sentence for its end, if the check has no figures then. `involves` are the stable names of other
+    entities that it rests on: a problem of one of them explains it.
     """
 
     summary: str

@@ -1,10 +1,10 @@
-"""The life of findings: those of one epoch and those so far become those now, and what to tell.
+"""The lifecycle of findings: from the last ones and an audit to the new ones and transitions.
 
     pending --open_after--> open --resolve_after--> (gone)
                               opened, updated, reminded, resolved
 
-No clock in here: the time of the epoch is handed in. An unknown outcome moves no counter. Nothing
-is told that the same epoch saw otherwise: there is no reminder of a finding that is clearing.
+No clock is read: the time of the epoch is an argument. An unknown outcome changes no counter. No
+advisory contradicts its epoch: there is no reminder of a finding that is clearing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from nats_insights.judge.declare import Severity
 from nats_insights.judge.rules import Rule
 
 Transition = Literal["opened", "updated", "reminded", "resolved"]
-# A figure that moved by less than this share of what was last told is no news.
+# A figure that changed by at most this share since it was last published is no update.
 NEWS = 0.1
 # Keys that are sorted between two yields.
 _AT_A_STEP = 4096
@@ -33,11 +33,11 @@ _AT_A_STEP = 4096
 class Life(Struct, frozen=True, kw_only=True, gc=False):
     """One finding, pending or open. Times are Unix seconds; `told_*` is what was last published.
 
-    `evidence` is the check's, as JSON, `clients` those behind it. `stale_since` says since when the
-    replies it rests on did not come, and `stale` which. `home` is the cluster that its noun lives
-    in, `rests_on` the (cluster, name) of the server that it is part of. What is `explained_by` the
-    finding of that fingerprint does not open; what is open stays. One that `is_common` is about the
-    whole system in place of many.
+    `evidence` is the check's, as JSON, `clients` those behind it. `stale_since` is the time
+    since which the replies it rests on are missing, and `stale` names them. `home` is the cluster
+    of its noun, `rests_on` the (cluster, name) of the server that it is part of. A pending
+    finding does not open while it is `explained_by` the finding of that fingerprint; an open one
+    stays open. One that `is_common` is about the whole system in place of many.
     """
 
     key: Key
@@ -94,10 +94,10 @@ def advance(
     remind_every: float,
     counts: bool = True,
 ) -> Generator[None, None, tuple[dict[Key, Life], list[Told]]]:
-    """The findings after this audit, in the order of their keys, and what to tell; one at a step.
+    """The findings after this audit, in the order of their keys, and what to publish, in steps.
 
-    With `counts` False, for an epoch that came too soon after the last, nothing opens or resolves
-    and no counter moves; figures are refreshed all the same.
+    With `counts` False, for an epoch too soon after the last one, nothing opens or resolves and no
+    counter changes, but figures are updated.
     """
     after: dict[Key, Life] = {}
     told: list[Told] = []
@@ -188,7 +188,7 @@ def _not_found(
 
 
 def _nothing(life: Life) -> Life:
-    """Without the figures, which were those of the time before."""
+    """Without the figures, which are out of date."""
     return replace(life, value=None, evidence=NOTHING, partial="")
 
 
@@ -235,11 +235,11 @@ def _figures(life: Life, found: Found, now: float) -> Life:
 def _still(
     rule: Rule, life: Life, severity: Severity, now: float, remind_every: float
 ) -> tuple[Life, list[Told]]:
-    """An open finding that was found again: another severity, news, a reminder, or nothing."""
+    """An open finding that was found again: a new severity, an update, a reminder, or nothing."""
     if severity != life.severity:
         before = _tell(life, now)
         after = _tell(replace(before, severity=severity), now)
-        before = replace(before, clients={})  # They were those of the time before.
+        before = replace(before, clients={})  # These are out of date.
         reason = "severity_changed"
         return after, [
             Told(transition="resolved", life=before, reason=reason, at=now, severity_now=severity),
@@ -277,7 +277,7 @@ def _remind(life: Life, now: float, remind_every: float) -> tuple[Life | None, l
 def _resolve(life: Life, now: float, reason: str) -> list[Told]:
     if not life.is_open:
         return []
-    # The clients are those of the time before.
+    # The clients are out of date.
     life = _tell(replace(life, updated_at=now, clients={}), now)
     return [Told(transition="resolved", life=life, reason=reason, at=now)]
 

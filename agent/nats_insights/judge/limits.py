@@ -49,9 +49,9 @@ def limit(
     """Annotate a number with its unit, its side, its bounds (`ge gt le lt`) and `description`.
 
     when: how a figure reaches it: by `>=`, `>`, `<=` or `<` the limit.
-    clear: what is open stays open until this many times the limit, so that it does not flap: up to
-        1 where more is worse, 1 or more where less is worse.
-    severity: that of what reaches it, where a check has several limits.
+    clear: an open finding stays open until this many times the limit, so that it does not flap:
+        up to 1 where more is worse, 1 or more where less is worse.
+    severity: that of a figure that reaches it, if a check has several limits.
     insights: the value in the profile "insights", where it is not the default.
     metadata: the key by which the owner of a stream or a consumer sets it.
     """
@@ -162,7 +162,7 @@ class Parameter(Struct, frozen=True, kw_only=True):
 
     @property
     def can_be_off(self) -> bool:
-        """Whether the check makes sense without it: it is one of several, or somebody else's."""
+        """Whether the check works without it: it is one of several, or set by an asset's owner."""
         is_one_of_several = self.severity is not None or bool(self.metadata)
         return bool(self.when) and (is_one_of_several or self.default == self.off)
 
@@ -181,7 +181,7 @@ class Parameter(Struct, frozen=True, kw_only=True):
         return max(values) if self.below else min(values)
 
     def eased(self, value: Any) -> Any:
-        """The limit that has to be left for what is open to be clear."""
+        """The limit below which, or above where less is worse, an open finding is clear."""
         if self.clear is None or math.isinf(value):
             return value
         eased = value * self.clear
@@ -196,7 +196,7 @@ class Parameter(Struct, frozen=True, kw_only=True):
         return bool(self.when) and _REACHED[self.when](value, limit)
 
     def written(self, value: Any) -> Any:
-        """A value as it stands in the configuration, but for a duration, which is in seconds."""
+        """A value as written in the configuration, except a duration, which is in seconds."""
         return "off" if self.when and math.isinf(value) else value
 
 
@@ -211,8 +211,8 @@ class Params(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def reached(self, value: float, *names: str) -> Reached | None:
         """The worst limit that a figure reaches, None where it reaches none.
 
-        names: the limits that are asked, by default those that have a severity of their own, and
-            without such the only one.
+        names: the limits to compare with, by default those with a severity of their own, or the
+            only limit if there are none.
         """
         worst = None
         for parameter in _asked(type(self), names):
@@ -242,7 +242,7 @@ class Reached(Struct, frozen=True):
         involves: tuple[Names, ...] = (),
         **evidence: Any,
     ) -> Finding:
-        """The finding: its sentence, what else belongs to it, and the evidence by name."""
+        """The finding: its sentence, its other members, and the evidence by name."""
         return Finding(
             summary=summary,
             value=_short(self.value),
@@ -257,7 +257,7 @@ class Reached(Struct, frozen=True):
 
 
 def _short(value: float) -> float:
-    """As many digits as people read: one decimal of a large figure, three digits of a small one."""
+    """Rounded for reading: one decimal of a large figure, three digits of a small one."""
     if isinstance(value, int) or abs(value) >= 10:
         return round(value, 1)
     return float(f"{value:.3g}")
@@ -326,7 +326,7 @@ def refuse_wrong_values(params: type[Params]) -> None:
 
 
 def values(raw: Mapping[str, Any], params: type[Params], path: str) -> dict[str, Any]:
-    """What a table of the configuration sets, converted; ConfigError with the path of what is not.
+    """The values of a configuration table, converted; ConfigError with the path of a wrong one.
 
     A duration is text such as "5m", and a limit that can be off may be "off".
     """
@@ -344,19 +344,19 @@ def values(raw: Mapping[str, Any], params: type[Params], path: str) -> dict[str,
 
 
 def owned(parameter: Parameter, params: type[Params], written: str) -> Any:
-    """What the metadata of an asset sets; ConfigError where it cannot be read."""
+    """The value in the metadata of an asset; ConfigError if it cannot be read."""
     raw: Any = written
     if parameter.kind == "number" and _NUMBER.fullmatch(written):
         raw = float(written) if "." in written else int(written)
         if raw <= 0 and parameter.can_be_off and not _allowed(parameter, raw):
-            return parameter.off  # As the commands of jsm.go read it.
+            return parameter.off  # As jsm.go reads it.
     elif parameter.kind == "flag":
         raw = is_true(written)
     return values({parameter.name: raw}, params, "")[parameter.name]
 
 
 def is_true(written: str) -> bool | None:
-    """A flag in metadata, in any spelling that jsm.go takes; None where it is none."""
+    """A flag in metadata, in any spelling that jsm.go accepts; None for any other text."""
     return _FLAGS.get(written)
 
 
@@ -369,7 +369,7 @@ def _allowed(parameter: Parameter, value: float) -> bool:
 def loosest(several: Iterable[P]) -> P:
     """The loosest of each limit in force anywhere, of several parameters of one kind.
 
-    What the owners of assets may set is not known: it counts as the loosest that there can be.
+    What the owners of assets may set is not known: it counts as the loosest possible value.
     """
     all_of_them = list(several)
     first = all_of_them[0]
@@ -383,7 +383,7 @@ def loosest(several: Iterable[P]) -> P:
 
 
 def eased(params: P) -> P:
-    """The limits by which what is open is held open."""
+    """The eased limits: an open finding is clear when it reaches none of them."""
     changed = {
         parameter.name: parameter.eased(getattr(params, parameter.name))
         for parameter in parameters_of(type(params))
@@ -393,9 +393,9 @@ def eased(params: P) -> P:
 
 
 def unlimited(params: P) -> P:
-    """Each limit at its loosest, by which a check tells its figure though all is well.
+    """Each limit at its loosest, so that a check returns its figure even if all is well.
 
-    What is off stays off: no figure is told by it.
+    A limit that is off stays off: no figure reaches it.
     """
     changed = {
         parameter.name: parameter.loosest

@@ -1,4 +1,4 @@
-"""The pace: when the next epoch is due, so that none is late and none exceeds the budget."""
+"""The pace: when the next epoch is due, so that it is not late and within the budget."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from nats_insights.facts import Cost
 
 # Heartbeats that may be lost or late before an agent counts as gone.
 PATIENCE = 3
-# However short the interval: a busy machine may be late by so many seconds for each of them.
+# Seconds per heartbeat at least, however short the interval: a busy machine may be late.
 SHORTEST = 1.0
-# Requests that an epoch waits for in vain, one after another, where a server hangs after it has
-# answered the roll call: small replies, their retries in two rounds, a page of connections twice.
+# Request timeouts in sequence in an epoch in which a server hangs after it has answered VARZ:
+# small replies, their retries in two rounds, a page of connections twice.
 TIMEOUTS = 5
 
 
 class Pace:
     """The pace of epochs. All figures are of the last one, in seconds.
 
-    `interval` is the configured one, stretched where an epoch of that cost would exceed the budget.
+    `interval` is the configured one, stretched if an epoch of that cost would exceed the budget.
     `skipped` epochs were due before the last one had ended; `late` counts such epochs in a row.
     """
 
@@ -36,12 +36,12 @@ class Pace:
     def silent_after(self) -> float:
         """Seconds without a heartbeat after which the agent counts as gone.
 
-        An epoch in which servers hang ends later by some request timeouts, and that is no end.
+        Some request timeouts are added, since an epoch in which servers hang ends later.
         """
         return PATIENCE * max(self.interval, SHORTEST) + TIMEOUTS * self.budget.timeout
 
     def ended(self, took: float, cost: Cost) -> float:
-        """An epoch ended: the time from its start to that of the next one."""
+        """End an epoch: returns the seconds from its start to the start of the next one."""
         self.took = took
         stretched = max(
             self.wanted * cost.bytes / self.budget.max_bytes_per_epoch,

@@ -1,4 +1,4 @@
-"""What to ask for: what enabled checks need, and of whom connection rows can tell anything new."""
+"""What to request: what enabled checks need, and the servers whose connections must be read."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from nats_insights.replies.varz import VARZ
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """What to ask of the servers, what to count of connections, and which figures to remember.
+    """What to request of servers, what to count of connections, and which figures to record.
 
-    Folds and worst rows have the loosest parameters that they are read by.
+    Folds and worst rows have the loosest parameters of the checks that read them.
     """
 
     endpoints: frozenset[Endpoint[Any]]
@@ -38,7 +38,7 @@ class Plan(Struct, frozen=True, kw_only=True):
 
 
 def plan(rules: Iterable[Rule]) -> Plan:
-    """What these rules need together. VARZ always: it tells how large CONNZ would be."""
+    """What these rules need together. VARZ always: it shows the size of CONNZ."""
     endpoints: set[Endpoint[Any]] = {VARZ}
     pasts: set[Past[Any]] = set()
     wanted: dict[Fold | Worst, list[Params]] = defaultdict(list)
@@ -47,7 +47,7 @@ def plan(rules: Iterable[Rule]) -> Plan:
         pasts |= set(rule.check.pasts)
         read: tuple[Fold | Worst, ...] = (*rule.check.folds, *rule.check.worst)
         for need in read:
-            # Of several checks that share one that reads parameters, all have the same ones.
+            # All checks that share one that reads parameters have the same parameters.
             wanted[need].append(Params() if parameters_read(need) is None else rule.loosest())
     read_by = {need: loosest(params) for need, params in wanted.items()}
     return Plan(
@@ -82,9 +82,8 @@ def due(
 ) -> Generator[None, None, Due]:
     """The servers that must be swept for these rules to find what a sweep of all would find.
 
-    A server is spared where all that was counted of it is still true, or where the small replies
-    rule out that anything can be found. What is pending or open is never ruled out: its figures are
-    to be exact.
+    A server is skipped if its counts are still valid, or if the small replies rule out any finding.
+    A pending or open finding is never ruled out: its figures must be exact.
     """
     wanted: set[Names] = set()
     ruled_out: dict[str, set[str]] = {}
@@ -111,7 +110,7 @@ def due(
 
 
 def _groups(snapshot: Snapshot, rule: Rule) -> Iterable[Noun]:
-    """Where one server's connections can make a difference: its cluster, or the whole system."""
+    """The nouns to which a server's connections count: its cluster, or the whole system."""
     if rule.check.about.depends_on == ALL_SERVERS:
         return [snapshot.system]
     return snapshot.clusters.values()
@@ -122,5 +121,5 @@ def _rules_out(rule: Rule, group: Noun) -> bool:
     try:
         return rules_out is not None and rules_out(group, rule.loosest())
     except Exception:
-        # Missing, or a mistake of its author, who will hear of it when the check itself is run.
+        # Missing, or an error of the check, reported when it is run: nothing is ruled out.
         return False

@@ -34,12 +34,12 @@ from nats_insights.subjects import MONITORING
 
 LABELS = (*facts.LABELS, "tag")
 ENABLED = "io.nats.monitor.enabled"
-# Combinations of label values and metadata that a rule remembers what is in force for.
+# Combinations of label values and metadata whose result a rule keeps.
 _MOST_KNOWN = 10_000
 
 
 class Judging(Struct, frozen=True, kw_only=True):
-    """What can be set of every check beside its own parameters."""
+    """The settings of every check beside its own parameters."""
 
     enabled: Annotated[bool, Meta(description="whether it runs")] = True
     severity: Annotated[str, Meta(description="critical, warning or info, instead of its own")] = ""
@@ -52,10 +52,10 @@ class Judging(Struct, frozen=True, kw_only=True):
 
 
 class InForce(Struct, frozen=True, kw_only=True):
-    """By what a check judges one noun, if it does.
+    """The parameters by which a check judges one noun, if it is enabled for it.
 
-    `severity` is the configured one. `unreadable` has what the metadata of the noun says and nobody
-    understands, as "key = value": it changes nothing.
+    `severity` is the configured one. `unreadable` has the invalid entries of the metadata of the
+    noun, as "key = value": they have no effect.
     """
 
     check: Check
@@ -70,7 +70,7 @@ class InForce(Struct, frozen=True, kw_only=True):
 
 
 class Override(Struct, frozen=True, kw_only=True):
-    """What is set for the nouns that all its patterns match."""
+    """The settings for the nouns that all its patterns match."""
 
     match: Mapping[str, re.Pattern[str]]
     params: Mapping[str, Any]
@@ -78,7 +78,7 @@ class Override(Struct, frozen=True, kw_only=True):
     enabled: bool | None = None
 
     def matches(self, told: Mapping[str, str], tags: Iterable[str]) -> bool:
-        """Whether a noun with these labels and tags is meant."""
+        """Whether it matches a noun with these labels and tags."""
         return all(
             any(map(pattern.fullmatch, tags))
             if label == "tag"
@@ -100,21 +100,21 @@ class Rule(Struct, frozen=True, kw_only=True, eq=False):
     enabled: bool = True
     open_after: int
     resolve_after: int
-    # A sum that may count twice what moved meanwhile has to be found as often as this.
+    # A sum that may count moved clients twice must be found this many times.
     open_after_torn: int = 2
     configured: frozenset[str] = frozenset()
     profiled: frozenset[str] = frozenset()
     overrides: tuple[Override, ...] = ()
-    # What they look at: nothing else of a noun can make a difference.
+    # The labels and metadata that decide: nothing else of a noun changes the result.
     labels: tuple[str, ...] = ()
     metadata: tuple[str, ...] = ()
     known: dict[Any, InForce] = {}
-    # The one label that they look at, where they look at nothing else.
+    # The only label that decides, if nothing else does.
     only: str = ""
 
     def resolve(self, subject: Noun) -> InForce:
-        """By what one noun is judged; Missing where an override looks at tags not told."""
-        if self.only:  # As most overrides do: this is asked of every noun in every epoch.
+        """What is in force for one noun; Missing if an override matches tags that are unknown."""
+        if self.only:  # As for most overrides: this is called for every noun in every epoch.
             known = self.known.get(subject.labels().get(self.only))
             if known is not None:
                 return known
@@ -139,11 +139,11 @@ class Rule(Struct, frozen=True, kw_only=True, eq=False):
 
     @property
     def varies(self) -> bool:
-        """Whether not all nouns are judged by the same."""
+        """Whether parameters differ between nouns."""
         return bool(self.labels or self.metadata)
 
     def everywhere(self) -> InForce:
-        """What is in force where no override matches and no owner says anything."""
+        """What is in force without overrides and without settings of owners."""
         known = self.known.get(())
         if known is None:
             known = self.known[()] = self._made(self.params, self.severity, self.enabled)
@@ -190,7 +190,7 @@ class Rule(Struct, frozen=True, kw_only=True, eq=False):
 
 
 def _owned(check: Check, metadata: Mapping[str, str]) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """What the owner sets: nothing unless the metadata says that it is enabled, as for jsm.go."""
+    """The owner's settings: none unless the metadata has them enabled, as for jsm.go."""
     told = metadata.get(ENABLED)
     if told is None or not is_true(told):
         unreadable = told is not None and is_true(told) is None
@@ -208,7 +208,7 @@ def _owned(check: Check, metadata: Mapping[str, str]) -> tuple[dict[str, Any], t
 
 
 def rules(checks: Iterable[Check], config: Config) -> list[Rule]:
-    """The checks that are enabled somewhere; ConfigError for whatever does not fit."""
+    """The checks that are enabled somewhere; ConfigError for any invalid setting."""
     by_name = {check.name: check for check in checks}
     for endpoint in config.access.without:
         refuse_word(endpoint, MONITORING, "access.without")
@@ -261,7 +261,7 @@ def _rule(
 def _split(
     raw: Mapping[str, Any], check: Check, path: str, general: Sequence[str]
 ) -> tuple[dict[str, Any], Judging]:
-    """The parameters that a table sets, and what it sets of what every check has."""
+    """The parameters in a table, and its settings that every check has."""
     own = {parameter.name for parameter in parameters_of(check.params)}
     for key in raw:
         refuse_unknown(key, {*own, *general}, path)
@@ -313,7 +313,7 @@ def _overrides(
 def _pattern(glob: object, path: str) -> re.Pattern[str]:
     if not isinstance(glob, str):
         raise ConfigError(f"{path} is refused: expected a name in quotes")
-    # A bracket that nothing closes would be taken for itself, so it would match nothing.
+    # An unclosed bracket would be a literal, so the pattern would match nothing.
     if "[" in re.sub(r"\[!?\]?[^\]]*\]", "", glob):
         raise ConfigError(f"{path} is refused: nothing closes the bracket in {glob!r}")
     return re.compile(fnmatch.translate(glob))

@@ -1,4 +1,4 @@
-"""From a transition to what is published: the message, its subject, headers and bytes."""
+"""From a transition to its advisory: the message, its subject, headers and bytes."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from nats_insights.text import plain as plain
 SCHEMAS = "urn:nats-insights:schema:"
 # An advisory with its headers is never longer, nor longer than the server's max_payload.
 LONGEST = 16 * 1024
-# Names, users and addresses come from outsiders; what is told of one is no longer than this.
+# Names, users and addresses come from outside; each is cut to this length.
 LONGEST_NAME = 256
 
 F = TypeVar("F", bound=FindingState)
 
 
 class Message(Struct, frozen=True):
-    """What goes to the server, whole."""
+    """A message to publish, complete."""
 
     subject: str
     payload: bytes
@@ -90,7 +90,7 @@ def finding_state(life: Life, check: Check, valid_for: float) -> dict[str, Any]:
 
 
 def resolved_state(told: Told, check: Check) -> FindingState:
-    """A finding that resolved, as FINDINGS answers it."""
+    """A resolved finding, as FINDINGS returns it."""
     over = at(told.at)
     members = finding_state(told.life, check, 0.0)
     members |= {"state": "resolved", "resolved_at": over, "valid_until": over}
@@ -100,7 +100,7 @@ def resolved_state(told: Told, check: Check) -> FindingState:
 def advisory(
     told: Told, check: Check, agent: AgentInfo, coverage: Coverage, valid_for: float
 ) -> Advisory:
-    """The message for one transition; `valid_for` is how long, in seconds, it may be believed."""
+    """The message for one transition; `valid_for` is how long it is valid, in seconds."""
     life = told.life
     members = finding_state(life, check, valid_for)
     resolved = told.transition == "resolved"
@@ -120,7 +120,7 @@ def advisory(
 
 
 def subject(life: Life, check: Check) -> str:
-    """Where the advisories of a finding go, from its whole names, however long they are."""
+    """The subject of the advisories of a finding, from its whole names, of any length."""
     scope = life.scope
     label = {"SERVER": "server", "CLUSTER": "cluster", "ACCOUNT": "account"}.get(scope, "")
     entity = life.entity
@@ -137,7 +137,7 @@ def subject(life: Life, check: Check) -> str:
 def message(advisory: Advisory, subject: str, max_payload: int) -> Message:
     """An advisory ready to be published, within its bounds, headers counted.
 
-    What does not fit goes in this order: the lists of the evidence, then the remediation.
+    What does not fit is removed in this order: the lists of the evidence, then the remediation.
     """
     headers = _headers(advisory)
     room = min(LONGEST, max_payload) - _header_bytes(headers)
@@ -152,7 +152,7 @@ def heartbeat_message(heartbeat: Heartbeat) -> Message:
 
 
 def fitting(state: F, room: int) -> F:
-    """A finding that takes at most `room` bytes: the lists of its evidence go, then its advice."""
+    """A finding of at most `room` bytes, without evidence lists or remediation if necessary."""
     for shorter in (state, *_shorter(state)):
         if len(msgspec.json.encode(shorter)) <= room:
             break
@@ -172,7 +172,7 @@ def brief(coverage: Coverage) -> Coverage:
 
 
 def bounded(value: Any, depth: int = 6) -> Any:
-    """Evidence with its texts cut and its lists ended, whatever outsiders named."""
+    """Evidence with long texts and lists cut, since names come from outside."""
     if isinstance(value, str):
         return _cut(value)
     if isinstance(value, dict) and depth:
@@ -183,7 +183,7 @@ def bounded(value: Any, depth: int = 6) -> Any:
 
 
 def _summary(life: Life) -> str:
-    """The sentence with long names shortened, so that the numbers behind them stay."""
+    """The sentence with long names shortened, so that the numbers after them remain."""
     text = life.summary
     for name in sorted({*life.entity.values(), *life.servers}, key=len, reverse=True):
         if len(name) > LONGEST_IN_SENTENCE or not name.isprintable():

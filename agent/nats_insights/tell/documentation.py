@@ -53,7 +53,7 @@ def _family(check: Check) -> str:
 
 
 def _title(check: Check) -> tuple[str, str]:
-    """The name of a check's family and what it is about, from the docstring of its package."""
+    """The name of a check's family and its subject, from the docstring of its package."""
     package = importlib.import_module(check.judge.__module__.rpartition(".")[0])
     name, _, about = (package.__doc__ or "").partition(": ")
     return name, about[:1].upper() + about[1:]

@@ -8,13 +8,13 @@ from nats_insights.text import plain
 
 
 def amount(parameter: ParameterInfo) -> str:
-    """The value of a parameter, with its unit unless the value tells it."""
+    """The value of a parameter, with its unit unless the value includes it."""
     unit = "" if parameter.kind == "duration" or parameter.value == "off" else parameter.unit
     return f"{written(parameter, parameter.value)} {unit}".rstrip()
 
 
 def about(parameter: ParameterInfo) -> list[str]:
-    """What a parameter means, and what else there is to say of it."""
+    """The meaning of a parameter, and notes on it."""
     told = [parameter.description]
     if parameter.severity:
         told.append(parameter.severity)
@@ -26,7 +26,7 @@ def about(parameter: ParameterInfo) -> list[str]:
 
 
 def allowed(parameter: ParameterInfo) -> str:
-    """Between which figures it may be, or which words, "" where it may be any."""
+    """The allowed range or words of a parameter, "" if any value is allowed."""
     ends = (
         (">=", parameter.minimum),
         (">", parameter.exclusive_minimum),

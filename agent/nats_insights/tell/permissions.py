@@ -1,4 +1,4 @@
-"""What the agent's user must be permitted, as a server's configuration spells it."""
+"""The permissions that the agent's user needs, in the format of a server configuration."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from nats_insights.replies.routez import ROUTEZ
 from nats_insights.replies.statsz import STATSZ
 from nats_insights.replies.varz import VARZ
 
-# Asked whatever checks are enabled: who there is, and who still has a link to a silent server.
+# Requested whatever checks are enabled: the servers, and links to silent servers.
 _ALWAYS: tuple[Endpoint[Any], ...] = (VARZ, STATSZ, ROUTEZ, GATEWAYZ, LEAFZ)
-# Names and ids, which people ask for by hand as the agent's user.
+# Names and ids, which people request by hand as the agent's user.
 _BY_HAND = ("$SYS.REQ.SERVER.PING", "$SYS.REQ.SERVER.*.IDZ")
 _PUBLISHED = (
     subjects.USER_INFO,
@@ -39,7 +39,7 @@ _HEAD = """\
 
 
 def permissions(endpoints: Iterable[Endpoint[Any]]) -> str:
-    """The permissions of a user that asks these endpoints, for the configuration of a server."""
+    """The permissions of a user that requests these endpoints, for a server configuration."""
     asked = {endpoint.subject().replace(".PING.", ".*.", 1) for endpoint in (*_ALWAYS, *endpoints)}
     asked = {subject.replace("ACCOUNT.*.", "ACCOUNT.PING.") for subject in asked}
     publish = (*_BY_HAND, *sorted(asked), *_PUBLISHED)
@@ -54,7 +54,7 @@ def permissions(endpoints: Iterable[Endpoint[Any]]) -> str:
 
 
 def file(endpoints: Iterable[Endpoint[Any]]) -> str:
-    """The same as a file that others include."""
+    """The same as a file to be included."""
     return _HEAD + permissions(endpoints)
 
 

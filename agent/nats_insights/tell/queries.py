@@ -1,4 +1,4 @@
-"""Queries: from what the agent knows after an epoch to the bytes of a reply, without NATS."""
+"""Queries: from the state after an epoch to the bytes of a reply, without NATS."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ from nats_insights.tell.messages import (
 from nats_insights.tell.view import View, not_evaluated, verdict
 from nats_insights.text import plain, shortened
 
-# By which FINDINGS can be filtered, beside the check, the severity and the scope.
+# Filters of FINDINGS, beside the check, the severity and the scope.
 _LABELS = ("account", "cluster", "server")
 _SEVERITIES = {str(severity): severity for severity in Severity}
 # A reply ends before this many bytes, and before the server's max_payload; the rest is paged.
 LONGEST = 256 * 1024
-# What a page has beside its head and its rows: type, total, offset, more.
+# The bytes of a page beside its head and its rows: type, total, offset, more.
 _FRAME = 160
 # STATUS stays short however many checks there are: reasons, and codes beside the first of each.
 _MOST_REASONS = 10
@@ -61,7 +61,7 @@ _MOST_OTHERS = 20
 
 
 class Refused(Exception):
-    """A request that cannot be answered, as an HTTP-like code and a sentence."""
+    """A request that is answered with an error: an HTTP-like code and a sentence."""
 
     def __init__(self, code: int, description: str) -> None:
         super().__init__(plain(description)[:500])
@@ -72,7 +72,7 @@ QUERIES = ("STATUS", "FINDINGS", "CHECKS", "EXPLAIN", "SERVERS")
 
 
 def answer(view: View, name: str, body: bytes) -> bytes:
-    """The reply to one query; Refused with a sentence where there is none."""
+    """The reply to one query; Refused with a sentence if there is none."""
     return msgspec.json.encode(_ANSWERS[name](view, body))
 
 
@@ -109,7 +109,7 @@ def status(view: View, body: bytes = b"") -> StatusReply:
 
 
 def _by_reason(view: View) -> list[NotEvaluated]:
-    """The checks that could not be evaluated, by what they lack, the most at once first."""
+    """The checks that could not be evaluated, by reason, the most frequent reason first."""
     together: dict[tuple[bool, str], list[Check]] = defaultdict(list)
     for check in view.checks:
         if (outcome := view.outcomes.get(check.code)) and outcome.why:
@@ -167,7 +167,7 @@ def open_findings(view: View) -> list[FindingState]:
 
 
 def _stater(view: View) -> Callable[[Life | Told], FindingState]:
-    """What makes a finding fit to be told; made only of those that are, as there may be many."""
+    """A function that makes the state of a finding, called only for those in the reply."""
     by_code = {check.code: check for check in view.checks}
 
     def state(of: Life | Told) -> FindingState:
@@ -207,9 +207,9 @@ def servers(view: View, body: bytes = b"") -> ServersReply:
 
 
 def forget(view: View, roster: Roster, body: bytes) -> bytes:
-    """FORGET: take a server that is gone for good out of the roster; the reply has its last state.
+    """FORGET: remove a server from the roster for good; the reply has its last state.
 
-    Refused for a server that answers, and where the name fits none or several.
+    Refused for a server that answers, and if the name matches none or several.
     """
     request = _request(body, ForgetRequest)
     found = roster.by_name(request.server, request.cluster)

@@ -1,4 +1,4 @@
-"""What queries are answered from: what the agent knows after its last epoch."""
+"""The view: the state after the last epoch, from which queries are answered."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from nats_insights.tell.messages import AgentInfo, Verdict
 
 
 class View(Struct, kw_only=True, dict=True):
-    """All that queries are answered from: what the agent knows after its last epoch.
+    """The state after the last epoch, from which queries are answered.
 
-    `lives` come in the order of their keys.
+    `lives` are in the order of their keys.
     """
 
     agent: AgentInfo
@@ -42,7 +42,7 @@ class View(Struct, kw_only=True, dict=True):
 
     @cached_property
     def open(self) -> list[Life]:
-        """What is open, the worst first: in the order of their keys within each severity."""
+        """Open findings, the worst first, in the order of their keys within each severity."""
         by_severity: dict[Severity, list[Life]] = {severity: [] for severity in Severity}
         for life in self.lives:
             if life.is_open:
@@ -55,7 +55,7 @@ class View(Struct, kw_only=True, dict=True):
     def of(
         cls, auditor: Auditor, agent: AgentInfo, access: Access, cost: Cost, max_payload: int
     ) -> View:
-        """What is known after an epoch."""
+        """The view after an epoch."""
         return cls(
             agent=agent,
             coverage=auditor.snapshot.coverage,
@@ -82,9 +82,9 @@ class View(Struct, kw_only=True, dict=True):
 
 
 def verdict(view: View) -> Verdict:
-    """The worst open severity; unknown where not all was looked at and nothing critical is known.
+    """The worst open severity; unknown if coverage is incomplete and nothing critical is open.
 
-    All is looked at when each known server answered, and each enabled check could be judged.
+    Coverage is complete if each known server answered and each enabled check could be judged.
     """
     worst = view.open[0].severity if view.open else None
     if worst is CRITICAL:
@@ -95,5 +95,5 @@ def verdict(view: View) -> Verdict:
 
 
 def not_evaluated(view: View) -> int:
-    """How many checks the verdict waits for."""
+    """The number of checks that the verdict waits for."""
     return sum(1 for one in view.outcomes.values() if one.why and not one.excused)

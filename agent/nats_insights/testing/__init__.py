@@ -1,8 +1,8 @@
-"""All that the test of a check imports, in this package or in another one.
+"""Everything that the test of a check imports, in this package or in another one.
 
     from nats_insights.testing import Server, cluster, contract, found, system
 
-`contract`, which needs pytest, is what every check must be.
+`contract`, which needs pytest, has the tests that every check must pass.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What every check must be: each clause is tested with each check of a package.
+"""The contract of checks: each clause is tested with each check of a package.
 
     # tests/test_contract.py
     from nats_insights.testing import contract
@@ -10,7 +10,7 @@ The test file of a check mirrors its own file: that of `acme_checks/queues/too_l
 "fires" or "quiet", to a system and to what the check finds there: the names of each entity as one
 string. A check that compares with the past has `then(system, system)` for a system.
 
-A clause yields one sentence for whatever is wrong.
+A clause yields one sentence for each problem.
 """
 
 from __future__ import annotations
@@ -62,9 +62,9 @@ QUIET: dict[str, System] = {
         cluster("US", n1=3, n2=3, n3=3),
     ),
 }
-# In so many epochs a finding that is lost would open, or resolve.
+# Epochs after which a finding would open or resolve.
 LONG = 5
-# Time hardly goes by: what is only a matter of time is no matter of lost replies.
+# Seconds between epochs, so short that only lost replies change a result.
 AT_ONCE = 0.001
 # Orders in which servers may answer.
 ORDERS = 3
@@ -96,27 +96,27 @@ class Tested:
 
     @property
     def given(self) -> list[Given]:
-        """The systems of all its cases."""
+        """The systems of all cases."""
         return [given for given, _ in self.cases.values()]
 
     @property
     def situations(self) -> list[tuple[str, Given]]:
-        """Its cases, and systems in which all is well."""
+        """Its cases, and systems without problems."""
         return [*((case, given) for case, (given, _) in self.cases.items()), *QUIET.items()]
 
     @property
     def firing(self) -> list[Given]:
-        """Those in which it finds something."""
+        """The systems in which it finds something."""
         return [given for case, (given, _) in self.cases.items() if case.startswith("fires")]
 
     def story(self, **changed: Any) -> Story:
-        """An agent that runs this check alone, and asks all that it needs in every epoch."""
+        """An agent that runs only this check, and requests all that it needs in every epoch."""
         story = Story(checks=[replace(self.check, **changed)])
         story.auditor.every = dict.fromkeys(story.auditor.every, 0.0)
         return story
 
     def found(self, given: Given) -> dict[str, Any]:
-        """What it finds there, with all figures, by the names of each entity."""
+        """Its findings in a system, with all figures, by the names of each entity."""
         story = self.story()
         story.hears(given)
         return {
@@ -125,7 +125,7 @@ class Tested:
         }
 
     def advisories(self, given: Given) -> Iterator[Advisory]:
-        """What is told when that opens."""
+        """The advisories that are published when these findings open."""
         story = self.story(open_after=1)
         story.hears(given)
         for told in story.told:
@@ -137,7 +137,7 @@ CLAUSES: list[Clause] = []
 
 
 def of(package: ModuleType, folder: Path, clauses: Iterable[Clause] = ()) -> Callable[..., None]:
-    """A test of each check of a package by each clause, and by more clauses of one's own.
+    """A test of each check of a package by each clause, and by additional clauses.
 
     `folder` holds the test files of the checks. DeclarationError if a check is declared wrong.
     """
@@ -150,7 +150,7 @@ def of(package: ModuleType, folder: Path, clauses: Iterable[Clause] = ()) -> Cal
         tested = Tested(check, package, folder)
         first = it_has_cases_in_which_it_fires_and_in_which_it_is_quiet
         if not tested.cases and clause is not first:
-            pytest.skip("its cases are missing")  # As its first clause says.
+            pytest.skip("its cases are missing")  # The first clause reports it.
         wrong = list(clause(tested))
         assert not wrong, "\n".join([f"{check.code} {check.name}:", *wrong])
 
@@ -211,7 +211,7 @@ def it_reads_figures_of_nouns_and_not_the_snapshot(tested: Tested) -> Iterator[s
 
 
 def _outside_classes(node: ast.AST) -> Iterator[ast.AST]:
-    """A noun that a file declares may look at the snapshot: it is what says what is lacking."""
+    """The nodes outside classes: a noun may read the snapshot, since it reports missing data."""
     for child in ast.iter_child_nodes(node):
         if not isinstance(child, ast.ClassDef):
             yield child
@@ -288,7 +288,7 @@ def _shuffled(given: Given, order: random.Random) -> Given:
 
 @_clause
 def it_reads_all_that_it_needs(tested: Tested) -> Iterator[str]:
-    # What it reads and does not name is Missing to it: a story asks for what is needed.
+    # Data that it reads without naming is Missing: a story requests only what is needed.
     check = tested.check
     for need in _needs(check):
         if not any(_reads(tested, given, need) for given in tested.given):
@@ -297,14 +297,14 @@ def it_reads_all_that_it_needs(tested: Tested) -> Iterator[str]:
 
 
 def _needs(check: Check) -> list[Endpoint[Any] | Fold | Past[Any]]:
-    """What it names itself: folds imply CONNZ, and to settle is to read VARZ."""
+    """The needs that it names itself: folds imply CONNZ, and `settle` implies VARZ."""
     implied = {CONNZ: bool(check.folds), VARZ: check.settle}
     named = [endpoint for endpoint in check.endpoints if not implied.get(endpoint)]
     return [*named, *check.folds, *check.pasts]
 
 
 def _reads(tested: Tested, given: Given, need: Endpoint[Any] | Fold | Past[Any]) -> bool:
-    """Whether anything is different where it is not asked for."""
+    """Whether any result differs if it is not requested."""
     check = tested.check
     whole = tested.story()
     partly = tested.story(
@@ -314,13 +314,13 @@ def _reads(tested: Tested, given: Given, need: Endpoint[Any] | Fold | Past[Any])
     )
     whole.hears(given)
     partly.hears(given)
-    if need is VARZ:  # Which is always asked: servers are known by it.
+    if need is VARZ:  # Always requested: it lists the servers.
         _drop_varz(partly.snapshot)
     return _judged(check, whole) != _judged(check, partly)
 
 
 def _drop_varz(snapshot: Snapshot) -> None:
-    """As if nobody had said it, and nothing had been computed of it."""
+    """Remove VARZ from a snapshot, and everything computed from it."""
     for noun in (snapshot.system, *snapshot.clusters.values(), *snapshot.servers.values()):
         noun.forget()
     for server in snapshot.servers.values():
@@ -332,7 +332,7 @@ def _drop_varz(snapshot: Snapshot) -> None:
 
 
 def _judged(check: Check, story: Story) -> list[tuple[str, object]]:
-    """All that it says of each noun, what it remembers, and what decides on whose rows are read."""
+    """Its result for each noun, its recorded figures, and what decides which rows are read."""
     snapshot, params = story.snapshot, check.params()
     said = [_said(check.judge, noun, params) for noun in snapshot.each(check.about)]
     for past in check.pasts:
@@ -389,7 +389,7 @@ def a_finding_outlives_a_lost_reply(tested: Tested) -> Iterator[str]:
 
 
 def _replies(check: Check, given: System) -> Iterator[tuple[str, str]]:
-    """Each reply that may be lost of those that it needs, as (server, endpoint)."""
+    """Each reply that the check needs and that may be lost, as (server, endpoint)."""
     for one in given.servers:
         if one.state == "answering":
             yield from ((one.info.name, key) for key in check.needs)
@@ -397,7 +397,7 @@ def _replies(check: Check, given: System) -> Iterator[tuple[str, str]]:
 
 @_clause
 def it_survives_its_loosest_limits(tested: Tested) -> Iterator[str]:
-    # By these it has the last word on a finding that is clear.
+    # With these limits the audit gets the figure of a finding that is clear.
     check = tested.check
     for given in tested.given:
         story = tested.story()

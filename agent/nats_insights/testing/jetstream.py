@@ -1,4 +1,4 @@
-"""JetStream of a cluster in one line, as its servers would tell of it.
+"""JetStream of a cluster in one line, as its servers would report it.
 
 cluster(**jetstream(stream("ORDERS", n1=0, n2=0, n3=7)))          n1 leads, n3 lags behind by 7
 jetstream(stream("JOBS", n1=0, consumers=[consumer("worker", ack_pending=100)]))
@@ -41,7 +41,7 @@ def consumer(
     ack_pending: int = 0,
     metadata: Mapping[str, str] | None = None,
 ) -> Consumer:
-    """A consumer, led by the server that leads its stream if not said otherwise."""
+    """A consumer, by default led by the server that leads its stream."""
     return Consumer(name=name, leader=leader, ack_pending=ack_pending, metadata=metadata or {})
 
 
@@ -54,7 +54,7 @@ def stream(
     consumers: Iterable[Consumer] = (),
     **lags: int,
 ) -> Stream:
-    """A stream on the servers that `lags` names, led by the first one if not said otherwise."""
+    """A stream on the servers that `lags` names, by default led by the first one."""
     return Stream(
         name=name,
         account=account,
@@ -66,7 +66,7 @@ def stream(
 
 
 def jetstream(*streams: Stream, **servers: Server) -> dict[str, Server]:
-    """The servers of these streams, by name; `servers` are others, or some that are not well."""
+    """The servers of these streams, by name; `servers` adds or replaces some."""
     here = dict.fromkeys(server for one in streams for server in one.lags)
     return {server: _server(server, streams) for server in here} | servers
 
@@ -113,7 +113,7 @@ def _consumer(server: str, stream: Stream, consumer: Consumer) -> dict[str, Any]
 
 
 def _group(server: str, leader: str, lags: Mapping[str, int]) -> dict[str, Any]:
-    """A follower knows of its leader alone, and calls every other member not current."""
+    """A follower reports only the state of its leader, and every other member as not current."""
     leads = leader == server
     replicas = [
         {"name": name, "current": leader == name or (leads and not lag), "lag": lag * leads}

@@ -1,6 +1,6 @@
-"""An agent without a connection: it hears a system in each epoch, and says what it publishes.
+"""An agent without a connection: it gets a system in each epoch, and returns its transitions.
 
-All from the replies on is the agent's own: roster, snapshot, rules, audit, lifecycle.
+Everything after the replies is the agent's own code: roster, snapshot, rules, audit, lifecycle.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from nats_insights.testing.systems import START, Epochs, Replying, System
 
 
 class Story:
-    """An agent without a connection: `hears` a system in each epoch, and says what it told.
+    """An agent without a connection: `hears` runs an epoch on a system, and returns transitions.
 
-    It asks only what its checks need: without checks it only learns who is there. `told` holds the
-    transitions of the last epoch.
+    It requests only what its checks need: without checks only the list of servers. `told` holds
+    the transitions of the last epoch.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Story:
         self.settle = settle
         self.now = START
         self.told: list[Told] = []
-        self.swept = 0  # Servers that listed their connections in the last epoch.
+        self.swept = 0  # Servers whose connections were read in the last epoch.
 
     @property
     def lives(self) -> dict[Key, Life]:
@@ -56,12 +56,12 @@ class Story:
 
     @property
     def audit(self) -> Audit:
-        """What the last epoch found."""
+        """The audit of the last epoch."""
         return self.auditor.audit
 
     @property
     def found(self) -> set[str]:
-        """What the last epoch found, as the names of each entity in one string."""
+        """The findings of the last epoch, as the names of each entity in one string."""
         return {_words(key) for key in self.audit.found}
 
     def hears(
@@ -73,10 +73,10 @@ class Story:
         after: float = 30.0,
         counts: bool = True,
     ) -> list[str]:
-        """One epoch, `after` seconds later, without the `lost` replies: (server, endpoint).
+        """Run one epoch, `after` seconds later, without the `lost` replies: (server, endpoint).
 
-        Whoever asks for an endpoint in `denied` is refused. Of several epochs `after` is the time
-        before the first, and all that they tell is returned.
+        The user has no permission for the endpoints in `denied`. For several epochs `after` is the
+        time before the first, and the transitions of all are returned.
         """
         if isinstance(given, Epochs):
             said = []
@@ -110,7 +110,7 @@ class Story:
                     auditor.take(target.key, sweep)
         for target in auditor.due_streams():
             if (told := paged[JSZ_STREAMS].get(target.id)) is not None:
-                # What is taken of it is changed, and the system may be heard again.
+                # `take_streams` changes it, and the system may be used again.
                 details = deepcopy(told.account_details or ())
                 at_once(auditor.take_streams(target.key, details))
         self.swept = auditor.swept
@@ -121,7 +121,7 @@ class Story:
         return [f"{told.transition} {told.life.key.code} {_words(told.life)}" for told in self.told]
 
     def _goodbye(self, system: System) -> None:
-        """Servers that leave say so before."""
+        """Add the shutdown events of servers that leave."""
         roster = self.auditor.roster
         for one in system.servers:
             entry = roster.meet(one.info, self.now) if one.state == "left" else None
@@ -130,7 +130,7 @@ class Story:
 
 
 def found(check: Check, given: System | Epochs, config: str = "") -> set[str]:
-    """What one check finds in the last epoch, as the names of each entity in one string."""
+    """The findings of one check in the last epoch, as the names of each entity in one string."""
     story = Story(config, [check])
     story.hears(given)
     return story.found
@@ -152,7 +152,7 @@ def _parsed(config: str) -> Config:
 def _hear(
     system: System, asking: Asking, lost: frozenset[tuple[str, str]], denied: set[str]
 ) -> tuple[Heard, dict[Endpoint[Any], dict[str, Any]]]:
-    """What a gatherer would hear of this system, and what is paged, by the ids of the servers."""
+    """The small replies that a gatherer would receive, and the paged ones by server id."""
     silent = {name for name, endpoint in lost if endpoint == "VARZ"}
     servers = [
         replace(one, state="hung") if one.info.name in silent else one for one in system.servers
@@ -180,7 +180,7 @@ def _hear(
 
 
 def _fall_silent(heard: Heard, servers: Iterable[Replying], expected: Expected) -> None:
-    """Who does not answer: it hangs, is dead, left, or is in this system no more."""
+    """Mark the servers that do not answer: hung, dead, left, or not in this system any more."""
     states = {one.info.id: one.state for one in servers}
     for one in servers:
         if one.state != "answering" and one.info.id not in expected.keys:

@@ -1,6 +1,6 @@
 """Systems in one line, as they would reply.
 
-system(cluster(n1=60, n2=15, n3=15))                     three servers, so many connections
+system(cluster(n1=60, n2=15, n3=15))                     three servers with these connections
 system(cluster("EU", a=Server(5, up=10), b=hung), lone(n1=60))
 system(cluster(n1=Server(varz={"cpu": 360.0, "cores": 4})))
 """
@@ -42,9 +42,9 @@ T = TypeVar("T")
 class Server(Struct, frozen=True):
     """What a server holds: connections of user `app` in account APP, and more by "ACCOUNT user".
 
-    `accepted` are the connections that it ever accepted, by default those that it holds. `varz`
-    are more figures of VARZ, `replies` whole replies by the name of their endpoint, each an object
-    or the JSON that a server sends, and `rows` more connections.
+    `accepted` is the number of connections that it ever accepted, by default those that it holds.
+    `varz` are more figures of VARZ, `replies` whole replies by the name of their endpoint, each an
+    object or the JSON that a server sends, and `rows` more connections.
     """
 
     connections: int = 0
@@ -67,7 +67,7 @@ hung, dead, left = (Server(state=state) for state in ("hung", "dead", "left"))
 
 
 class Replying(Struct, frozen=True):
-    """One server as it replies: who it is, and its reply to each endpoint, CONNZ being a page."""
+    """One server as it replies: its identity, and its reply to each endpoint, a page for CONNZ."""
 
     info: ServerInfo
     replies: dict[str, Any]
@@ -79,7 +79,7 @@ class Replying(Struct, frozen=True):
         return (self.info.cluster, self.info.name)
 
     def reply(self, endpoint: Endpoint[T]) -> T:
-        """What it replies: an empty reply where nothing was said of this endpoint."""
+        """Its reply: an empty one if none was given for this endpoint."""
         reply: Any = self.replies.get(endpoint.key)
         if reply is None and endpoint.reply is Rows:
             reply = _of(_worst(self.replies["CONNZ"], endpoint), self.info)
@@ -89,7 +89,7 @@ class Replying(Struct, frozen=True):
 
 
 def _worst(page: Page, endpoint: Endpoint[Any]) -> Rows:
-    """The rows of a page that a server sends first, in the order that it is asked for."""
+    """The rows of a page that a server sends first, in the requested order."""
     asked = msgspec.json.decode(endpoint.body)
     (figure,) = (figure for figure, sort in SORTS.items() if sort == asked["sort"])
     first = sorted(page.connections, key=lambda row: -getattr(row, figure))
@@ -99,9 +99,9 @@ def _worst(page: Page, endpoint: Endpoint[Any]) -> Rows:
 
 
 class System(Struct, frozen=True):
-    """Servers, the name of the one that the agent is connected to, and how the agent fares.
+    """Servers, the name of the one that the agent is connected to, and figures of the agent.
 
-    `expect` is how many servers there should be, or their names, if not what the story says.
+    `expect` is the expected number of servers, or their names, in place of the configured one.
     """
 
     servers: tuple[Replying, ...]
@@ -114,7 +114,7 @@ class System(Struct, frozen=True):
 
 
 class Epochs(Struct, frozen=True):
-    """Systems that are heard one after another, `every` seconds apart."""
+    """Systems for one epoch each, `every` seconds apart."""
 
     systems: tuple[System, ...]
     every: float = 30.0
@@ -128,7 +128,7 @@ class Epochs(Struct, frozen=True):
 
 
 def then(*systems: System, every: float = 30.0) -> Epochs:
-    """What a check finds that compares: it judges the last of these systems."""
+    """Systems for a check that compares with the past: it judges the last one."""
     return Epochs(systems, every)
 
 
@@ -148,7 +148,7 @@ def lone(**servers: int | Server) -> list[Replying]:
 
 
 def row(**fields: Any) -> Connection:
-    """One connection more, of user `app` in account APP if not said otherwise."""
+    """One more connection, by default of user `app` in account APP."""
     plain = {"kind": "Client", "account": "APP", "authorized_user": "app", "name": "app"}
     return Connection(**(plain | fields))
 
@@ -195,14 +195,14 @@ def _replying(cluster: str, name: str, held: int | Server) -> Replying:
 
 
 def _of(reply: T, info: ServerInfo) -> T:
-    """A reply that knows whose it is."""
-    if not isinstance(reply, Page):  # No row of it is different on any version.
+    """A reply with its origin set."""
+    if not isinstance(reply, Page):  # Its rows are the same in all versions.
         _sign(reply, Origin(info))
     return reply
 
 
 def _sign(said: Any, origin: Origin) -> None:
-    """Tell all objects of a reply of whom they are, as those that a server sent know it."""
+    """Set the origin of all objects of a reply, as in decoded replies of servers."""
     if isinstance(said, Part):
         said.origin = origin
     if isinstance(said, Struct):
@@ -215,14 +215,14 @@ def _sign(said: Any, origin: Origin) -> None:
 
 
 def _figures(said: Mapping[str, Any], info: ServerInfo) -> dict[str, Any]:
-    """Figures of VARZ, those that are JSON as the agent reads them."""
+    """Figures of VARZ, with JSON objects decoded as by the agent."""
     plain = {name: value for name, value in said.items() if isinstance(value, dict)}
     varz = _read("VARZ", plain, info)
     return {**said, **{name: getattr(varz, name) for name in plain}}
 
 
 def _read(key: str, said: Any, info: ServerInfo) -> Any:
-    """A reply as the agent reads it."""
+    """A reply, decoded as by the agent."""
     if not isinstance(said, dict):
         return said
     endpoint, sender = endpoints()[key], replace(info, id="ID")
