@@ -1,4 +1,4 @@
-"""Build a snapshot: what was heard in an epoch, turned into nouns."""
+"""Build a snapshot: turn the replies of an epoch into nouns."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nats_insights.replies.heard import Heard
 from nats_insights.replies.statz import STATZ
 from nats_insights.replies.varz import VARZ
 
-# Accounts in clusters that are told apart: servers name them, so their number has a bound.
+# Accounts in clusters that are counted: their names come from servers, so their number is bounded.
 MOST_ACCOUNTS = 200_000
 
 
@@ -29,10 +29,10 @@ def build(
     system_accounts: Collection[str] = ("$SYS",),
     expect: int | Collection[str] = 0,
 ) -> Generator[None, None, Snapshot]:
-    """Turn what was heard into a snapshot, one server at a step.
+    """Turn the replies of an epoch into a snapshot, one server at a step.
 
     The accounts in `system_accounts` are left out of every figure, and `expect` is the number or
-    the names of the servers that there should be.
+    the names of the expected servers.
     """
     snapshot = Snapshot(now, sweeps)
     lacking = snapshot.lacking
@@ -102,7 +102,7 @@ def _server(snapshot: Snapshot, key: Names) -> Server:
 
 
 def _take(server: Server) -> None:
-    """What is read of it most often."""
+    """Set the attributes that are read most often."""
     if (varz := server.replies.get(VARZ.key)) is not None:
         server.varz = varz
         server.settled = seconds_between(varz.start, varz.now)
@@ -141,5 +141,5 @@ def _count(snapshot: Snapshot, server: Server, account: str, connections: int) -
 
 
 def seconds_between(start: datetime | None, now: datetime | None) -> float:
-    """Seconds from `start` to `now`, 0 where either is not told."""
+    """Seconds from `start` to `now`, 0 if either is None."""
     return (now - start).total_seconds() if start and now else 0.0

@@ -1,4 +1,4 @@
-"""Folds: what a check remembers of connection rows that are dropped as they are read."""
+"""Folds: what a check counts of connection rows, which are dropped after each page."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CAP = 100_000
 TOLERANCE = 0.02
 _ALWAYS = ("cid", "kind", "account", "authorized_user")
 _ROW_FIELDS = frozenset(ROW_FIELDS)
-# What a server tells of a connection once and for all.
+# The fields of a row that do not change while a connection lasts.
 _LASTING = frozenset(
     (
         *(*_ALWAYS, "type", "ip", "port", "start", "name", "lang", "version", "mqtt_client"),
@@ -30,22 +30,22 @@ _LASTING = frozenset(
         *("issuer_key", "name_tag", "tags", "proxy"),
     )
 )
-# Rows that take more bytes than this on average may bear names that were made to be long.
+# Rows that take more bytes than this on average may contain very long names.
 _LONG_ROW = 1024
 _LONG_NAME = 256
-# What a ledger can hold of one server: its counts are 64-bit figures. each row has bounds, but
-# not what many of them add up to.
+# The largest count that a ledger can store: its counts are 64-bit integers. Each row has bounds,
+# but the sum of many rows may exceed this.
 _LARGEST = 2**63 - 1
-# How servers name an anonymous client where only the system account has users: another random
-# name on each server, so these are neither one user nor comparable.
+# The user name that servers give an anonymous client if only the system account has users: a
+# different random name on each server, so these are not one user and cannot be compared.
 _ANONYMOUS = re.compile(r"nats-[A-Za-z0-9]{8}")
 
 
 class Tally(Counter[Any]):
-    """Counts per key, bounded: the rarest keys go first, and what they held is told.
+    """Counts per key, bounded: the rarest keys are dropped first, and the error is reported.
 
-    At most `2 * CAP` keys are held for any time. `error` is what the count of any key may lack at
-    most, `dropped` how many keys have gone.
+    At most `2 * CAP` keys are kept. `error` is how much the count of any key may be too low at
+    most, `dropped` how many keys were dropped.
     """
 
     error = dropped = 0
@@ -62,7 +62,7 @@ class Tally(Counter[Any]):
 
 
 def rarest(counts: Collection[int], cap: int) -> tuple[int, int]:
-    """The count up to which keys must go so that no more than `cap` stay, and how many do."""
+    """The count up to which keys are dropped so that at most `cap` stay, and how many stay."""
     floor, kept = 0, len(counts)
     for count, keys in sorted(Counter(counts).items()):
         if kept <= cap:
@@ -77,8 +77,8 @@ PageFunction = Callable[[list[Any], Tally, Any], None]
 class Fold(Struct, frozen=True, eq=False):
     """A page function, and the fields of a connection row that it reads.
 
-    `moves_with` is a figure of the server that moves whenever the fold does though no connection
-    comes or goes, "" where there is none.
+    `moves_with` is a figure of the server that changes whenever the fold changes though no
+    connection was opened or closed, "" if there is none.
     """
 
     page: PageFunction
@@ -106,13 +106,13 @@ class Fold(Struct, frozen=True, eq=False):
 def fold(*fields: str, moves_with: str = "") -> Callable[[PageFunction], Fold]:
     """Declare a page function `(rows, tally, params)`; it sees client rows only, a page at a time.
 
-    Rows of the system account and leaf nodes never reach it. Its third argument is annotated with
-    the parameters that it reads, those of all checks that need it, or with `object` if it reads
-    none: they are the loosest in force anywhere, so what it drops by them no check can want.
-    `moves_with` names a figure of the server that moves whenever the fold does though no connection
-    comes or goes. DeclarationError for a field that CONNZ rows do not have, and for one that
-    changes while a connection lasts without such a figure: every server would have to list every
-    connection in every epoch.
+    Rows of the system account and leaf nodes are not passed to it. Its third argument is annotated
+    with the parameters that it reads, those of all checks that need it, or with `object` if it
+    reads none: they are the loosest in force anywhere, so what it drops by them no check needs.
+    `moves_with` names a figure of the server that changes whenever the fold changes though no
+    connection was opened or closed. DeclarationError for a field that CONNZ rows do not have, and
+    for one that changes while a connection lasts without such a figure: every server would have to
+    list every connection in every epoch.
     """
     for field in fields:
         if field not in _ROW_FIELDS:
@@ -130,13 +130,13 @@ def fold(*fields: str, moves_with: str = "") -> Callable[[PageFunction], Fold]:
 
 
 def row_fields(folds: Iterable[Fold]) -> list[str]:
-    """What a decoder of rows must read so that all these folds can run."""
+    """The fields that a decoder of rows must read so that all these folds can run."""
     return list(dict.fromkeys((*_ALWAYS, *(field for fold in folds for field in fold.fields))))
 
 
 @fold("authorized_user")
 def by_user(rows: list[Connection], tally: Tally, params: object) -> None:
-    """Connections of each (account, user); anonymous ones belong to nobody."""
+    """Connections of each (account, user); anonymous ones are not counted."""
     counts = Counter([(row.account, row.authorized_user) for row in rows])
     for account, user in [key for key in counts if not key[1] or key[0] == "$G"]:
         if not user or _ANONYMOUS.fullmatch(user):
@@ -146,15 +146,14 @@ def by_user(rows: list[Connection], tally: Tally, params: object) -> None:
 
 @fold("subscriptions", moves_with="local_interest")
 def local_subscriptions(rows: list[Connection], tally: Tally, params: object) -> None:
-    """Subscriptions that clients hold on this very server."""
+    """Subscriptions of the clients of this server."""
     tally["subscriptions"] += sum([row.subscriptions for row in rows])
 
 
 class Sweep:
-    """The connection rows of one server, folded page by page; good only when `exact`.
+    """The connection rows of one server, folded page by page; valid only if `exact`.
 
-    `unnamed` counts clients that no user name belongs to: they are anonymous, or have yet to say
-    who they are.
+    `unnamed` counts clients without a user name: they are anonymous, or have not authenticated yet.
     """
 
     def __init__(self, folds: Mapping[Fold, Any], system_accounts: frozenset[str]) -> None:
@@ -180,7 +179,7 @@ class Sweep:
         if page.size > _LONG_ROW * len(rows):
             _shorten(rows)
         clients = [row for row in rows if row.kind == "Client"] if page.kinds else rows
-        # On most servers nobody uses it: to see that takes a third of sorting the rows out.
+        # Few servers have clients in a system account: this test takes a third of the filter.
         if not self.system_accounts.isdisjoint([row.account for row in clients]):
             clients = [row for row in clients if row.account not in self.system_accounts]
         self.unnamed += [row.authorized_user for row in clients].count("")
@@ -190,10 +189,10 @@ class Sweep:
 
     @property
     def exact(self) -> bool:
-        """Whether the rows agree with the server's own total to within 2 %, and can be summed up.
+        """Whether the rows agree with the server's own total to within 2 %, and can be summed.
 
-        Each connection that closed between two pages may be one that was counted, and may have
-        moved another one out of sight.
+        A connection that closed between two pages may have been counted, and may have moved another
+        one to a page that was already read.
         """
         off = abs(self.total - self.rows) + self._fell
         fits = all(max(t.values(), default=0) <= _LARGEST for t in self.parts.values())
@@ -201,7 +200,7 @@ class Sweep:
 
 
 def _shorten(rows: Iterable[Connection]) -> None:
-    """Keep the beginning of each long name, and a hash of it all: a million fit into memory."""
+    """Shorten each long name to its beginning and a hash, so that a million fit into memory."""
     for row in rows:
         for field in _texts(type(row)):
             value = getattr(row, field)
@@ -216,14 +215,14 @@ def _texts(row: type[Any]) -> tuple[str, ...]:
 
 
 def short_key(key: Any) -> Any:
-    """A key with its long names shortened, the same on whatever page they stood."""
+    """A key with its long names shortened, the same for each page that it is on."""
     if isinstance(key, str):
         return _short(key)
     if isinstance(key, tuple):
         for name in key:
             if isinstance(name, str) and len(name) > _LONG_NAME:
                 return tuple([_short(one) if isinstance(one, str) else one for one in key])
-    return key  # As nearly always, so no copy is made.
+    return key  # The usual case, without a copy.
 
 
 def _short(name: str) -> str:

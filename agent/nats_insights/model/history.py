@@ -1,11 +1,11 @@
-"""History: figures of nouns that checks compare with, remembered from epoch to epoch.
+"""History: past values of figures, kept from epoch to epoch so that checks can compare.
 
-A figure leaves a trace only in an epoch in which it was told, so what is compared was told twice:
-a lost reply is no change, and a server that was silent for a while has no wrong rate. What is
-remembered belongs to stable names, and a counter that falls began again at zero.
+A figure is recorded only in an epoch in which it was reported, so only reported values are
+compared: a lost reply is not a change, and a server that did not reply for a while does not get a
+wrong rate. Values are kept by stable names. A counter that falls was reset to zero.
 
-There may be a hundred thousand nouns of a kind: what is held of each is bytes and Structs that the
-garbage collector does not look at.
+There may be a hundred thousand nouns of a kind: the values of each are kept as bytes and Structs
+that the garbage collector does not track.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from msgspec.structs import replace
 from nats_insights.errors import DeclarationError, Missing, TooSoon
 from nats_insights.facts import Names
 
-# Nouns of one past; what there is no room for is counted.
+# Nouns of one past; those beyond the limit are only counted.
 MOST = 200_000
 MOST_POINTS = 1024
-# Times of change that are held of one noun.
+# Times of change that are kept for one noun.
 MOST_CHANGES = 16
-# A noun that was told in one of so many epochs stays, however long these took.
+# A noun that was reported in one of this many last epochs is kept, however long these took.
 EPOCHS = 3
-# Epochs are not exact: points are as far apart as they should be when this share of it went by.
+# Epochs are not exact: a new point is due when this share of the interval has passed.
 _NEARLY = 0.9
-# What a noun may remember of parts that are told no more, beside as many as are told.
+# How many parts that are no longer reported a noun may keep, beside as many as are reported.
 _SPARE_PARTS = 64
 _POINT = struct.Struct("<dd")
 _SIZE = _POINT.size
@@ -50,8 +50,8 @@ R = TypeVar("R", bound="Changes | Samples")
 class Past(Generic[R]):
     """The declaration of a figure `(noun) -> value` whose past a check reads.
 
-    It is remembered for `keep` seconds, in points at least `every` seconds apart; `every` is 0
-    where only the last value and the times of its changes are held.
+    Values are kept for `keep` seconds, in points at least `every` seconds apart; `every` is 0
+    where only the last value and the times of its changes are kept.
     """
 
     def __init__(self, figure: Callable[[Any], Any], keep: float, every: float) -> None:
@@ -59,17 +59,17 @@ class Past(Generic[R]):
 
     @property
     def name(self) -> str:
-        """The name of the figure, for sentences."""
+        """The name of the figure, for messages."""
         return self.figure.__name__
 
     @property
     def key(self) -> str:
-        """Its name in plain data: two checks may each have a figure of one name."""
+        """Its unique name in plain data: two checks may have figures of the same name."""
         return f"{self.figure.__module__}:{self.figure.__qualname__}"
 
     @cached_property
     def about(self) -> type[Any]:
-        """The noun that it is a figure of; DeclarationError where the annotation names none."""
+        """The noun type that it is a figure of; DeclarationError if the annotation names none."""
         arguments = list(inspect.signature(self.figure).parameters)
         about = typing.get_type_hints(self.figure).get(arguments[0]) if arguments else None
         if len(arguments) != 1 or not isinstance(about, type):
@@ -81,9 +81,9 @@ class Past(Generic[R]):
 
 
 def changes(*, keep: float) -> Callable[[Callable[[Any], Any]], Past[Changes]]:
-    """Declare a figure of which the last value is remembered, and when it differed.
+    """Declare a figure whose last value and times of change are kept.
 
-    It is a number, a string, a bool or a tuple of these. Changes are remembered for `keep` seconds.
+    It is a number, a string, a bool or a tuple of these. Changes are kept for `keep` seconds.
     """
     _refuse(keep)
 
@@ -94,12 +94,13 @@ def changes(*, keep: float) -> Callable[[Callable[[Any], Any]], Past[Changes]]:
 
 
 def samples(*, keep: float, every: float) -> Callable[[Callable[[Any], Any]], Past[Samples]]:
-    """Declare a figure of which points are remembered: `keep` seconds, `every` seconds apart.
+    """Declare a figure whose points are kept: for `keep` seconds, `every` seconds apart.
 
     It is a number, or a mapping of part to number, such as a counter of each server. A mapping is
-    remembered as the sum of what each part grew since it was first told: a part that is not told,
-    or falls, takes nothing away. A part that is nothing yet must be told as 0, else what it begins
-    with is no growth. Nouns may tell one mapping, which must not be changed afterwards.
+    kept as the sum of the growth of each part since it was first reported: a part that is missing
+    or falls does not lower the sum. A part whose counter has not started must be reported as 0,
+    else its first value is not counted as growth. Several nouns may share one mapping, which must
+    not be changed afterwards.
     """
     _refuse(keep)
     if not 0 < every <= keep or keep / every > MOST_POINTS:
@@ -122,9 +123,9 @@ def _window(past: Past[Any], seconds: float) -> None:
 
 
 class Level(Struct, array_like=True, gc=False):
-    """What is held of one noun for `changes`; times are Unix seconds.
+    """What is kept of one noun for `changes`; times are Unix seconds.
 
-    `first` and `told` are when it was told first and last, `times` when it differed, packed.
+    `first` and `told` are when it was first and last reported, `times` when it changed, packed.
     """
 
     value: Any
@@ -134,24 +135,24 @@ class Level(Struct, array_like=True, gc=False):
     times: bytes = b""
 
     def differs(self, value: Any, now: float) -> None:
-        """It was told to be another one."""
+        """Record a new value."""
         self.times = _pack([*self.changed(), now][-MOST_CHANGES:])
         self.before, self.value = self.value, value
 
     def changed(self) -> tuple[float, ...]:
-        """When it differed, the latest last."""
+        """When it changed, the latest last."""
         return _unpack(self.times)
 
     def rewind(self, now: float) -> None:
-        """The clock was set back: nothing was later than now."""
+        """After the clock was set back: limit all times to now."""
         self.first = min(self.first, now)
         self.times = _pack([min(at, now) for at in self.changed()])
 
 
 class Changes(Struct, frozen=True, gc=False):
-    """A figure as it is now, and when it differed; TooSoon until it was told in two epochs.
+    """A figure as it is now, and when it changed; TooSoon until it was reported in two epochs.
 
-    Seconds are those before the present epoch, at most the `keep` of the past, else ValueError.
+    Windows end at the present epoch, in seconds, at most the `keep` of the past, else ValueError.
     """
 
     past: Past[Changes]
@@ -160,37 +161,37 @@ class Changes(Struct, frozen=True, gc=False):
 
     @property
     def now(self) -> Any:
-        """What it is in this epoch."""
+        """Its value in this epoch."""
         return self.level.value
 
     @property
     def before(self) -> Any:
-        """What it was before it last changed; the same as `now` where it did not within `keep`."""
+        """Its value before the last change; the same as `now` if there was none within `keep`."""
         return self.level.before if self._since(self.past.keep) else self.level.value
 
     @property
     def last_change(self) -> float | None:
-        """Seconds since it was told to differ, None where it did not within `keep`."""
+        """Seconds since its last change, None if there was none within `keep`."""
         times = self._since(self.past.keep)
         return self.level.told - times[-1] if times else None
 
     @property
     def since(self) -> float:
-        """The Unix second since which it is what it is now, as far as it was told."""
+        """The Unix second from which on it was reported with its present value."""
         times = self._since(inf)
         return times[-1] if times else self.level.first
 
     def changed_within(self, seconds: float) -> bool:
-        """Whether it was told to differ in the last so many seconds."""
+        """Whether it changed in the last `seconds`."""
         return self.times_within(seconds) > 0
 
     def times_within(self, seconds: float) -> int:
-        """How often it differed in the last so many seconds, MOST_CHANGES at most."""
+        """How often it changed in the last `seconds`, MOST_CHANGES at most."""
         _window(self.past, seconds)
         return len(self._since(seconds))
 
     def same_for(self, seconds: float) -> bool:
-        """Whether it was the same for so many seconds; TooSoon where nobody can know yet."""
+        """Whether it did not change for `seconds`; TooSoon while its past is shorter than that."""
         if self.times_within(seconds):
             return False
         if self.level.told - self.since < seconds:
@@ -205,11 +206,11 @@ class Changes(Struct, frozen=True, gc=False):
 
 
 class Samples(Struct, frozen=True, gc=False):
-    """The points of a figure, the present one last; TooSoon until they cover what is asked for.
+    """The points of a figure, the present one last; TooSoon until they cover the window.
 
-    Seconds are those before the present epoch, at most the `keep` of the past, else ValueError. A
-    window begins at the point that is nearest to so long ago: where epochs were lost, or are longer
-    than the window, it covers more, and never less than nine tenths of it.
+    Windows end at the present epoch, in seconds, at most the `keep` of the past, else ValueError.
+    A window begins at the point nearest to its nominal start: it covers more where epochs were
+    lost or are longer than the window, and never less than nine tenths of it.
     """
 
     past: Past[Samples]
@@ -219,7 +220,7 @@ class Samples(Struct, frozen=True, gc=False):
 
     @property
     def now(self) -> float:
-        """What it is in this epoch."""
+        """Its value in this epoch."""
         return self._values[-1]
 
     def span(self, seconds: float) -> float:
@@ -230,14 +231,14 @@ class Samples(Struct, frozen=True, gc=False):
 
     @property
     def known_for(self) -> float:
-        """The longest window that it covers, in seconds; TooSoon until there are two points."""
+        """The longest window that the points cover, in seconds; TooSoon with fewer than two."""
         at = self._at
         if len(at) < 2:
             raise self._too_soon("a second epoch")
         return min(at[-1] - at[0], self.past.keep)
 
     def growth(self, seconds: float) -> float:
-        """How much a counter grew within the window; one that fell began again at zero."""
+        """How much a counter grew within the window; a fall counts as a reset to zero."""
         return self._grown(self._base(seconds))
 
     def rate(self, seconds: float) -> float:
@@ -247,14 +248,14 @@ class Samples(Struct, frozen=True, gc=False):
         return self._grown(base) / (at[-1] - at[base])
 
     def difference(self, seconds: float) -> float:
-        """What it is now less what it was when the window began; a gauge may fall."""
+        """The present value minus the value at the start of the window; a gauge may fall."""
         base = self._base(seconds)
         return self._values[-1] - self._values[base]
 
     def values(self, seconds: float, points: int = 2) -> tuple[float, ...]:
-        """What it was at each point of the window, the earliest first.
+        """The value at each point of the window, the earliest first.
 
-        TooSoon with fewer points than these.
+        TooSoon with fewer than `points` points.
         """
         base = self._base(seconds)
         values = self._values[base:]
@@ -263,10 +264,10 @@ class Samples(Struct, frozen=True, gc=False):
         return values
 
     def unbroken(self, seconds: float, points: int = 5) -> tuple[float, ...]:
-        """The same where it was told throughout the window, else TooSoon.
+        """The same if it was reported throughout the window, else TooSoon.
 
-        No step between two points is longer than half as much again as most of them are: what was
-        not told may have been any value.
+        No step between two points may be longer than 1.5 times the median step: in a longer gap the
+        figure may have had any value.
         """
         values = self.values(seconds, points)
         steps = [now - then for then, now in pairwise(self._at[-len(values) :])]
@@ -275,14 +276,14 @@ class Samples(Struct, frozen=True, gc=False):
         return values
 
     def rising(self, seconds: float) -> float:
-        """The share of the steps from one point of the window to the next that did not fall."""
+        """The share of the steps between neighbouring points of the window that did not fall."""
         steps = [now >= then for then, now in pairwise(self.values(seconds))]
         return sum(steps) / len(steps)
 
     def trend(self, points: int = 2) -> float:
         """The slope of a least-squares line through all points, per second.
 
-        TooSoon with fewer points than these.
+        TooSoon with fewer than `points` points.
         """
         at, values = self._at, self._values
         if len(at) < max(2, points):
@@ -298,7 +299,7 @@ class Samples(Struct, frozen=True, gc=False):
         return _unpack(self.points)[1::2]
 
     def _base(self, seconds: float) -> int:
-        """The number of the point at which the window begins."""
+        """The index of the point at which the window begins."""
         _window(self.past, seconds)
         at = self._at
         if len(at) < 2:
@@ -322,10 +323,10 @@ class Samples(Struct, frozen=True, gc=False):
 
 
 class Series(Struct, array_like=True, gc=False):
-    """What is held of one noun for `samples`, as plain data.
+    """What is kept of one noun for `samples`, as plain data.
 
-    `points` are packed pairs of Unix seconds and value, `falls` of Unix seconds and the value from
-    which it fell; `parts` and `counts` are the parts of a mapping and what each was told last.
+    `points` are packed pairs of Unix seconds and value, `falls` of Unix seconds and the value
+    before the fall; `parts` and `counts` are the parts of a mapping and their last reported values.
     """
 
     points: bytes
@@ -335,7 +336,7 @@ class Series(Struct, array_like=True, gc=False):
 
 
 class Remembered(Struct):
-    """A history as plain data: by the key of the past, the nouns by their names.
+    """A history as plain data: for the key of each past, the nouns by their names.
 
     `epochs` are the Unix seconds of the last epochs.
     """
@@ -346,21 +347,21 @@ class Remembered(Struct):
 
 
 class _Table(Protocol):
-    """What is held for one past. What was told before `oldest` is nothing to compare with."""
+    """What is kept for one past; values reported before `oldest` are not compared with."""
 
     oldest: float
 
     def __len__(self) -> int: ...
     def record(self, names: Names, value: Any, now: float) -> bool:
-        """Remember a figure; False where there is no room."""
+        """Record a figure; False if the table is full."""
 
     def read(self, names: Names, now: float) -> Any:
-        """What is remembered; None where it was not recorded at `now`."""
+        """What is recorded; None if there is no record at `now`."""
 
     def drop(self, now: float) -> float:
-        """Drop what was last told before `oldest`, or later than now.
+        """Drop what was last reported before `oldest`, or later than now.
 
-        When the oldest of the rest was told.
+        Returns when the oldest of the rest was reported.
         """
 
 
@@ -412,17 +413,17 @@ class _Levels(dict[Names, Level]):
 
 
 class _Rows(dict[Names, bytes]):
-    """The points of each noun. The last one is the present; it stays when the next one comes, if
-    it is far enough from the one before it.
+    """The points of each noun. The last point is the present one. It is kept when the next one is
+    added if it is at least `every` seconds after the point before it.
     """
 
     def __init__(self, past: Past[Samples], most: int) -> None:
         self.past, self.most, self.oldest = past, most, -inf
         self.every = past.every * _NEARLY
-        # Of a counter hardly any: only when its server started again.
+        # Rare for counters: they fall only when their server restarts.
         self.falls: dict[Names, bytes] = {}
         self.parts: dict[Names, tuple[tuple[Any, ...], bytes]] = {}
-        # Most accounts of a thousand servers tell one mapping: it is read once, and held once.
+        # Most accounts of a thousand servers share one mapping: it is packed once and stored once.
         self._mapping = object()
         self._packed: tuple[tuple[Any, ...], bytes] = (), b""
 
@@ -440,15 +441,15 @@ class _Rows(dict[Names, bytes]):
             self._drop(names)
             return self.record(names, value, now)
         value = self._figure(names, value, last)
-        if now < at:  # The clock was set back: no point is worth anything.
+        if now < at:  # The clock was set back: the earlier points are not usable.
             self.falls.pop(names, None)
             self[names] = _POINT.pack(now, value)
             return True
-        # Not in a function of its own: this is done for every noun in every epoch.
+        # Inlined: this runs for every noun in every epoch.
         if len(row) > _SIZE:
             if at - _TIME.unpack_from(row, -2 * _SIZE)[0] < self.every:
                 row = row[:-_SIZE]
-            # Of what is too old the latest stays: there the longest window begins.
+            # Of the points that are too old the latest is kept: the longest window begins there.
             while len(row) > _SIZE and _TIME.unpack_from(row, _SIZE)[0] <= now - self.past.keep:
                 row = row[_SIZE:]
         if value < last:
@@ -457,7 +458,7 @@ class _Rows(dict[Names, bytes]):
         return True
 
     def _fell(self, names: Names, row: bytes, now: float, last: float) -> None:
-        """Falls between the same two points become one, and those before all points go."""
+        """Merge falls between the same two points, and drop those before the first point."""
         begin, kept = _TIME.unpack_from(row)[0], _told(row)
         falls = [f for f in _POINT.iter_unpack(self.falls.get(names, b"")) if f[0] > begin]
         if falls and falls[-1][0] > kept:
@@ -472,13 +473,13 @@ class _Rows(dict[Names, bytes]):
         return value
 
     def _total(self, names: Names, told: Any, last: float) -> float:
-        """What all parts grew by since they were first told."""
+        """The growth of all parts since they were first reported."""
         if told is not self._mapping:
             if not isinstance(told, Mapping) or not all(map(isfinite, told.values())):
                 raise ValueError(f"{self.past.name}: {str(told)[:100]} is no figure to remember")
             self._mapping, self._packed = told, (tuple(told), _pack(told.values()))
         parts, counts = self.parts.get(names, ((), b""))
-        if not parts or (parts, counts) == self._packed:  # Told first, or the same again.
+        if not parts or (parts, counts) == self._packed:  # The first report, or unchanged.
             self.parts[names] = self._packed
             return last
         held = dict(zip(parts, _unpack(counts), strict=True))
@@ -487,7 +488,7 @@ class _Rows(dict[Names, bytes]):
             last += now - then if now >= then else now
         held.update(told)
         if len(held) != len(parts):
-            # Parts that are told no more must not pile up.
+            # Parts that are no longer reported must not accumulate.
             held = held if len(held) <= 2 * len(told) + _SPARE_PARTS else dict(told)
             parts = tuple(held)
         packed = parts, _pack(held.values())
@@ -530,7 +531,7 @@ class _Rows(dict[Names, bytes]):
 
 
 class History:
-    """What is remembered of the nouns, for each past."""
+    """The recorded values of the nouns, for each past."""
 
     def __init__(self, pasts: Iterable[Past[Any]] = (), most: int = MOST) -> None:
         self._levels: dict[Past[Any], _Levels] = {}
@@ -542,28 +543,28 @@ class History:
                 self._levels[past] = _Levels(past, most)
         self._tables: dict[Past[Any], _Table] = {**self._levels, **self._rows}
         self._epochs: deque[float] = deque(maxlen=EPOCHS + 1)
-        # Nothing of a past is too old before this time.
+        # Before this time no value of a past expires.
         self._due = dict.fromkeys(self._tables, -inf)
         self.left_out = 0
-        """Figures since the last `forget` that there was no room for."""
+        """Figures since the last `forget` that were not recorded because a table was full."""
 
     def record(self, past: Past[Any], names: Names, value: Any, now: float) -> None:
-        """Remember a figure that was told in the epoch of the Unix second `now`.
+        """Record a figure that was reported in the epoch of the Unix second `now`.
 
-        The first one of an epoch stands. ValueError for what is no such figure as was declared.
+        The first value of an epoch is kept. ValueError for a value of the wrong type.
         """
         if not self._tables[past].record(names, value, now):
             self.left_out += 1
 
     def of(self, past: Past[R], names: Names, now: float) -> R:
-        """What is remembered of a noun; Missing where it was not recorded at `now`."""
+        """What is recorded of a noun; Missing if there is no record at `now`."""
         found = self._tables[past].read(names, now)
         if found is None:
             raise Missing(past.name, names[-1])
         return found  # type: ignore[no-any-return]
 
     def forget(self, now: float) -> None:
-        """A new epoch: drop the nouns that were told neither for `keep` nor in the last epochs."""
+        """Begin an epoch: drop nouns reported neither within `keep` nor in the last epochs."""
         if self._epochs and now < self._epochs[-1]:  # The clock was set back.
             self._epochs.clear()
             self._due = dict.fromkeys(self._tables, -inf)
@@ -571,12 +572,12 @@ class History:
         self.left_out = 0
         for past, table in self._tables.items():
             table.oldest = min(now - past.keep, self._epochs[0])
-            # Dropping takes a look at each noun.
+            # Dropping iterates over all nouns, so it is not done in each epoch.
             if len(self._epochs) > EPOCHS and now > self._due[past]:
                 self._due[past] = min(table.drop(now), now) + past.keep
 
     def plain(self) -> Remembered:
-        """All of it, as it can be written down."""
+        """The whole history as plain data that can be written to a file."""
         return Remembered(
             changes={past.key: levels.plain() for past, levels in self._levels.items()},
             samples={past.key: rows.plain() for past, rows in self._rows.items()},
@@ -584,9 +585,9 @@ class History:
         )
 
     def restore(self, remembered: Remembered, now: float) -> None:
-        """Take up what was written down, by the present Unix second.
+        """Load what `plain` returned; `now` is the present Unix second.
 
-        What is damaged, of the future, or last told longer ago than it is kept is left out.
+        What is damaged, of the future, or last reported longer ago than it is kept is left out.
         """
         epochs = [at for at in remembered.epochs[-EPOCHS - 1 :] if isfinite(at) and at <= now]
         self._epochs.extend(sorted(epochs))
@@ -603,7 +604,7 @@ class History:
 
 
 def _fits(value: Any) -> bool:
-    """Whether it can be written down and read again as the same."""
+    """Whether it is the same value after it was written as JSON and read again."""
     for one in value if isinstance(value, tuple) else (value,):
         if isinstance(one, float):
             fits = isfinite(one)
@@ -615,14 +616,14 @@ def _fits(value: Any) -> bool:
 
 
 def _thawed(value: Any) -> Any:
-    """Tuples come back from JSON as lists."""
+    """The value with lists turned into tuples, as JSON has only lists."""
     if isinstance(value, (list, tuple)):
         return tuple([_thawed(one) for one in value])
     return value
 
 
 def _in_order(level: Level) -> bool:
-    """Whether its times are such as `plain` writes."""
+    """Whether its times are valid: finite and in order."""
     if len(level.times) % 8:
         return False
     times = (level.first, *level.changed(), level.told)
@@ -630,7 +631,7 @@ def _in_order(level: Level) -> bool:
 
 
 def _whole(series: Series) -> bool:
-    """Whether it is something that was written by `plain`."""
+    """Whether its packed values are valid: of the right sizes, finite and in order."""
     sizes = (len(series.points) % _SIZE, len(series.falls) % _SIZE)
     if any(sizes) or not series.points or len(series.counts) != 8 * len(series.parts):
         return False

@@ -1,4 +1,4 @@
-"""The subscriptions of a server that were made on it, though its totals count routed ones too."""
+"""The local subscriptions of a server, whose totals count routed ones too."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 def local(server: Server) -> int:
     """Subscriptions made on a server, some 60 internal ones included.
 
-    The table holds routed interest too; what came over each link is told by ROUTEZ and LEAFZ.
+    The table holds routed interest too; ROUTEZ and LEAFZ report what came over each link.
     """
     routed = server.reply(ROUTEZ).subscriptions + server.reply(LEAFZ).subscriptions
     return max(0, server.varz.subscriptions - routed)
 
 
 def internal(server: Server) -> int:
-    """How much of the local interest no client held when the server was last swept."""
+    """Local subscriptions that belonged to no client when the server was last swept."""
     swept = server.snapshot.last_sweep(server)
     interest: int | None = swept.figures.get("local_interest")
     if interest is None:

@@ -1,4 +1,4 @@
-"""What is lacking in an epoch, and what can therefore not be known."""
+"""Which replies an epoch lacks, and what is therefore unknown."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ _TOO_MANY_NAMES = "CONNZ in full: there are more names than the agent counts"
 class Lacking:
     """Which replies an epoch lacks.
 
-    `owed` maps the name of an endpoint to the servers that owe it; `absent` are those that owe
-    everything and are no members of their clusters any more. `denied` are endpoints that the agent
-    may not ask, `accepted` those where that is on purpose, `not_due` those that are asked in other
-    epochs. `blind` says why nothing can be known of the system in this epoch, "" where something
-    can. `hidden` maps an endpoint to a server that may have more to tell than it was asked for.
-    `dropped_accounts` counts accounts, `dropped_names` keys of folds, beyond their bounds.
+    `owed` maps the name of an endpoint to the servers whose reply is missing; `absent` are servers
+    without any reply that are no longer members of their clusters. `denied` are endpoints that the
+    agent has no permission to request, `accepted` those where that is on purpose, `not_due` those
+    that are requested in other epochs. `blind` says why nothing is known of the system in this
+    epoch, "" if something is. `hidden` maps an endpoint to a server that may have more rows than
+    were requested. `dropped_accounts` counts accounts, `dropped_names` keys of folds, beyond their
+    bounds.
     """
 
     def __init__(self, servers_of: Callable[[str], set[Names]]) -> None:
@@ -44,11 +45,11 @@ class Lacking:
 
     @property
     def too_many_accounts(self) -> str:
-        """Why not every account is counted, "" where each is."""
+        """Why not every account is counted, "" if each is."""
         return _TOO_MANY_ACCOUNTS if self.dropped_accounts else ""
 
     def came(self, endpoint: str, server: Names) -> None:
-        """This server does not owe it any more."""
+        """The reply of this server has arrived."""
         self.owed[endpoint].discard(server)
         self._one_of.pop(endpoint, None)
 
@@ -62,13 +63,13 @@ class Lacking:
         return said
 
     def whole(self, endpoint: str, figure: T) -> T:
-        """A sum over all servers: itself, or Missing where one of them owes its part."""
+        """The given sum over all servers, or Missing if the reply of one of them is missing."""
         if self.owed.get(endpoint):
             raise Missing(endpoint, self._one_that_owes(endpoint))
         return figure
 
     def of_system(self, endpoints: Iterable[str]) -> str:
-        """One reply of these endpoints that did not come, "" when all did."""
+        """One missing reply of these endpoints, "" if there is none."""
         for endpoint in endpoints:
             if self.owed.get(endpoint):
                 return f"{endpoint} of {self._one_that_owes(endpoint)}"
@@ -79,21 +80,21 @@ class Lacking:
         return ""
 
     def more(self, endpoints: Iterable[str]) -> str:
-        """Why more may be the matter than is told, "" where all is told."""
+        """Why there may be more rows than were reported, "" if all were reported."""
         for endpoint in endpoints:
             if endpoint in self.hidden:
                 return f"{endpoint} in full of {self.hidden[endpoint]}"
         return ""
 
     def of(self, kind: type[Noun], home: str, rests_on: Names, endpoints: Iterable[str]) -> str:
-        """Why silence about such a noun would prove nothing; "" when it would."""
+        """Why the absence of a finding about such a noun proves nothing; "" if it proves it."""
         if kind.depends_on == ALL_SERVERS:
             return self.of_system(endpoints)
         for endpoint in endpoints:
             late = self.owed.get(endpoint)
             if not late:
                 continue
-            # What is in no cluster may be on a single server all the same.
+            # A noun that is in no cluster may still be on a single server.
             if kind.depends_on in (ITS_SERVER, ITS_CLUSTER) and rests_on in late:
                 return f"{endpoint} of {rests_on[-1]}"
             if kind.depends_on == ITS_CLUSTER and (hit := late & self._members(home)):
@@ -105,7 +106,7 @@ class Lacking:
         return self._servers_of(home) | {names for names in self.absent if names[0] == home}
 
     def _one_that_owes(self, endpoint: str) -> str:
-        # Found once, not for each of a million users that would name it.
+        # Cached: it may be named for each of a million users.
         if endpoint not in self._one_of:
             self._one_of[endpoint] = min(self.owed[endpoint])[-1]
         return self._one_of[endpoint]

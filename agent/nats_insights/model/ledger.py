@@ -1,7 +1,7 @@
-"""A ledger: what one fold remembers of each server, and the sums over all of them.
+"""A ledger: the counts of one fold for each server, and the sums over all servers.
 
-What a server holds is kept by the numbers of its keys: a million connections take some megabytes. A
-sum is never made anew: a server that is swept again takes its old figures along.
+The counts of a server are stored by key numbers: a million connections take some megabytes. Sums
+are updated, not recomputed: when a server is swept again, its old counts are subtracted.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from nats_insights.facts import Names
 from nats_insights.model.fold import CAP, Tally, rarest, short_key
 
 _SIZE = array("I").itemsize
-# A part with more keys than this is searched for at most so many of them: then it gets an index.
+# A part with more keys than _LARGE is searched _MANY times at most: after that it gets an index.
 _LARGE = 4096
 _MANY = 64
 
 
 class Numbers(dict[Any, int]):
-    """A number for each key, given when it is first asked for: `keys_of[number]` is the key.
+    """A number for each key, assigned on first use: `keys_of[number]` is the key.
 
-    Keys are the same on many servers, so each is held once. `sums[number]` is for the ledger. A key
-    with a long name in it has the number of its short form, as other pages may have it already;
-    `shortened` counts how often that was so.
+    Keys are the same on many servers, so each is stored once. `sums[number]` is for the ledger. A
+    key with a long name in it has the number of its short form, which other pages may contain;
+    `shortened` counts these cases.
     """
 
     def __init__(self) -> None:
         self.keys_of: list[Any] = []
         self.sums: list[int] = []
         self.shortened = 0
-        # The first names of keys, such as accounts, each held once for all keys that begin with it.
+        # The first names of keys, such as accounts, stored once for all keys that begin with one.
         self._first_names: dict[Any, Any] = {}
         self._free: list[int] = []
 
@@ -64,7 +64,7 @@ class Numbers(dict[Any, int]):
         return array("I", found)
 
     def _learn(self, new: list[Any]) -> list[int]:
-        """Numbers for keys that have none, all at once where nothing has to be looked at."""
+        """Numbers for keys that have none, in bulk if no key is long and no number is free."""
         if self._free or any(short_key(key) is not key for key in new):
             return [self[key] for key in new]
         if len(self._first_names) > CAP:
@@ -79,22 +79,22 @@ class Numbers(dict[Any, int]):
         return given
 
     def forget(self, number: int) -> None:
-        """Its key has no number any more."""
+        """Remove the key of this number."""
         del self[self.keys_of[number]]
         self.keys_of[number] = None
         self.sums[number] = 0
 
     def free(self, number: int) -> None:
-        """It may become the number of another key."""
+        """Remove the key of this number, and allow the number for another key."""
         self.forget(number)
         self._free.append(number)
 
 
 class Part(Struct, frozen=True, gc=False):
-    """What one server holds: `part[key]` is its count of a key.
+    """The counts of one server: `part[key]` is its count of a key.
 
     `held` and `counts` are arrays of the same length, as bytes: the number of a key, and its count.
-    Bytes and Structs like this one are nothing to the garbage collector, and there may be many.
+    The garbage collector does not track bytes and Structs like this one, and there may be many.
     """
 
     numbers: Numbers
@@ -114,7 +114,7 @@ class Part(Struct, frozen=True, gc=False):
         """The count of the key that has this number."""
         wanted = number.to_bytes(_SIZE, sys.byteorder)
         at = self.held.find(wanted)
-        while at > 0 and at % _SIZE:  # What begins within a number is none.
+        while at > 0 and at % _SIZE:  # A match across two numbers.
             at = self.held.find(wanted, at + 1)
         return 0 if at < 0 else memoryview(self.counts).cast("q")[at // _SIZE]
 
@@ -133,8 +133,8 @@ class Part(Struct, frozen=True, gc=False):
 class Ledger:
     """One fold over all servers: `ledger[key]` is the sum of a key.
 
-    At most `2 * cap` keys are held for any time; beyond that the rarest go. `error` is what the sum
-    of any key may lack at most, `dropped` how many keys have gone.
+    At most `2 * cap` keys are kept; beyond that the rarest are dropped. `error` is how much the sum
+    of any key may be too low at most, `dropped` how many keys were dropped.
     """
 
     def __init__(self, cap: int = CAP) -> None:
@@ -155,7 +155,7 @@ class Ledger:
 
     @property
     def overflowed(self) -> bool:
-        """Whether the sums lack what no later sweep can add: it must be made anew."""
+        """Whether keys were dropped, which no later sweep corrects: it must be rebuilt."""
         return self._dropped > 0
 
     def __getitem__(self, key: Any) -> int:
@@ -169,27 +169,27 @@ class Ledger:
         return len(self.numbers)
 
     def items(self) -> Iterator[tuple[Any, int]]:
-        """Each key that somebody holds, and its sum."""
+        """Each key that any server holds, and its sum."""
         sums = self.numbers.sums
         return ((key, sums[number]) for key, number in self.numbers.items())
 
     def above(self, figure: float) -> Iterator[tuple[Any, int]]:
-        """Each key whose sum exceeds `figure`, and the sum: there may be a million keys."""
+        """Each key whose sum exceeds `figure`, and the sum; fast with a million keys."""
         sums, keys = self.numbers.sums, self.numbers.keys_of
         for number in [number for number, count in enumerate(sums) if count > figure]:
             if (key := keys[number]) is not None:
                 yield key, sums[number]
 
     def most(self) -> int:
-        """The largest sum, 0 where there is none."""
+        """The largest sum, 0 if there is none."""
         return max(self.numbers.sums, default=0)
 
     def part(self, server: Names) -> Part | None:
-        """What this server holds, None if it was never put."""
+        """The counts of this server, None if it was never put."""
         return self._parts.get(server)
 
     def held_by(self, key: Any) -> dict[Names, int]:
-        """What each server holds of a key, where it is anything."""
+        """The count of a key on each server, without the servers that have none."""
         number = self.numbers.get(key)
         if number is None:
             return {}
@@ -200,14 +200,14 @@ class Ledger:
         }
 
     def put(self, server: Names, tally: Tally) -> None:
-        """What this server holds from now on."""
+        """Replace the counts of this server."""
         if not all(tally.values()):
             for key in [key for key, count in tally.items() if not count]:
-                del tally[key]  # Whose sum is nothing has no number.
+                del tally[key]  # A key whose sum is 0 has no number.
         sums, numbers = self.numbers.sums, self.numbers
         before = numbers.shortened
         held, counts = numbers.of(tally), array("q", tally.values())
-        if numbers.shortened != before:  # Several of its keys may be one.
+        if numbers.shortened != before:  # Several of its keys may have one short form.
             once: Counter[int] = Counter()
             for number, count in zip(held, counts, strict=True):
                 once[number] += count
@@ -222,7 +222,7 @@ class Ledger:
         self._bound()
 
     def drop(self, server: Names) -> None:
-        """This server holds nothing any more."""
+        """Remove the counts of this server."""
         if (part := self._parts.pop(server, None)) is not None:
             self._forget_index(server)
             self._subtract(part)
@@ -256,6 +256,6 @@ class Ledger:
         floor, kept = rarest([sums[number] for number in numbers.values()], self.cap)
         self._error += floor
         self._dropped += len(numbers) - kept
-        # Parts still name these numbers, so nobody else gets them before the ledger goes.
+        # Parts still contain these numbers, so they are not reused while the ledger exists.
         for number in [number for number in numbers.values() if sums[number] <= floor]:
             numbers.forget(number)

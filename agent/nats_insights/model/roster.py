@@ -1,19 +1,19 @@
-"""The roster: which servers there are, from who answered, who announced an end, and who did not.
+"""The roster: the known servers and their states, from replies, events and missing replies.
 
-Nobody has to tell the agent how many servers to expect. A server enters the roster when it answers,
-or when a peer names it, and it is known by (cluster, name): its id changes with each start, and a
-leaf may bear the name of a server of the hub.
+The number of servers need not be configured. A server is added to the roster when it replies, or
+when a peer names it. Its key is (cluster, name): its id changes with each start, and a leaf node
+may have the same name as a server of the hub.
 
     answering   it replied in this epoch
-    hung        it takes requests and does not reply, or nobody takes them but a peer names it: we
-                do not reach it, and do not know what became of it
-    dead        nobody takes requests for it, and no peer names it
-    left        it said goodbye, and has not replied since
+    hung        it receives requests and does not reply, or requests to it have no responders but a
+                peer names it: the agent cannot reach it, and its state is not known
+    dead        requests to it have no responders, and no peer names it
+    left        it published SHUTDOWN or LAMEDUCK, and has not replied since
 
-A dead server leaves the means of its cluster after CONFIRMED epochs. What it held stays part of
-every sum, at its last known figures, until it is `gone`: `gone_after` seconds later. Where half of
-the known servers or more are dead at once, it is more likely the agent that is cut off: none of
-them is given up, and nothing is known of the system.
+A dead server is removed from the means of its cluster after CONFIRMED epochs. Its last known
+figures stay part of every sum until it is `gone`: `gone_after` seconds later. If half of the known
+servers or more are dead at once, it is more likely that the agent is disconnected from them: none
+of them is set to `gone`, and nothing is known of the system.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from nats_insights.replies.fields import ServerInfo
 from nats_insights.replies.heard import Expected, Heard
 
 State = Literal["answering", "hung", "dead", "left"]
-# Each outsider can name servers by its heartbeats, so their number has a bound.
+# Heartbeats published by any client can name servers, so their number has a bound.
 MOST = 20_000
 CONFIRMED = 2
 
@@ -36,9 +36,9 @@ CONFIRMED = 2
 class Entry(Struct, kw_only=True, gc=False):
     """One server of the roster. Times are Unix seconds of the agent's clock.
 
-    `silent` counts the epochs in a row in which it was dead, `silent_since` and `dead_since` are
-    when it first did not answer and was first found dead, and `gone` says that it was given up.
-    `goodbye` is what it announced last, and `goodbye_at` when.
+    `silent` counts the epochs in a row in which it was dead. `silent_since` and `dead_since` are
+    when it first did not reply and was first found dead. `gone` says that it was dead for
+    `gone_after` seconds. `goodbye` is the last event that it published, and `goodbye_at` when.
     """
 
     cluster: str
@@ -63,7 +63,7 @@ class Entry(Struct, kw_only=True, gc=False):
 
     @property
     def belongs(self) -> bool:
-        """Whether what it holds, or held last, is part of every sum."""
+        """Whether its figures, or its last known ones, are part of every sum."""
         return self.state != "left" and not self.gone
 
     @property
@@ -75,8 +75,8 @@ class Entry(Struct, kw_only=True, gc=False):
 class Roster:
     """All servers known, by (cluster, name) and by id.
 
-    `cut_off` names the servers by whose silence the agent takes itself to be cut off, `forgotten`
-    are the keys of those that were taken out by hand.
+    `cut_off` names the dead servers because of which the agent considers itself disconnected,
+    `forgotten` are the keys of servers that were removed by hand.
     """
 
     def __init__(self, forget_after: float = 86_400.0, gone_after: float = 120.0) -> None:
@@ -90,7 +90,7 @@ class Roster:
         self._told: dict[Names, State] = {}
 
     def __iter__(self) -> Iterator[Entry]:
-        # A copy: entries may come and go while somebody walks through them in steps.
+        # A copy: entries may be added and removed during an iteration in steps.
         return iter(list(self._entries.values()))
 
     def __len__(self) -> int:
@@ -109,7 +109,7 @@ class Roster:
         return [e for e in self if e.name == name and cluster in (None, e.cluster)]
 
     def expected(self) -> Expected:
-        """Who should answer the next requests."""
+        """The servers that should reply to the next requests."""
         return Expected(
             answering=frozenset([entry.id for entry in self if entry.state == "answering"]),
             belonging=frozenset([entry.id for entry in self if entry.belongs and entry.id]),
@@ -117,7 +117,7 @@ class Roster:
         )
 
     def take(self, heard: Heard, now: float) -> None:
-        """Who answered an epoch's requests, and what became of those that did not."""
+        """Update from one epoch: the servers that replied, and the states of those that did not."""
         for info in heard.infos.values():
             self.heard(info, now, heard.infos.keys())
         for info in heard.named.values():
@@ -131,15 +131,15 @@ class Roster:
         self.forget(now)
 
     def known(self) -> list[Entry]:
-        """Servers that belong to the system, silent and dead ones included."""
+        """Servers that belong to the system, hung and dead ones included."""
         return [entry for entry in self if entry.state != "left"]
 
     def missing(self) -> list[str]:
-        """Names of the known servers that did not answer, in order."""
+        """Names of the known servers that did not reply, in order."""
         return sorted(entry.name for entry in self.known() if entry.state != "answering")
 
     def news(self) -> list[str]:
-        """What changed since this was asked last, a sentence for each server, in order."""
+        """What changed since the last call, a sentence for each server, in order."""
         now = {entry.key: entry.state for entry in self}
         lines = []
         for key in sorted(now.keys() | self._told.keys()):
@@ -159,7 +159,7 @@ class Roster:
         return f"does not answer ({after}): {self._entries[key].last_error}"
 
     def never_seen(self, expected: int | Collection[str]) -> tuple[int, list[str]]:
-        """How many of the servers that somebody expects are not known, and which, where named.
+        """How many of the expected servers are not known, and which, if they are given by name.
 
         Names are "n1", or "EU/n1" for one of a cluster.
         """
@@ -171,10 +171,10 @@ class Roster:
         return len(absent), absent
 
     def meet(self, info: ServerInfo, now: float, others: Collection[str] = ()) -> Entry | None:
-        """Take in a server that was heard or named; None when the roster is full.
+        """Add a server that replied or was named by a peer; None if the roster is full.
 
-        A known name under a new id is a restart, unless the old id is among `others`, the ids that
-        answer too: then two servers share one name, and the newcomer's id is added to its own.
+        A known name with a new id is a restart, unless the old id is among `others`, the ids that
+        reply too: then two servers have the same name, and the new one's id is added to its name.
         """
         entry = self._by_id.get(info.id)
         if entry is not None:
@@ -205,7 +205,7 @@ class Roster:
         return entry
 
     def heard(self, info: ServerInfo, now: float, others: Collection[str] = ()) -> None:
-        """This server answered a request that was sent at `now` or later."""
+        """This server replied to a request that was sent at `now` or later."""
         entry = self.meet(info, now, others)
         if entry is None:
             return
@@ -215,13 +215,13 @@ class Roster:
         entry.silent_since = entry.dead_since = None
         entry.gone = False
         if entry.goodbye == "shutdown" and entry.goodbye_at < now:
-            entry.goodbye = ""  # It answers after its end: somebody else said so in its name.
+            entry.goodbye = ""  # It still replies: the SHUTDOWN was not its own.
         entry.version = info.ver or entry.version
 
     def unheard(
         self, server_id: str, state: Literal["hung", "dead"], now: float, error: str = ""
     ) -> None:
-        """This server did not answer, not even when it was asked by its id."""
+        """This server did not reply, not even to a request to its id."""
         entry = self._by_id.get(server_id)
         if entry is None:
             return
@@ -239,10 +239,10 @@ class Roster:
             entry.silent, entry.dead_since = 0, None
 
     def goodbye(self, server_id: str, now: float, *, gone: bool) -> None:
-        """It announced its end: a SHUTDOWN, or lame duck mode, in which it still answers.
+        """Record a SHUTDOWN event (`gone`) or a LAMEDUCK event, after which it still replies.
 
-        Whoever may send requests can have a server publish such an event in any name, so it ends
-        nobody: who does not answer after it has left.
+        Any client that may send requests can make a server publish such an event for any id. The
+        event alone removes no server: one that does not reply after it has left.
         """
         entry = self._by_id.get(server_id)
         if entry is None:
@@ -252,7 +252,7 @@ class Roster:
         entry.goodbye, entry.goodbye_at = "shutdown" if gone else "lame duck", now
 
     def close(self, now: float) -> None:
-        """All servers were asked: who is dead for too long is given up, unless it may be we."""
+        """End an epoch: servers dead for too long are gone, unless the agent is disconnected."""
         members = [entry for entry in self if entry.belongs]
         dead = [entry for entry in members if entry.state == "dead"]
         lately = [entry for entry in dead if now - entry.last_seen < self.forget_after]
@@ -265,20 +265,20 @@ class Roster:
                 entry.gone = True
 
     def restore(self, entries: Iterable[Entry]) -> None:
-        """Know the servers that another process knew."""
+        """Add the servers that an earlier process knew."""
         for entry in entries:
             self._entries[entry.key] = entry
             self._by_id[entry.id] = entry
             self._told[entry.key] = entry.state
 
     def forget(self, now: float) -> None:
-        """Drop the servers that left or were given up, `forget_after` seconds after they spoke."""
+        """Drop the servers that left or are gone, `forget_after` seconds after their last reply."""
         for entry in self:
             if not entry.belongs and now - entry.last_seen >= self.forget_after:
                 self._drop(entry)
 
     def remove(self, entry: Entry) -> None:
-        """Drop a server that is gone for good, by hand."""
+        """Remove a server by hand."""
         self._drop(entry)
         self.forgotten.add(entry.key)
 

@@ -1,4 +1,4 @@
-"""The system at one epoch: its nouns, and what is lacking."""
+"""The system at one epoch: its nouns, and which replies are missing."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ N = TypeVar("N", bound=Noun)
 
 
 class Snapshot:
-    """The nouns of one epoch, and in `lacking` which replies did not come.
+    """The nouns of one epoch, and in `lacking` which replies are missing.
 
-    `torn` says that so much time went by while it was gathered that what moved from one server to
-    another may be counted on both. `forgotten` are servers that somebody took out of the roster.
+    `torn` says that it took so long to gather that a connection that moved from one server to
+    another may be counted on both. `forgotten` are servers that were removed from the roster by
+    hand.
     """
 
     def __init__(self, now: float, known: Sweeps | None = None) -> None:
@@ -39,11 +40,11 @@ class Snapshot:
         self.lacking = Lacking(self._servers_of)
         self.servers: dict[Names, Server] = {}
         self.clusters: dict[str, Cluster] = {}
-        # By account, and by account and cluster: nouns of these are made when they are asked for,
-        # since there may be a hundred thousand of them.
+        # By account, and by account and cluster: their nouns are created on request, since there
+        # may be a hundred thousand of them.
         self.accounts: dict[str, int] = {}
         self.accounts_in_clusters: dict[Names, dict[str, int]] = {}
-        # The same for streams: by account, name and place, what each server told of it.
+        # The same for streams: by account, name and place, what each server reported of it.
         self.streams: dict[Names, Rows] = {}
         self.members: list[Entry] = []
         self.system = System(self)
@@ -55,7 +56,7 @@ class Snapshot:
         self.history = History()
 
     def clear(self) -> None:
-        """Drop the nouns, which hold each other: the replies to come need the room."""
+        """Drop the nouns, which refer to each other, to free memory for the next replies."""
         for cluster in self.clusters.values():
             cluster.servers.clear()
         self.servers.clear()
@@ -67,7 +68,7 @@ class Snapshot:
         return kind.all(self)  # type: ignore[return-value]
 
     def lacks(self, subject: Noun, endpoints: Iterable[str]) -> str:
-        """Why silence about this noun would prove nothing; "" when it would."""
+        """Why the absence of a finding about this noun proves nothing; "" if it proves it."""
         return self.lacks_for(
             type(subject), subject.names, subject.home, subject.rests_on, endpoints
         )
@@ -75,7 +76,7 @@ class Snapshot:
     def lacks_for(
         self, kind: type[Noun], names: Names, home: str, rests_on: Names, endpoints: Iterable[str]
     ) -> str:
-        """The same for a noun that may have vanished from this snapshot."""
+        """The same for a noun that may not be in this snapshot."""
         lacking = self.lacking
         unseen = kind.unseen(self, names) or lacking.of(kind, home, rests_on, endpoints)
         return unseen or lacking.more(endpoints)
@@ -88,10 +89,10 @@ class Snapshot:
         changed = self.now - self.changed_at.get(home.name, float("-inf"))
         return min(changed, home.memo(_youngest)) < settle
 
-    # What was counted of connections.
+    # Counts of connections.
 
     def take(self, names: Names, sweep: Sweep) -> None:
-        """A finished sweep of a server, which then owes CONNZ no more."""
+        """Record a finished sweep of a server, whose CONNZ is then no longer missing."""
         server, figures = self.servers[names], {}
         for fold in sweep.parts:
             if fold.moves_with:
@@ -103,14 +104,14 @@ class Snapshot:
         self.lacking.came("CONNZ", names)
 
     def last_sweep(self, server: Server) -> Swept:
-        """Its last sweep, in whatever epoch; Missing before the first."""
+        """Its last sweep, in any epoch; Missing before the first."""
         swept = self.sweeps.last.get(server.names)
         if swept is None:
             raise Missing("CONNZ", server.name)
         return swept
 
     def last_known(self, server: Server, fold: Fold) -> Part:
-        """What a fold counted when the server was last swept; Missing before the first time."""
+        """The counts of a fold when the server was last swept; Missing before the first sweep."""
         ledger = self.sweeps.ledgers.get(fold)
         part = None if ledger is None else ledger.part(server.names)
         if part is None:
@@ -118,18 +119,18 @@ class Snapshot:
         return part
 
     def part(self, server: Server, fold: Fold) -> Part:
-        """The same; Missing where that is not known to be true now."""
+        """The same; Missing if they may have changed since."""
         if server.names in self.lacking.owed[fold.endpoint]:
             raise Missing(fold.endpoint, server.name)
         return self.last_known(server, fold)
 
     def held_by(self, fold: Fold, key: Any) -> dict[Names, int]:
-        """How many of a key each server holds that has some, as far as that is known."""
+        """The count of a key on each server that has any, of the servers whose counts are valid."""
         ledger, late = self.sweeps.ledgers.get(fold, Ledger()), self.lacking.owed[fold.endpoint]
         return {names: n for names, n in ledger.held_by(key).items() if names not in late}
 
     def seen(self, fold: Fold) -> Counter[Any]:
-        """A fold over all servers, with what has come: at least this."""
+        """A fold over all servers, without missing parts: a lower bound."""
         ledger = self.sweeps.ledgers.get(fold, Ledger())
         seen = Counter(dict(ledger.items()))
         seen.subtract(self.owed_parts(fold))
@@ -140,14 +141,14 @@ class Snapshot:
         return self.lacking.whole(fold.endpoint, self.seen(fold))
 
     def at_most(self, fold: Fold, key: Any) -> int | None:
-        """A sum with what the servers that owe it held last; None if one was never swept."""
+        """A sum with the last counts for missing parts; None if such a server was never swept."""
         ledger = self.sweeps.ledgers[fold]
         if any(ledger.part(server) is None for server in self.lacking.owed[fold.endpoint]):
             return None
         return ledger[key] + ledger.error
 
     def owed_parts(self, fold: Fold) -> Counter[Any]:
-        """What the servers that owe it held last."""
+        """The last counts of the servers whose CONNZ is missing."""
         owed: Counter[Any] = Counter()
         ledger = self.sweeps.ledgers.get(fold)
         for server in self.lacking.owed[fold.endpoint]:

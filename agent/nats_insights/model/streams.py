@@ -1,8 +1,8 @@
-"""What servers tell of their streams and consumers, by stream.
+"""What servers report of their streams and consumers, by stream.
 
-Each server with a replica of a stream tells of it, but of the other replicas only the leader knows
-the truth: followers call each other not current. So of what a server does not lead little is kept,
-as there may be a hundred thousand replicas: what its own replica holds, and who leads it.
+Each server with a replica of a stream reports it, but only the leader knows the state of the other
+replicas: followers report each other as not current. There may be a hundred thousand replicas, so
+of a replica that does not lead only its own state and the name of the leader are kept.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Generator, Iterable, Mapping
 from nats_insights.facts import Names
 from nats_insights.replies.jsz import AccountDetail, Consumer, Group, Stream
 
-# What each server told of one stream, by the name of the server.
+# What each server reported of one stream, by the name of the server.
 Rows = dict[str, Stream]
 # Streams that are taken between two yields.
 _AT_A_STEP = 64
@@ -22,7 +22,7 @@ _AT_A_STEP = 64
 def take(
     known: dict[Names, Rows], server: Names, details: Iterable[AccountDetail]
 ) -> Generator[None, None, None]:
-    """Add what a server, by its (cluster, name), told to what is `known`.
+    """Add to `known` what a server, by its (cluster, name), reported.
 
     The place of a stream is a cluster, or a server that is in none.
     """
@@ -36,22 +36,22 @@ def take(
 
 
 def leader(groups: Mapping[str, Group | None]) -> str:
-    """The server that leads, by its own word, of what each server says of a group; "" if none."""
+    """The server that reports itself as leader of a group; "" if none does."""
     claims = [server for server, group in groups.items() if leads(group, server)]
     if len(claims) < 2:
         return claims[0] if claims else ""
-    # All but one of them have yet to hear that they lead no more.
+    # All but one of them have not received yet that another one leads.
     named = Counter(group.leader for group in groups.values() if group)
     return max(sorted(claims), key=named.__getitem__)
 
 
 def leads(group: Group | None, server: str) -> bool:
-    """Whether a server says that it leads; what is not replicated may have no group."""
+    """Whether a server reports that it leads; what is not replicated may have no group."""
     return group is None or group.leader == server
 
 
 def _slim(stream: Stream, server: str) -> None:
-    """Drop what this server cannot know, and what another one tells, too."""
+    """Drop what this server cannot know, and what another one reports, too."""
     if stream.cluster is not None and _follows(stream.cluster, server):
         stream.config = stream.mirror = stream.sources = None
         stream.cluster.replicas = None
@@ -63,5 +63,5 @@ def _led(consumers: Iterable[Consumer] | None, server: str) -> tuple[Consumer, .
 
 
 def _follows(group: Group | None, server: str) -> bool:
-    """Whether another server leads; where nobody does, each member may know something."""
+    """Whether another server leads; without a leader the report of each member is kept."""
     return group is not None and group.leader not in ("", server)

@@ -1,14 +1,14 @@
-"""Sweeps: the last read of each server's connections, and whether what it counted is still true.
+"""Sweeps: the last read of each server's connections, and whether its counts are still valid.
 
 To read all connections of a server is expensive for it and for the agent. It is also rarely needed.
 A server that accepts a connection raises `total_connections` in its VARZ, and one that closes it
-lowers `connections`: while neither moves, it holds the very same connections, and what was counted
-of them is true without being read again.
+lowers `connections`: while neither changes, it has the same connections, and their counts are valid
+without another read.
 
     sweep     one read of all connections of one server, page by page
     fold      what is counted of them, such as connections by user; the rows are then dropped
     ledger    the counts of one fold, by server, with their sums over all servers
-    mark      what VARZ said of the connections when they were swept
+    mark      what VARZ reported of the connections when they were swept
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Mark(Struct, frozen=True, gc=False):
-    """What a server's VARZ says of its connections without naming one."""
+    """The figures of a server's VARZ that change when its connections change."""
 
     id: str
     start: datetime | None
@@ -39,9 +39,9 @@ class Mark(Struct, frozen=True, gc=False):
 
 
 class Swept(Struct, frozen=True, kw_only=True, gc=False):
-    """When a server was last swept, in Unix seconds, and what it said of itself just before.
+    """When a server was last swept, in Unix seconds, and its `mark` just before.
 
-    `figures` holds what folds move with, `unnamed` counts the clients that no user name belongs to.
+    `figures` holds the `moves_with` figures of folds, `unnamed` counts clients without a user name.
     """
 
     at: float
@@ -51,14 +51,14 @@ class Swept(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Sweeps:
-    """The last sweep of each server, and for each fold a ledger of what they hold."""
+    """The last sweep of each server, and for each fold a ledger of the counts."""
 
     def __init__(self, folds: Iterable[Fold] = ()) -> None:
         self.last: dict[Names, Swept] = {}
         self.ledgers = {fold: Ledger() for fold in folds}
 
     def begin(self, members: Collection[Names]) -> None:
-        """A new epoch: who is no member any more holds nothing, and what overflowed begins anew."""
+        """Begin an epoch: drop servers that are not `members`; after an overflow, drop all."""
         for server in self.last.keys() - members:
             del self.last[server]
             for ledger in self.ledgers.values():
@@ -68,23 +68,23 @@ class Sweeps:
             self.ledgers = {fold: Ledger() for fold in self.ledgers}
 
     def take(self, server: Names, swept: Swept, sweep: Sweep) -> None:
-        """A finished sweep."""
+        """Record a finished sweep."""
         self.last[server] = swept
         for fold, tally in sweep.parts.items():
             self.ledgers[fold].put(server, tally)
 
     def oldest(self, now: float) -> float:
-        """Seconds since the sweep that is the longest ago."""
+        """Seconds since the oldest sweep."""
         return now - min((swept.at for swept in self.last.values()), default=now)
 
     @property
     def dropped(self) -> int:
-        """Keys that no ledger had room for."""
+        """How many keys the ledgers dropped."""
         return sum(ledger.dropped for ledger in self.ledgers.values())
 
 
 def mark(server: Server) -> Mark:
-    """What a server says of its connections now; Missing if it did not reply."""
+    """The present mark of a server; Missing if it did not reply."""
     varz = server.varz
     return Mark(
         server.id,
@@ -96,7 +96,7 @@ def mark(server: Server) -> Mark:
 
 
 def accepted(server: Server) -> int:
-    """Connections accepted since its last sweep, and those that had no user name by then.
+    """Connections accepted since its last sweep, plus those without a user name in that sweep.
 
     Missing if it was never swept, or did not reply.
     """
@@ -108,7 +108,7 @@ def accepted(server: Server) -> int:
 
 
 def stands(server: Server, fold: Fold) -> bool:
-    """Whether what a fold counted of it is as true as if it were swept now."""
+    """Whether the counts of a fold are the same as if it were swept now."""
     try:
         swept = server.snapshot.last_sweep(server)
         if swept.mark != mark(server):
@@ -117,5 +117,5 @@ def stands(server: Server, fold: Fold) -> bool:
             return bool(swept.figures[fold.moves_with] == getattr(server, fold.moves_with))
     except (Missing, KeyError):
         return False
-    # A client that has yet to say who it is will be somebody's, and no counter tells of it.
+    # A client that has not authenticated yet will have a user, and no counter reports that.
     return not swept.unnamed

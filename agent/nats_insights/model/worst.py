@@ -1,7 +1,7 @@
-"""The worst connections of each server: rows that are read, where a fold only counts them.
+"""The worst connections of each server: rows that are kept, while a fold only counts them.
 
-Servers sort by some figures themselves, so each sends a few rows and not all of them. As these
-figures change all the time, they are asked seldom, and never make a server list all that it has.
+Servers can sort by some figures, so each sends a few rows and not all of them. As these figures
+change all the time, the rows are requested seldom, and a server never lists all its connections.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from nats_insights.model.nouns.system import System
     from nats_insights.model.snapshot import Snapshot
 
-# Rows of one server: more of them are a sweep.
+# Rows of one server; a request for more would be a sweep.
 MOST_ROWS = 256
 ROW_BYTES = 600
 # The texts of a row that go into evidence are cut to this length.
@@ -33,7 +33,7 @@ _ROWS, _EVERY = 16, 60.0
 
 
 class Worst(Struct, frozen=True, eq=False):
-    """The `rows` connections of each server that have most of `field`, and which of them matter."""
+    """The `rows` connections of each server with the largest `field`, and which of them matter."""
 
     matters: Callable[[Any, Any], bool]
     field: str
@@ -49,7 +49,7 @@ class Worst(Struct, frozen=True, eq=False):
         return hash(self.matters)
 
     def by_account(self, system: System) -> dict[str, list[Row]]:
-        """What came of the clients of each account, the worst first."""
+        """The received rows of the clients of each account, the worst first."""
         found: dict[str, list[Row]] = defaultdict(list)
         for server in system.snapshot.servers.values():
             for row in self._told(server):
@@ -61,7 +61,7 @@ class Worst(Struct, frozen=True, eq=False):
         return dict(found)
 
     def hide(self, snapshot: Snapshot, params: Any) -> None:
-        """Note a server that may have more rows that matter than it was asked for.
+        """Note a server that may have more rows that matter than were requested.
 
         `params` are the loosest in force anywhere.
         """
@@ -77,11 +77,11 @@ class Worst(Struct, frozen=True, eq=False):
     def _matters(self, row: Row, params: Any) -> bool:
         try:
             return self.matters(row, params)
-        except Exception:  # A mistake of its author: what nobody can judge may matter.
+        except Exception:  # An error in the check: a row that cannot be judged may matter.
             return True
 
     def named(self, rows: Collection[Row]) -> dict[str, Any]:
-        """The first of some rows as evidence: who they are, where, and their figure."""
+        """The first of some rows as evidence: client, server and figure."""
         top = [_named(row) | {self.field: getattr(row, self.field)} for row in [*rows][:_NAMED]]
         return {"top": top, "left_out": len(rows) - len(top)}
 
@@ -91,9 +91,9 @@ def worst(
 ) -> Callable[[Callable[[Any, Any], bool]], Worst]:
     """Declare a function `(row, params)`: whether one of the worst rows of a server matters.
 
-    Each server sends the `rows` connections that have most of `field`, every so many seconds.
-    `params` are the loosest in force anywhere: where the last row matters, there may be more, and
-    what is open of accounts that the server does not name is unknown. DeclarationError for a figure
+    Each server sends the `rows` connections with the largest `field`, every `every` seconds.
+    `params` are the loosest in force anywhere: if the last row matters, there may be more, and open
+    findings of accounts that the server does not name are unknown. DeclarationError for a figure
     that servers cannot sort by.
     """
     if field not in SORTS:
@@ -113,7 +113,7 @@ def worst(
 
 @functools.cache
 def _endpoint(field: str, rows: int, every: float) -> Endpoint[Rows]:
-    """The request, the same one for all that want the same."""
+    """The endpoint, shared by all declarations with the same request."""
     usual = (rows, every) == (_ROWS, _EVERY)
     key = f"{CONNZ.name}_{SORTS[field].upper()}" + ("" if usual else f"_{rows}_{every:g}")
     return Endpoint(

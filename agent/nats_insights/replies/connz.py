@@ -31,7 +31,7 @@ from nats_insights.replies.varz import Proxy
 
 
 class PeerCertificate(Struct, gc=False):
-    """A certificate that a client showed."""
+    """A certificate that a client presented."""
 
     subject: str = ""
     spki_sha256: str = ""
@@ -39,7 +39,7 @@ class PeerCertificate(Struct, gc=False):
 
 
 class Connection(Part, gc=False):
-    """One row: all that can be asked for. The decoders of pages hold the asked fields only.
+    """One row with all fields. The decoders of pages read the requested fields only.
 
     `rtt`, `uptime` and `idle` are as Go prints durations.
     """
@@ -79,8 +79,8 @@ class Connection(Part, gc=False):
     proxy: Proxy | None = since("2.12.0")
 
 
-# The figures by which servers can sort connections, the largest first, and the words for it. Of the
-# other words of theirs, those of times sort by what a row only has as text.
+# The figures by which servers can sort connections, the largest first, and their sort options. The
+# options for times are left out: a row has times only as text.
 SORTS = {
     "subscriptions": "subs",
     "pending_bytes": "pending",
@@ -89,12 +89,12 @@ SORTS = {
     "in_bytes": "bytes_from",
     "out_bytes": "bytes_to",
 }
-# All that can be asked for.
+# All fields that a fold can read.
 ROW_FIELDS = tuple(name for name in Connection.__struct_fields__ if name != "origin")
 
 
 class Connz(Reply, gc=False):
-    """A page with all fields of its rows; readers of many use a PageDecoder."""
+    """A page with all fields of its rows; use a PageDecoder to read many rows."""
 
     server_id: str = ""
     now: Time | None = None
@@ -106,7 +106,7 @@ class Connz(Reply, gc=False):
 
 
 class Row(Struct, gc=False):
-    """One connection of the worst of a server, whose (cluster, name) is `server`."""
+    """One of the worst connections of a server, whose (cluster, name) is `server`."""
 
     cid: Counter = 0
     kind: str = ""
@@ -126,13 +126,13 @@ class Row(Struct, gc=False):
 
 
 class Rows(Reply, gc=False):
-    """The connections of a server that come first in some order, whatever kinds they are."""
+    """The first connections of a server in some order, of any kind."""
 
     connections: list[Row] | None = None
 
 
 class Page(Struct):
-    """One page of CONNZ: how many of its rows could not be read, and its bytes of JSON.
+    """One page of CONNZ: `bad` counts rows that could not be decoded, `size` its bytes of JSON.
 
     Without `kinds` its rows have no `kind`, since all of them are clients.
     """
@@ -154,15 +154,15 @@ class PageDecoder:
         self._kinds = "kind" in self.fields
 
     def without(self, *names: str) -> PageDecoder:
-        """One that does not read these fields: it takes a tenth less for each."""
+        """A decoder that does not read these fields: it takes a tenth less time for each."""
         return PageDecoder(name for name in self.fields if name not in names)
 
     def not_told_by(self, server: ServerInfo) -> list[str]:
-        """Those of the fields that servers of this version do not send: they read as zero."""
+        """The fields that servers of this version do not send, which are decoded as zero."""
         return [name for name in self.fields if not told(Connection, name, server.ver)]
 
     def decode(self, payload: bytes) -> Page:
-        """One page. Rows that cannot be read are left out and counted; Malformed if all is lost."""
+        """One page without the rows that cannot be decoded; Malformed if nothing can be decoded."""
         try:
             whole = self._page.decode(payload)
         except Exception:
@@ -188,7 +188,7 @@ class PageDecoder:
 
 @functools.cache
 def _decoders(names: tuple[str, ...]) -> tuple[msgspec.json.Decoder[Any], ...]:
-    """For pages, for pages with broken rows, and for one row."""
+    """The decoders of pages, of pages with malformed rows, and of one row."""
     known = {field.name: field for field in msgspec.structs.fields(Connection)}
     members = [(name, known[name].type, absent(known[name].default)) for name in names]
     row: Any = msgspec.defstruct("Row", members, gc=False)
@@ -201,5 +201,5 @@ def _data(name: str, rows: Any) -> Any:
     return msgspec.defstruct(name, [("total", Count, 0), ("connections", rows | None, None)])
 
 
-# The body of each request says which page, and whether users and accounts are to be told.
+# The body of each request says which page, and whether it includes users and accounts.
 CONNZ = Endpoint("CONNZ", Connz, weight=256 * 1024, packed=True, paged=True)

@@ -1,4 +1,4 @@
-"""One monitoring endpoint as an object: how it is asked, and how its reply is read."""
+"""One monitoring endpoint as an object: its request, and how its reply is decoded."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ T = TypeVar("T")
 
 
 class Endpoint(Struct, Generic[T], frozen=True, eq=False, gc=False):
-    """What to ask servers for, and the type of their reply. Each is equal to itself only.
+    """A request to servers, and the type of their reply. Each is equal to itself only.
 
-    `weight` is the size of one reply, in bytes, until some have come; `every` is how many seconds
-    lie between two requests, 0 for each epoch.
+    `weight` is the expected size of one reply, in bytes, until some were received; `every` is the
+    interval between two requests in seconds, 0 for each epoch.
     """
 
     # The last token of its subject.
@@ -31,21 +31,21 @@ class Endpoint(Struct, Generic[T], frozen=True, eq=False, gc=False):
     body: bytes = b""
     weight: int = 2048
     every: float = 0.0
-    # Whether one server can be asked, and whether all can be at once. What would be too much work
-    # in too many places is asked after all else, of a few servers at a time.
+    # Whether one server can be asked, and whether all can be at once. A request that is too
+    # expensive for all servers at once is sent after all others, to a few servers at a time.
     addressable: bool = True
     fans_out: bool = True
-    # Packing costs the server a millisecond: it pays for itself where replies are long.
+    # Compression takes the server a millisecond, which is worth it for long replies.
     packed: bool = False
     paged: bool = False
-    # The first version that has it; empty for what every server has.
+    # The first version that has it; empty if every server has it.
     since: str = ""
-    # Its own name where several endpoints ask one subject; `name` else.
+    # Its own name if several endpoints use one subject; else `name`.
     key: str = ""
     root: str = "$SYS.REQ.SERVER"
-    # The member of the reply that holds what was asked for.
+    # The member of the reply that holds the data.
     member: str = "data"
-    # The reply of a server whose VARZ shows that it would be empty; None where it must be asked.
+    # The reply of a server whose VARZ shows that it would be empty; None if it must be asked.
     without: Callable[[Any], T | None] | None = None
 
     def __post_init__(self) -> None:
@@ -57,7 +57,7 @@ class Endpoint(Struct, Generic[T], frozen=True, eq=False, gc=False):
         return self.key
 
     def subject(self, server_id: str = "PING") -> str:
-        """Where it is asked: of every server, or of the one with this id."""
+        """The subject of the request: to every server, or to the one with this id."""
         if server_id != "PING" and not self.addressable:
             raise ValueError(f"{self.key} can only be asked of all servers")
         return f"{self.root}.{server_id}.{self.name}"
@@ -67,7 +67,7 @@ class Endpoint(Struct, Generic[T], frozen=True, eq=False, gc=False):
         return not self.since or fields.is_from(self.since, version)
 
     def decode(self, payload: bytes) -> tuple[ServerInfo, T]:
-        """One plain reply as (who, what it says); Malformed when unreadable."""
+        """One plain reply as (server, data); Malformed if it cannot be decoded."""
         return fields.read(_decoder(self), payload, self.key)
 
 

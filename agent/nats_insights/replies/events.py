@@ -1,4 +1,4 @@
-"""What servers say without being asked."""
+"""Events that servers publish without a request."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ _DECODER = msgspec.json.Decoder(ServerInfo)
 
 
 def decode_event(payload: bytes) -> ServerInfo:
-    """Who says goodbye: SHUTDOWN and LAMEDUCK are the bare `server` object of other replies."""
+    """The server of a SHUTDOWN or LAMEDUCK event, which is the bare `server` object of replies.
+
+    Malformed if it cannot be decoded or has no server id.
+    """
     info: ServerInfo = parse(_DECODER, payload)
     if not is_id(info.id):
         raise Malformed("an event without a server id")

@@ -1,7 +1,7 @@
-"""What fields of replies are made of: bounds, who answered, and what a version does not send.
+"""The types of reply fields: their bounds, the server, and fields that a version does not send.
 
-Each figure has bounds, and a reply or a row with a figure beyond them cannot be read: sums,
-quotients and dates that are made of what was read never overflow.
+Each figure has bounds, and a reply or a row with a figure beyond them is malformed: sums, quotients
+and dates that are computed from decoded figures never overflow.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from msgspec import Meta, Struct, StructMeta
 
 from nats_insights.errors import NotTold
 
-# What is longer is no name that many servers have in common.
+# A longer name is not one that many servers have in common.
 _LONGEST_SHARED = 256
-# An id is a token of the subject by which its server is asked. Servers use their public key, 56
-# letters and digits; a long id would exceed the longest line that a server reads, 4,096 bytes.
+# An id is a token of the request subject of its server. Servers use their public key, 56 letters
+# and digits; a long id would exceed the longest line that a server reads, 4,096 bytes.
 is_id = re.compile(r"[A-Za-z0-9_-]{1,128}").fullmatch
 _NUMBERS = re.compile(r"(\d{1,9})\.(\d{1,9})\.(\d{1,9})(-?)").match
 # A number from 2**63 to 2**64 and a little more, where Go writes a number.
 _above_63_bits = re.compile(rb"(?<=:)\d{19,20}(?=[,}\]])").sub
 
-# How many of something there are now; servers keep none of these in more than 32 bits.
+# How many of something there are now; servers store these in at most 32 bits.
 Count = Annotated[int, Meta(ge=0, lt=2**32)]
-# How many of something there ever were. JSON has whole numbers up to here everywhere.
+# How many of something there were since the start. Every JSON parser reads integers up to here.
 Counter = Annotated[int, Meta(ge=0, lt=2**53)]
-# Bytes, and sequences, which an owner may start where he likes.
+# Bytes, and sequences, whose first value is configurable.
 Bytes = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-# What servers subtract from: it can go below zero, and says so since `read` mends how it is sent.
+# Figures that servers also subtract from: they can be negative, and `read` restores the sign.
 Gauge = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
-# What a configuration says: it may be negative, and as large as a server can read.
+# Figures of a configuration: they may be negative, and as large as a server can read.
 Limit = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
-# Nanoseconds. Servers send -1 where something has never happened.
+# Nanoseconds. Servers send -1 if something has never happened.
 Duration = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 Rate = Annotated[float, Meta(ge=0, lt=2**53)]
 # Times without a zone cannot be subtracted from those with one.
@@ -44,11 +44,11 @@ Time = Annotated[datetime, Meta(tz=True)]
 
 
 class Malformed(Exception):
-    """A reply that cannot be read, in words that hold nothing of its content."""
+    """A reply that cannot be decoded; the message contains nothing of its content."""
 
 
 class ServerInfo(Struct, frozen=True, gc=False):
-    """Who answered, and when by its own clock: the `server` object of every reply."""
+    """Who replied, and when by its own clock: the `server` object of every reply."""
 
     name: str = ""
     id: str = ""
@@ -66,9 +66,9 @@ _UNKNOWN = ServerInfo()
 
 
 class Origin:
-    """Of which server a reply and all objects in it are.
+    """The server that sent a reply and all objects in it.
 
-    No type of JSON: a server that sends a member of this name sends what cannot be read.
+    It is not a JSON type: a reply with a member of this name cannot be decoded.
     """
 
     __slots__ = ("server",)
@@ -77,20 +77,20 @@ class Origin:
         self.server = server
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Origin)  # Objects are compared by what they say.
+        return isinstance(other, Origin)  # Objects are equal if their other fields are.
 
     __hash__ = None  # type: ignore[assignment]
 
 
 _NOBODY = Origin()
-# Of whom what is being decoded is. msgspec makes an object before it knows of which reply it is,
-# so all objects of one reply share an Origin that is filled in when the reply is read.
+# The Origin of the reply that is being decoded. msgspec creates an object before the server of its
+# reply is known, so all objects of one reply share an Origin that is set after decoding.
 _reading = [_NOBODY]
 _being_read: Callable[[], Origin] = functools.partial(_reading.__getitem__, 0)
 
 
 class _Late:
-    """Stands in the place of a field that a reply does not have."""
+    """The value of a field that a reply does not have."""
 
     def __init__(self, versions: tuple[str, ...], zero: Any) -> None:
         self.first = sorted(_release(version) for version in versions)
@@ -101,14 +101,14 @@ class _Late:
         return "<not in the reply>"
 
     def _is_told_by(self, version: str) -> bool:
-        """Whether servers of this version send the field; those that say no version do not."""
+        """Whether servers of this version send the field; False if the version is not given."""
         release = _release(version)
         same_line = [first for first in self.first if first[:2] == release[:2]]
         return bool(release) and release >= (same_line or self.first)[-1]
 
 
 def _release(version: str) -> tuple[int, ...]:
-    """A version as numbers, candidates before their release; empty if it is none."""
+    """A version as numbers, candidates before their release; empty if it cannot be parsed."""
     if not (found := _NUMBERS(version)):
         return ()
     *numbers, candidate = found.groups()
@@ -116,17 +116,17 @@ def _release(version: str) -> tuple[int, ...]:
 
 
 def is_from(first: str, version: str) -> bool:
-    """Whether a version is the first one or a later one; one that cannot be read is not."""
+    """Whether a version is `first` or a later one; False if it cannot be parsed."""
     return _release(version) >= _release(first)
 
 
 def since(*versions: str, zero: Any = None) -> Any:
-    """Declares a field that servers before these versions do not send.
+    """Declare a field that servers before these versions do not send.
 
     Several versions are several release lines: since("2.11.12", "2.12.4") is from 2.11.12 on within
-    2.11, from 2.12.4 on otherwise; a line that is not named needs the last of them. Where a reply
-    lacks the field, it reads as `zero` of a server that leaves out what is zero, and raises NotTold
-    of one that does not know it.
+    2.11, from 2.12.4 on otherwise; a line that is not named needs the last of them. If a reply
+    lacks the field, it is `zero` for a server that knows the field, as servers omit zero values,
+    and raises NotTold for a server that does not know it.
     """
     return _Late(versions, zero)
 
@@ -138,12 +138,12 @@ def told(said: type, name: str, version: str) -> bool:
 
 
 def absent(default: Any) -> Any:
-    """What a field with this default reads as where every server that lacks it means zero."""
+    """The default of a field for decoders that read a missing field as zero for any version."""
     return default.zero if isinstance(default, _Late) else default
 
 
 class _Told:
-    """Reads a field that not every version sends; all other fields are read as msgspec does."""
+    """A descriptor for a field that not every version sends; other fields are msgspec's own."""
 
     def __init__(self, name: str, slot: Any, late: _Late) -> None:
         self.name = name
@@ -182,12 +182,12 @@ class Part(Struct, metaclass=_PartMeta, kw_only=True, gc=False):
 
     @property
     def server(self) -> ServerInfo:
-        """Who sent it."""
+        """The server that sent it."""
         return self.origin.server
 
 
 class Reply(Part, gc=False):
-    """The base of all small replies: `server` is who answered."""
+    """The base of all small replies: `server` is who replied."""
 
 
 class _Problem(Struct, frozen=True, gc=False):
@@ -196,7 +196,7 @@ class _Problem(Struct, frozen=True, gc=False):
 
 
 def envelope(data: Any, member: str = "data") -> msgspec.json.Decoder[Any]:
-    """A decoder of replies that hold such data; to be used by `read`."""
+    """A decoder of replies with `data` of this type, for `read`."""
     members: list[Any] = [
         ("server", ServerInfo),
         ("error", _Problem | None, None),
@@ -206,12 +206,12 @@ def envelope(data: Any, member: str = "data") -> msgspec.json.Decoder[Any]:
 
 
 def read(decoder: msgspec.json.Decoder[Any], payload: bytes, name: str) -> tuple[ServerInfo, Any]:
-    """One reply as (who answered, its data); Malformed if it is unreadable or holds no data."""
+    """One reply as (server, data); Malformed if it cannot be decoded or has no data."""
     origin = _reading[0] = Origin()
     try:
         whole = decoder.decode(payload)
     except Exception:
-        # Servers send a figure below zero, of 64 bits, as if it had no sign.
+        # Servers send a negative 64-bit figure as an unsigned one.
         whole = parse(decoder, _above_63_bits(_signed, payload))
     finally:
         _reading[0] = _NOBODY
@@ -225,8 +225,8 @@ def read(decoder: msgspec.json.Decoder[Any], payload: bytes, name: str) -> tuple
 
 
 def parse(decoder: msgspec.json.Decoder[Any], payload: bytes) -> Any:
-    """What a decoder makes of these bytes; Malformed if it cannot."""
-    # Beside msgspec's own errors: bad UTF-8, and deep nesting in a field nobody wants.
+    """The decoded payload; Malformed if it cannot be decoded."""
+    # Besides msgspec's own errors: bad UTF-8, and deep nesting in a field that is not declared.
     try:
         return decoder.decode(payload)
     except msgspec.ValidationError as error:
@@ -241,10 +241,10 @@ def _signed(number: re.Match[bytes]) -> bytes:
 
 
 def shared(name: str) -> str:
-    """One string for all that are equal: thousands of servers name the same peers and accounts."""
+    """One object for equal strings: thousands of servers name the same peers and accounts."""
     return name if len(name) > _LONGEST_SHARED else _known(name)
 
 
 @functools.lru_cache(maxsize=65_536)
 def _known(name: str) -> str:
-    return name  # sys.intern would keep it for ever in Python 3.12.
+    return name  # sys.intern would never free it in Python 3.12.

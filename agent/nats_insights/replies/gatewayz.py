@@ -10,7 +10,7 @@ from nats_insights.replies.fields import Count, Limit, Reply, Time, shared
 
 
 class AccountInterest(Struct, gc=False):
-    """What is known of the interest of one account in the other cluster; not asked for."""
+    """What is known of the interest of one account in the other cluster; never requested."""
 
     name: str = ""
     interest_mode: str = ""
@@ -45,7 +45,7 @@ class Gatewayz(Reply, gc=False):
 
     @property
     def peers(self) -> frozenset[str]:
-        """Ids of the servers of other clusters that this one has a connection with."""
+        """Ids of the servers of other clusters that this one is connected to."""
         return frozenset([connection.name for connection in self._connections()])
 
     def _connections(self) -> list[Connection]:

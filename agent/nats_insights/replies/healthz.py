@@ -1,4 +1,4 @@
-"""HEALTHZ: what a server itself says is wrong with it."""
+"""HEALTHZ: the errors that a server reports of itself."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nats_insights.replies.fields import Count, Reply
 
 
 class HealthError(Struct, gc=False):
-    """One thing that is wrong.
+    """One error.
 
     `type` is CONNECTION, BAD_REQUEST, JETSTREAM, ACCOUNT, STREAM or CONSUMER.
     """
@@ -32,10 +32,10 @@ class Healthz(Reply, gc=False):
 
     @property
     def unhealthy(self) -> list[HealthError]:
-        """What is wrong with streams and consumers.
+        """The errors of streams and consumers.
 
-        Missing if none is named and the server did not look at all of them: it does not once
-        something is wrong with its connections or with JetStream, or with an account.
+        Missing if none is named and the server did not check all of them: it stops at an error of
+        its connections, of JetStream or of an account.
         """
         named = [one for one in self.errors or () if one.type in ("STREAM", "CONSUMER")]
         if not named and (self.errors or self.status != "ok"):
@@ -43,5 +43,5 @@ class Healthz(Reply, gc=False):
         return named
 
 
-# A server looks at every stream and consumer for this, so they are never all asked at once.
+# A server checks every stream and consumer for this, so the servers are not all asked at once.
 HEALTHZ = Endpoint("HEALTHZ", Healthz, b'{"details":true}', weight=1000, every=60.0, fans_out=False)

@@ -1,4 +1,4 @@
-"""What one epoch heard, as plain data: a recording of it can be judged again at any time."""
+"""The replies of one epoch as plain data, which can be recorded and judged again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nats_insights.replies.fields import ServerInfo
 
 
 class Expected(Struct, frozen=True, kw_only=True):
-    """Who should answer: ids of the servers that answered last time, and of all that belong.
+    """Who should reply: ids of the servers that replied last time, and of all that belong.
 
     `keys` has the (cluster, name) of every id that is known.
     """
@@ -23,17 +23,17 @@ class Expected(Struct, frozen=True, kw_only=True):
     keys: dict[str, Names] = {}
 
     def missing(self, infos: Mapping[str, ServerInfo]) -> set[str]:
-        """Ids that should have answered; not those whose server answered under a new one."""
+        """Ids that should have replied, except those whose server replied with a new id."""
         came = (info for server_id, info in infos.items() if server_id not in self.keys)
         there = {(info.cluster, info.name) for info in came}
         return {one for one in self.belonging - infos.keys() if self.keys[one] not in there}
 
 
 class Silence(Struct, frozen=True):
-    """What became of the requests to a server that did not answer.
+    """The state of a server that did not reply, and why.
 
-    It is hung where it takes requests and does not reply, or where only the agent cannot reach it;
-    it is dead where no server takes requests for it, and none has a link to it.
+    It is hung if it receives requests and does not reply, or if only the agent cannot reach it; it
+    is dead if requests to it have no responders, and no server has a link to it.
     """
 
     state: Literal["hung", "dead"]
@@ -41,12 +41,13 @@ class Silence(Struct, frozen=True):
 
 
 class Heard:
-    """The small replies of one epoch, by endpoint and server id, and who stayed silent.
+    """The small replies of one epoch, by endpoint and server id, and who did not reply.
 
-    `asked` and `denied` are names of endpoints. `infos` are the servers that answered the roll
-    call, `named` those that were only named by a peer. `errors` say what a server that answers
-    failed to reply, and `unresponsive` are those of them that let a request time out. `own` is the
-    id of the server that the agent is connected to. Replies to a request after its retry count.
+    `asked` and `denied` are names of endpoints. `infos` are the servers that replied to the roll
+    call, `named` those that were only named by a peer. `errors` say which request a server failed
+    to reply to though it replied to others, and `unresponsive` are the servers of them with a
+    timeout. `own` is the id of the server that the agent is connected to. Replies to a request are
+    accepted after its retry, too.
     """
 
     def __init__(self, asked: Iterable[str] = (), own: str = "") -> None:
@@ -61,12 +62,12 @@ class Heard:
         self.denied: set[str] = set()
 
     def add(self, endpoint: str, server_id: str, reply: Any) -> None:
-        """The first reply of a server stands; a second one is a duplicate."""
+        """Add a reply; only the first one of a server is kept, a second one is a duplicate."""
         self.replies[endpoint].setdefault(server_id, reply)
 
 
 class Target(Struct, frozen=True):
-    """A server to be read: about how many connections it has, or accounts that have JetStream.
+    """A server to read: about how many connections it has, or accounts that use JetStream.
 
     `leafs` says whether leaf nodes can be among its connections.
     """

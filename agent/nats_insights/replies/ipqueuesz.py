@@ -9,7 +9,7 @@ from nats_insights.replies.fields import Count
 
 
 class Queue(Struct, gc=False):
-    """How many entries wait, and how many are being worked on."""
+    """How many entries are pending, and how many are being processed."""
 
     pending: Count = 0
     in_progress: Count = 0

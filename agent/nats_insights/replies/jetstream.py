@@ -1,4 +1,4 @@
-"""JetStream of one server, as VARZ, STATSZ and JSZ spell it."""
+"""JetStream of one server, as VARZ, STATSZ and JSZ report it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Config(Part, gc=False):
 
 
 class Limits(Part, gc=False):
-    """Limits on what clients may ask for; zero where none is configured."""
+    """Limits on what clients may request; zero if none is configured."""
 
     default_max_consumers: Limit = since("2.15.0", zero=0)
     max_request_batch: Limit = since("2.11.0", zero=0)
@@ -67,7 +67,7 @@ class Limits(Part, gc=False):
 
 
 class Peer(Part, gc=False):
-    """A replica as seen by the server that tells of it: `active` nanoseconds ago, -1 if never.
+    """A replica as another server reports it: `active` nanoseconds ago, -1 if never.
 
     `lag` is how many operations it is behind.
     """
@@ -91,7 +91,7 @@ class MetaSnapshot(Struct, gc=False):
 
 
 class Meta(Part, gc=False):
-    """The meta group. Followers tell no replicas on some versions."""
+    """The meta group. Followers of some versions do not report replicas."""
 
     name: str = ""
     leader: str = ""
@@ -107,7 +107,7 @@ class Meta(Part, gc=False):
 
 
 class JetStream(Part, gc=False):
-    """The `jetstream` object; an empty one, with `config` None, where JetStream is off."""
+    """The `jetstream` object; empty, with `config` None, if JetStream is disabled."""
 
     config: Config | None = None
     stats: Stats | None = None

@@ -24,7 +24,7 @@ from nats_insights.replies.jetstream import Api, Config, Limits, Peer
 from nats_insights.replies.jetstream import Meta as MetaGroup
 from nats_insights.replies.varz import Varz
 
-# Of one account, where 2**64 - 1 is nothing reserved: not mended, since most accounts have it.
+# Of one account; 2**64 - 1 means nothing reserved. It is not converted, as most accounts have it.
 Reserved = Annotated[int, msgspec.Meta(ge=0)]
 
 
@@ -44,14 +44,14 @@ class External(Struct, gc=False):
 
 
 class Transform(Struct, gc=False):
-    """Subjects, and what becomes of them."""
+    """A source subject, and the subject that it is mapped to."""
 
     src: str = ""
     dest: str = ""
 
 
 class Source(Struct, gc=False):
-    """A mirror or source as it is configured."""
+    """The configuration of a mirror or source."""
 
     name: str = ""
     opt_start_seq: Bytes = 0
@@ -62,7 +62,7 @@ class Source(Struct, gc=False):
 
 
 class ApiError(Struct, gc=False):
-    """Why a mirror or source does not get on."""
+    """The error of a mirror or source."""
 
     code: Count = 0
     err_code: Count = 0
@@ -70,9 +70,9 @@ class ApiError(Struct, gc=False):
 
 
 class SourceState(Struct, gc=False):
-    """How a mirror or source gets on: `lag` messages behind, heard `active` nanoseconds ago.
+    """The state of a mirror or source: `lag` messages behind, last active `active` nanoseconds ago.
 
-    `active` is -1 where it was never heard.
+    `active` is -1 if it was never active.
     """
 
     name: str = ""
@@ -92,7 +92,7 @@ class ConsumerLimits(Struct, gc=False):
 
 
 class Republish(Struct, gc=False):
-    """What a stream publishes again, and where."""
+    """What a stream republishes, and to which subject."""
 
     src: str = ""
     dest: str = ""
@@ -100,7 +100,7 @@ class Republish(Struct, gc=False):
 
 
 class StreamConfig(Part, gc=False):
-    """What is configured of a stream: durations in nanoseconds, sizes in bytes, -1 for no limit.
+    """The configuration of a stream: durations in nanoseconds, sizes in bytes, -1 for no limit.
 
     `retention` is limits, interest or workqueue; `discard` old or new; `storage` file or memory.
     """
@@ -168,7 +168,7 @@ class StreamState(Struct, gc=False):
 
 
 class Group(Part, gc=False):
-    """Where a stream or consumer is: its leader, and the other replicas, by name of the server."""
+    """The placement of a stream or consumer: its leader and the other replicas, by server name."""
 
     name: str = ""
     raft_group: str = ""
@@ -180,7 +180,7 @@ class Group(Part, gc=False):
 
 
 class Sequences(Struct, gc=False):
-    """A place in a consumer and in its stream, and when it was last moved."""
+    """A sequence in a consumer and in its stream, and when it last changed."""
 
     consumer_seq: Bytes = 0
     stream_seq: Bytes = 0
@@ -188,7 +188,7 @@ class Sequences(Struct, gc=False):
 
 
 class ConsumerConfig(Part, gc=False):
-    """What is configured of a consumer, as far as it can be wrong."""
+    """The configuration of a consumer, as far as checks may need it."""
 
     durable_name: str = ""
     deliver_policy: str = ""
@@ -214,7 +214,7 @@ class ConsumerConfig(Part, gc=False):
 
 
 class PriorityGroup(Struct, gc=False):
-    """Who is pinned in one priority group of a consumer."""
+    """The pinned client of one priority group of a consumer."""
 
     group: str = ""
     pinned_client_id: str = ""
@@ -222,7 +222,7 @@ class PriorityGroup(Struct, gc=False):
 
 
 class Consumer(Part, gc=False):
-    """A consumer as this server's replica of it knows it; only its leader knows all."""
+    """A consumer as this server's replica reports it; only its leader knows all."""
 
     stream_name: str = ""
     name: str = ""
@@ -250,7 +250,7 @@ class ConsumerGroup(Struct, gc=False):
 
 
 class Stream(Part, gc=False):
-    """A stream as this server's replica of it knows it."""
+    """A stream as this server's replica reports it."""
 
     name: str = ""
     created: Time | None = None
@@ -266,7 +266,7 @@ class Stream(Part, gc=False):
 
 
 class AccountDetail(Struct, gc=False):
-    """One account on this server; `id` is its key with JWTs, and its name else."""
+    """One account on this server; `id` is its key with JWTs, else its name."""
 
     name: str = ""
     id: str = ""
@@ -310,7 +310,7 @@ _DETAIL = ("accounts", "streams", "consumer", "config", "raft")
 
 
 def body(account: str, offset: int, limit: int) -> bytes:
-    """Asks JSZ_STREAMS for one account, or, with an empty name, for `limit` from `offset` on."""
+    """The JSZ_STREAMS request for one account, or, if "", for `limit` accounts from `offset` on."""
     asked = {"account": account, "offset": offset, "limit": limit}
     return msgspec.json.encode(asked | dict.fromkeys(_DETAIL, True))
 
@@ -319,7 +319,7 @@ def _without(varz: Varz) -> Jsz | None:
     return None if varz.jetstream and varz.jetstream.config else Jsz(disabled=True)
 
 
-# A server looks at each of its streams for the sums, too; with `raft` it tells how many it leads.
+# A server reads each of its streams even for the sums; with `raft` it reports how many it leads.
 JSZ = Endpoint("JSZ", Jsz, b'{"raft":true}', weight=1500, every=60.0, packed=True, without=_without)
 # About 2,000 bytes of JSON for each stream and as many for each consumer.
 JSZ_STREAMS = Endpoint(

@@ -20,7 +20,7 @@ from nats_insights.replies.varz import Proxy
 class Leaf(Part, gc=False):
     """One connection, of one account: both of its ends list it.
 
-    Its `id`, which some versions tell, is the number of a connection and not the server's id.
+    The `id` that some versions send is the number of a connection and not the server's id.
     """
 
     name: str = ""

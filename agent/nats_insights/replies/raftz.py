@@ -12,7 +12,7 @@ from nats_insights.replies.varz import Varz
 
 
 class Log(Struct, gc=False):
-    """What a group has written and not yet put into a snapshot."""
+    """What a group has written that is not yet in a snapshot."""
 
     messages: Bytes = 0
     bytes: Bytes = 0
@@ -65,7 +65,7 @@ class RaftGroup(Part, gc=False):
     ipq_resp_len: Count = 0
     ipq_apply_len: Count = 0
     wal: Log | None = None
-    # Servers tell nothing of an error but that there is one.
+    # Servers report only that there is an error, not which one.
     wal_error: Any = None
     peers: dict[str, GroupPeer] | None = None
 

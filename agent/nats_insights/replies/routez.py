@@ -1,4 +1,4 @@
-"""ROUTEZ: connections with the other servers of the cluster, and the interest they brought."""
+"""ROUTEZ: connections with the other servers of the cluster, and the interest over them."""
 
 from __future__ import annotations
 

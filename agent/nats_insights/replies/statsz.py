@@ -28,7 +28,7 @@ class Traffic(Struct, gc=False):
 
 
 class SplitTraffic(Part, gc=False):
-    """Messages and bytes in all, and of them what went between servers."""
+    """Messages and bytes in total, and those of them between servers."""
 
     msgs: Counter = 0
     bytes: Bytes = 0
@@ -60,7 +60,7 @@ class GatewayTraffic(Struct, gc=False):
 class Statsz(Reply, gc=False):
     """STATSZ. `cpu` is in percent of one core, `mem` in bytes.
 
-    `active_servers` is how many servers this one knows, itself included: it forgets a killed one
+    `active_servers` is how many servers this one knows, itself included: a killed server is removed
     only after minutes.
     """
 

@@ -29,7 +29,7 @@ class Statz(Reply, gc=False):
     account_statz: list[AccountStat] | None = None
 
     def __post_init__(self) -> None:
-        # Most accounts of most servers are idle: their traffic is one object, not eight for each.
+        # Most accounts of most servers are idle: they share one object, instead of eight for each.
         idle: SplitTraffic | None = None
         for account in self.account_statz or ():
             account.acc = shared(account.acc)
@@ -50,8 +50,8 @@ class Statz(Reply, gc=False):
         }
 
 
-# Servers with nothing to say are silent, unless the unused accounts are asked for. No server can
-# be asked alone.
+# Servers without used accounts do not reply unless the unused accounts are requested. A request
+# to a single server is not possible.
 STATZ = Endpoint(
     "STATZ",
     Statz,

@@ -7,7 +7,7 @@ from nats_insights.replies.fields import Count, Counter, Limit, Rate, Reply, Tim
 
 
 class Subsz(Reply, gc=False):
-    """SUBSZ, which is never asked for subscriptions: `total` is zero then."""
+    """SUBSZ; single subscriptions are never requested, so `total` is zero."""
 
     server_id: str = ""
     now: Time | None = None

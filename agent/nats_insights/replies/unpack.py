@@ -14,7 +14,7 @@ except ImportError:
     from zlib import error as Broken  # type: ignore[assignment]
 
 ACCEPT = {"Accept-Encoding": "gzip"}
-# Some 16,000 rows are asked for at most, and each may bear a JWT of some KB.
+# At most some 16,000 rows are requested, and each may contain a JWT of some KB.
 LONGEST = 128 * 1024 * 1024
 
 

@@ -30,7 +30,7 @@ class PerKind(Struct, gc=False):
 
 
 class DiskWaits(Struct, gc=False):
-    """Waits for one of the server's turns at the disk; times in nanoseconds."""
+    """Waits for one of the server's disk I/O slots; times in nanoseconds."""
 
     waiters: Count = 0
     waits: Counter = 0
@@ -56,7 +56,7 @@ class ClusterOptions(Part, gc=False):
 
 
 class RemoteGateway(Struct, gc=False):
-    """A cluster that this one is configured to connect with."""
+    """A cluster that this one is configured to connect to."""
 
     name: str = ""
     tls_timeout: Rate = 0.0
@@ -83,14 +83,14 @@ class GatewayOptions(Part, gc=False):
 
 
 class Denied(Struct, gc=False):
-    """Subjects that a leaf node keeps to itself."""
+    """Subjects that a leaf node does not export or import."""
 
     exports: tuple[str, ...] | None = None
     imports: tuple[str, ...] | None = None
 
 
 class RemoteLeaf(Struct, gc=False):
-    """A server that this one is configured to connect with as a leaf node."""
+    """A server that this one is configured to connect to as a leaf node."""
 
     local_account: str = ""
     tls_timeout: Rate = 0.0
@@ -100,7 +100,7 @@ class RemoteLeaf(Struct, gc=False):
 
 
 class LeafOptions(Part, gc=False):
-    """The `leaf` object: where leaf nodes are taken, and where this one connects as one."""
+    """The `leaf` object: the listener for leaf nodes, and where this server connects as one."""
 
     host: str = ""
     port: Limit = 0
@@ -153,7 +153,7 @@ class WebsocketOptions(Part, gc=False):
 
 
 class OcspCache(Struct, gc=False):
-    """The cache of what certificate authorities said of peers."""
+    """The cache of OCSP responses about peers."""
 
     cache_type: str = ""
     cache_hits: Counter = 0
@@ -245,7 +245,7 @@ class Varz(Reply, gc=False):
     stalled_clients: Counter = since("2.12.0", zero=0)
     subscriptions: Count = 0
     http_req_stats: dict[str, Counter] | None = None
-    # Compared, and never counted with.
+    # Only compared, so not parsed as a time.
     config_load_time: str = ""
     config_digest: str = since("2.11.0", zero="")
     tags: tuple[str, ...] | None = None
@@ -262,7 +262,7 @@ class Varz(Reply, gc=False):
 
     @property
     def may_have_leafnodes(self) -> bool:
-        """Whether it has leaf nodes, or is configured so that some could come at any time."""
+        """Whether it has leaf nodes, or is configured so that some could connect at any time."""
         leaf = self.leaf
         return self.leafnodes > 0 or leaf is None or leaf.port != 0 or bool(leaf.remotes)
 

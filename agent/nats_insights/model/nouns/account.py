@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 class Account(Noun):
-    """One account over all servers that has clients, or had some that were slow.
+    """One account over all servers that has clients, or had slow consumers.
 
-    `connections` is exact or Missing, `seen_connections` at least what there is.
+    `connections` is exact or Missing, `seen_connections` is a lower bound.
     """
 
     __slots__ = ("name",)
@@ -48,7 +48,7 @@ class Account(Noun):
 
     @property
     def slow_consumers(self) -> Mapping[Names, int]:
-        """Clients that each server that replied has cut off since its start, as too slow."""
+        """Slow consumers that each server that replied has disconnected since its start."""
         system = self.snapshot.system
         told, slow = system.memo(_told_accounts), system.memo(_slow_consumers).get(self.name)
         return {**told, **slow} if slow else told
@@ -58,7 +58,7 @@ class Account(Noun):
         return self.snapshot.lacking.whole(worst.endpoint.key, self.seen_rows(worst))
 
     def seen_rows(self, worst: Worst) -> list[Row]:
-        """The same of the servers that replied: at least these."""
+        """The same of the servers that replied, which may not be all."""
         return self.snapshot.system.memo(worst.by_account).get(self.name, [])
 
     def labels(self) -> dict[str, str]:
@@ -99,12 +99,12 @@ class AccountInCluster(Noun):
         return {**super().entity(), "name": self.account}
 
     def by_server(self) -> dict[str, int]:
-        """Connections on each server of the cluster that has some; Missing if one did not reply."""
+        """Connections on each server of the cluster with any; Missing if one did not reply."""
         self.cluster.memo(_need_accounts)
         return self._seen
 
     def most(self) -> dict[str, Any]:
-        """The servers that hold most of its connections."""
+        """The servers with most of its connections."""
         return largest(self._seen)
 
     @property
@@ -113,7 +113,7 @@ class AccountInCluster(Noun):
 
 
 def _told_accounts(system: System) -> dict[Names, int]:
-    """0 for each server that told its accounts; accounts of which none was slow share it."""
+    """0 for each server that reported its accounts; accounts without slow consumers share it."""
     servers = system.snapshot.servers.values()
     return {server.names: 0 for server in servers if STATZ.key in server.replies}
 
@@ -128,7 +128,7 @@ def _slow_consumers(system: System) -> dict[str, dict[Names, int]]:
 
 
 def _need_accounts(cluster: Cluster) -> None:
-    """Missing if a server of the cluster, an absent one too, did not tell its accounts."""
+    """Missing if a server of the cluster, an absent one too, did not report its accounts."""
     for server in cluster.servers:
         _ = server.accounts
     for home, name in cluster.snapshot.lacking.absent:

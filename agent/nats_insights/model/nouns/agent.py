@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 class Agent(Noun):
-    """The agent itself, by its configured id: what its last epochs were like.
+    """The agent itself, by its configured id, and figures of its last epochs.
 
-    `cut_offs` are the servers that cut it off in the last MEMORY epochs, and `failures` says where
-    in the program each of those that failed did so. `late` counts the epochs in a row that took
-    longer than the interval, and `took` is the seconds of the last one. `unreachable` names the
-    servers by whose silence it takes itself to be cut off, of all that are `known`.
+    `cut_offs` are the servers that disconnected it in the last MEMORY epochs, and `failures` says
+    where in the program each of the failed epochs failed. `late` counts the epochs in a row that
+    took longer than the interval, and `took` is the seconds of the last one. `unreachable` names
+    the dead servers because of which it considers itself disconnected, of all that are `known`.
     """
 
     __slots__ = (

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Cluster(Noun):
-    """Servers joined by routes, silent ones included."""
+    """Servers joined by routes, those that did not reply included."""
 
     __slots__ = ("name", "servers")
     kind, scope, depends_on = "cluster", "CLUSTER", ITS_CLUSTER

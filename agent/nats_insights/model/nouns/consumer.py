@@ -1,4 +1,4 @@
-"""Consumers, as their leaders tell of them."""
+"""Consumers, as their leaders report them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Consumer(Placed, Noun):
-    """One consumer. `rows` is what each server told that leads it or knows no leader of it."""
+    """One consumer. `rows` has the report of each server that leads it or knows no leader."""
 
     __slots__ = ("rows",)
     kind, scope, depends_on = "consumer", "ACCOUNT", ITS_CLUSTER
@@ -51,19 +51,19 @@ class Consumer(Placed, Noun):
     def unseen(cls, snapshot: Snapshot, names: Names) -> str:
         if cls.find(snapshot, names) is not None:
             return ""
-        # Servers name its group though each takes another one for its leader.
+        # Servers report its group even while each of them names another one as its leader.
         rows = snapshot.streams.get(names[:3], {}).values()
         groups = (group.name for row in rows for group in row.consumer_raft_groups or ())
         return f"the leader of consumer {names[3]}" if names[3] in groups else ""
 
     @property
     def leader(self) -> str:
-        """The server that leads it, "" where none says so."""
+        """The server that reports itself as its leader, "" if none does."""
         return streams.leader({name: row.cluster for name, row in self.rows.items()})
 
     @property
     def told(self) -> jsz.Consumer:
-        """What its leader says of it; Missing where none says that it leads it."""
+        """What its leader reports of it; Missing if no server reports itself as leader."""
         if leader := self.leader:
             return self.rows[leader]
         raise Missing("the leader", f"consumer {self.names[3]}")

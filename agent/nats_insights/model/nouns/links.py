@@ -1,6 +1,6 @@
 """Links of one server: to servers of its cluster, to other clusters, to leaf nodes.
 
-A link is named after what it connects, not after one of its connections: these come and go.
+A link is named after what it connects, not after one of its connections, which do not last.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Route(PartOfServer, Noun):
-    """What connects one server with another one of its cluster, as the first sees it.
+    """The link of one server to another one of its cluster, as the first reports it.
 
     `connections` has each connection: there are several between two servers.
     """
@@ -60,10 +60,10 @@ class Route(PartOfServer, Noun):
 
 
 class Gateway(PartOfServer, Noun):
-    """What connects one server with another cluster.
+    """The link of one server to another cluster.
 
-    There is one for each server of a cluster and each cluster that one of them is connected with or
-    has in its configuration: a connection that only one server lacks is a Gateway, too.
+    There is one for each server of a cluster and each cluster that any of them is connected to or
+    has in its configuration: so a server that lacks a connection has a Gateway, too.
     """
 
     __slots__ = ("remote", "server")
@@ -96,12 +96,12 @@ class Gateway(PartOfServer, Noun):
 
     @property
     def configured(self) -> bool:
-        """Whether its server has it in the configuration: others it learns from its peers."""
+        """Whether its server has it in the configuration; others are discovered from peers."""
         return self.remote in _configured(self.server)
 
     @property
     def silent_end(self) -> tuple[Names, ...]:
-        """The (cluster, name) of each known server of the other cluster if all are silent."""
+        """The (cluster, name) of each server of the other cluster if all are hung or dead."""
         others = [one for one in self.snapshot.members if one.cluster == self.remote]
         if any(one.state not in ("hung", "dead") for one in others):
             return ()
@@ -116,9 +116,9 @@ class Gateway(PartOfServer, Noun):
 
 
 class Leaf(PartOfServer, Noun):
-    """What connects one server with a leaf node in one account; both ends have one.
+    """The link of one server to a leaf node in one account; both ends have one.
 
-    `connections` has each connection: several leaf nodes may have one name.
+    `connections` has each connection: several leaf nodes may have the same name.
     """
 
     __slots__ = ("account", "connections", "remote", "server")
@@ -147,7 +147,7 @@ class Leaf(PartOfServer, Noun):
 
 
 def _all_remotes(cluster: Cluster) -> list[str]:
-    """The other clusters that a server of this one is connected with, or should be."""
+    """The other clusters that a server of this one is connected to, or should be."""
     return sorted({remote for server in cluster.servers for remote in _remotes(server)})
 
 
@@ -161,7 +161,7 @@ def _remotes(server: Server) -> set[str]:
 
 
 def _configured(server: Server) -> set[str]:
-    """The other clusters in its configuration, where its own is usually listed, too."""
+    """The other clusters in its configuration, which usually lists its own, too."""
     gateway = server.varz.gateway
     remotes = (gateway and gateway.gateways) or ()
     return {remote.name for remote in remotes} - {gateway.name if gateway else ""}

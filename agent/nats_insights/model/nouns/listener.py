@@ -51,10 +51,10 @@ class Listener(PartOfServer, Noun):
 
     @property
     def certificate_ends(self) -> datetime | None:
-        """When its certificate expires, None where it has none; NotTold by old servers.
+        """When its certificate expires, None if it has none; NotTold for old servers.
 
-        Of listeners for clients and for MQTT, old servers do not even tell whether there is one:
-        `tls_required` is false where connections without TLS are accepted, too.
+        For client and MQTT listeners, old servers do not even report whether there is one:
+        `tls_required` is false if connections without TLS are accepted, too.
         """
         match self.options:
             case WebsocketOptions(no_tls=True):
@@ -70,7 +70,7 @@ class Listener(PartOfServer, Noun):
 
 
 def _open(varz: Varz) -> Iterator[tuple[str, Options]]:
-    """The listeners that are configured: the others have no port."""
+    """The listeners that are configured; the others have no port."""
     yield "client", varz
     for name, options in (
         ("websocket", varz.websocket),

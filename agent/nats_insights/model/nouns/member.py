@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Member(Noun):
-    """One server as the roster knows it: hung, dead and gone ones included, which reply nothing."""
+    """One server as the roster knows it, hung, dead and gone servers included."""
 
     __slots__ = ("entry",)
     kind, scope, depends_on = "server", "SERVER", ROLL_CALL
@@ -37,13 +37,13 @@ class Member(Noun):
 
     @property
     def silent_for(self) -> float:
-        """Seconds since it first did not answer, 0 while it does."""
+        """Seconds since it first did not reply, 0 while it does."""
         since = self.entry.silent_since
         return 0.0 if since is None else self.snapshot.now - since
 
     @property
     def last_seen(self) -> float:
-        """Seconds since it answered last."""
+        """Seconds since its last reply."""
         return self.snapshot.now - self.entry.last_seen
 
     def labels(self) -> dict[str, str]:

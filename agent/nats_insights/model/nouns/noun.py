@@ -1,4 +1,4 @@
-"""What a check can be about: stable names, labels, and figures that are there or raise Missing."""
+"""What a check can be about: stable names, labels, and figures, which may raise Missing."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R", bound="Changes | Samples")
 
-# Whose replies must all be in before silence about a noun means that it is fine. Of members of the
-# roster even silence is known, but only while the agent itself is not cut off.
+# Whose replies are needed before the absence of a finding about a noun means that it is fine.
+# Members of the roster need no reply, but the agent itself must not be disconnected.
 NOBODY, ROLL_CALL, ITS_SERVER, ITS_CLUSTER, ALL_SERVERS = (
     "nobody",
     "roll call",
@@ -32,9 +32,9 @@ NOBODY, ROLL_CALL, ITS_SERVER, ITS_CLUSTER, ALL_SERVERS = (
 class Noun:
     """Something a check can be about.
 
-    A subclass says its `kind`, its `scope`, on whose replies its silence rests (`depends_on`) and
-    which labels it has; `all` finds every one of its kind in a snapshot. DeclarationError for a
-    kind, a scope or a label that the published schema does not know.
+    A subclass declares its `kind`, its `scope`, whose replies are needed to resolve a finding
+    (`depends_on`) and its labels; `all` returns every noun of its kind in a snapshot.
+    DeclarationError for a kind, a scope or a label that the published schema does not contain.
     """
 
     __slots__ = ("_memo", "names", "snapshot")
@@ -42,9 +42,9 @@ class Noun:
     labelled: ClassVar[tuple[str, ...]] = ()
     scope: ClassVar[str]
     depends_on: ClassVar[str]
-    # What is said of a finding whose entity is no more, with the members of the entity.
+    # The summary of a finding whose entity was removed, formatted with the members of the entity.
     when_gone: ClassVar[str] = "{kind} {name} is gone"
-    # The folds whose missing parts `at_most` fills in.
+    # The folds whose missing parts `at_most` replaces by their last known counts.
     filled: ClassVar[tuple[Fold, ...]] = ()
     names: Names
     snapshot: Snapshot
@@ -69,12 +69,12 @@ class Noun:
 
     @classmethod
     def above(cls, snapshot: Snapshot, figure: float) -> Iterable[Noun]:
-        """Those whose main figure exceeds `figure`, where that is known without making them all."""
+        """Those whose main figure exceeds `figure`; all, if the kind cannot select them cheaply."""
         return cls.all(snapshot)
 
     @classmethod
     def find(cls, snapshot: Snapshot, names: Names) -> Noun | None:
-        """The one of these names, None if there is none."""
+        """The noun with these names, None if there is none."""
         return next((noun for noun in cls.all(snapshot) if noun.names == names), None)
 
     @classmethod
@@ -89,17 +89,17 @@ class Noun:
 
     @property
     def home(self) -> str:
-        """The name of the cluster that it lives in, "" when it lives in none."""
+        """The name of its cluster, "" if it is in none."""
         return ""
 
     @property
     def rests_on(self) -> Names:
-        """The (cluster, name) of the server that it is part of, () when it is of no single one."""
+        """The (cluster, name) of the server that it is part of, () if it is not of one server."""
         return ()
 
     @property
     def metadata(self) -> Mapping[str, str]:
-        """What its owner wrote beside it, such as `io.nats.monitor.lag-critical`."""
+        """Metadata from its configuration, such as `io.nats.monitor.lag-critical`."""
         return {}
 
     @property
@@ -108,19 +108,19 @@ class Noun:
         return ()
 
     def labels(self) -> dict[str, str]:
-        """What overrides match on, and what fills the names into a remediation.
+        """The labels that overrides match on, and that are filled into a remediation.
 
         Its keys are those of `labelled`.
         """
         return {}
 
     def entity(self) -> dict[str, str]:
-        """How an advisory names it: kind, id and name, and the labels that it has."""
+        """The entity of an advisory: kind, id and name, and the labels that are not empty."""
         labels = {label: name for label, name in self.labels().items() if name}
         return {"kind": self.kind, "id": self.names[0], "name": self.names[-1], **labels}
 
     def memo(self, figure: Callable[[Any], T]) -> T:
-        """`figure(self)`, computed once per epoch; a Missing is remembered like a value."""
+        """`figure(self)`, computed once per epoch; a Missing is cached like a value."""
         try:
             memory = self._memo
         except AttributeError:
@@ -136,11 +136,11 @@ class Noun:
         return value  # type: ignore[no-any-return]
 
     def forget(self) -> None:
-        """Drop what was computed once, where what it was computed of has changed."""
+        """Clear the cache of `memo` after the underlying data has changed."""
         self._memo = {}
 
     def past(self, past: Past[R]) -> R:
-        """What is remembered of a figure of it; Missing where this epoch did not tell it."""
+        """The past of one of its figures; Missing if it was not reported in this epoch."""
         return self.snapshot.history.of(past, self.names, self.snapshot.now)
 
     def folded(self, fold: Fold) -> Counter[Any]:
@@ -148,11 +148,11 @@ class Noun:
         return self.snapshot.system.memo(fold.exact)
 
     def seen(self, fold: Fold) -> Counter[Any]:
-        """A fold over all servers, with what has come: at least this."""
+        """A fold over all servers, without missing parts: a lower bound."""
         return self.snapshot.system.memo(fold.at_least)
 
     def at_most(self) -> Noun | None:
-        """Itself with each missing part at its last known figure; None where nothing is known."""
+        """The noun with the last known figure for each missing part; None if one is not known."""
         return None
 
     def __repr__(self) -> str:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class PartOfServer:
-    """A link or a listener of one `server`: it lives where its server does, and has its tags."""
+    """A link or a listener of one `server`: it has the cluster and the tags of its server."""
 
     __slots__ = ()
     server: Server
@@ -33,6 +33,6 @@ class PartOfServer:
         return {"server": self.server.name, "cluster": self.server.home}
 
     def entity(self) -> dict[str, str]:
-        """Named by itself; its id names its server, too."""
+        """Its own name, and an id that includes the name of its server."""
         entity: dict[str, str] = super().entity()  # type: ignore[misc]
         return {**entity, "id": f"{self.server.name}/{self.names[-1]}"}

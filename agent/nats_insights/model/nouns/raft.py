@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class RaftGroup(Noun):
     """One server's part in a group of the system account; there is one, the meta group.
 
-    Groups of streams and consumers are of their accounts, so each account of each server would have
-    to be asked for them: what JSZ tells of streams shows their leaders, too.
+    Groups of streams and consumers belong to their accounts, so they would need a request for each
+    account of each server; JSZ reports the leaders of streams, too.
     """
 
     __slots__ = ("server", "told")
@@ -67,9 +67,9 @@ class RaftGroup(Noun):
 
 
 class MetaGroup(Noun):
-    """The meta group as the servers of one cluster see it, by what VARZ tells in each epoch.
+    """The meta group as the servers of one cluster report it in VARZ in each epoch.
 
-    Clusters that gateways join share one meta group, and each is told what its servers know.
+    Clusters joined by gateways share one meta group; each has a noun with what its servers report.
     """
 
     __slots__ = ("cluster", "views")
@@ -95,12 +95,12 @@ class MetaGroup(Noun):
 
     @property
     def leader(self) -> str:
-        """The leader that any server of the cluster names, "" if none does."""
+        """The leader that a server of the cluster reports, "" if none does."""
         return next((view.leader for _, view in sorted(self.views.items()) if view.leader), "")
 
     @property
     def size(self) -> int:
-        """How many members it has, by the server that knows of most."""
+        """How many members it has: the largest number that a server reports."""
         return max(view.cluster_size for view in self.views.values())
 
     @property
@@ -110,10 +110,10 @@ class MetaGroup(Noun):
 
     @property
     def online(self) -> int:
-        """Servers with JetStream of the same domain that answer, in any cluster.
+        """Servers with JetStream of the same domain that reply, in any cluster.
 
-        What servers say of the members is too late: before 2.15 they name none while there is no
-        leader, and a leader takes dead members for current ones for ten seconds.
+        What servers report of the members is delayed: before 2.15 they name none while there is no
+        leader, and a leader reports dead members as current for ten seconds.
         """
         domains = {self.domain(server) for server in self.cluster.servers} - {None}
         servers = self.snapshot.servers.values()
@@ -121,7 +121,7 @@ class MetaGroup(Noun):
 
     @property
     def has_quorum(self) -> bool:
-        """Whether enough of them answer; Missing where one that hangs may make the difference."""
+        """Whether a quorum of them replies; Missing if that depends on hung servers."""
         if self.online >= self.quorum:
             return True
         hung = [entry.name for entry in self.snapshot.members if entry.state == "hung"]
@@ -131,7 +131,7 @@ class MetaGroup(Noun):
 
     @staticmethod
     def domain(server: Server) -> str | None:
-        """The JetStream domain of a server, None if it is no member of a meta group."""
+        """The JetStream domain of a server, None if it is not a member of a meta group."""
         jetstream = _jetstream(server)
         if jetstream is None or jetstream.meta is None:
             return None

@@ -1,4 +1,4 @@
-"""One nats-server that answers, or owes an answer."""
+"""One nats-server that replies, or whose reply is missing."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Server(Noun):
     if not TYPE_CHECKING:  # Else mypy would take any name for a figure.
 
         def __getattr__(self, name: str) -> Any:
-            # Reached only for a slot that stayed empty: the figures that are there cost nothing.
+            # Called only for a slot that is not set: access to the other figures is not slower.
             if name in Server.REPLY_OF:
                 raise Missing(Server.REPLY_OF[name], self.name)
             raise AttributeError(name)
@@ -79,7 +79,7 @@ class Server(Noun):
         return snapshot.servers.values()
 
     def reply(self, endpoint: Endpoint[T]) -> T:
-        """What it replied in this epoch; Missing where it did not, NotTold where it is too old."""
+        """Its reply in this epoch; Missing if there is none, NotTold if its version is too old."""
         try:
             reply: T = self.replies[endpoint.key]
         except KeyError:
@@ -107,7 +107,7 @@ class Server(Noun):
         return {**super().entity(), "id": self.id}
 
     def folded(self, fold: Fold) -> Part:  # type: ignore[override]
-        """What a fold counted of this server's connections, exact or Missing."""
+        """The counts of a fold over this server's connections, exact or Missing."""
         return self.snapshot.part(self, fold)
 
     @property
@@ -117,5 +117,5 @@ class Server(Noun):
 
     @property
     def internal_interest(self) -> int:
-        """How much of the local interest no client held when it was last swept."""
+        """Local subscriptions that belonged to no client when it was last swept."""
         return interest.internal(self)

@@ -1,4 +1,4 @@
-"""Streams, and their replicas as their leaders tell of them."""
+"""Streams, and their replicas as their leaders report them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Placed:
-    """What is of a stream: its account, its name, and where it is come first in its names.
+    """A stream or a part of one: its names begin with the stream's account, name and place.
 
     The place is a cluster, or a server that is in none. A stream of the same name may be in another
     place: clusters that share an account need not share its streams.
@@ -29,17 +29,17 @@ class Placed:
 
     @property
     def home(self) -> str:
-        """The name of the cluster, "" where it is on a server that is in none."""
+        """The name of the cluster, "" if it is on a server that is in none."""
         return self.names[2] if self.names[2] in self.snapshot.clusters else ""
 
     @property
     def rests_on(self) -> Names:
-        """The server that is in no cluster, () where there is a cluster."""
+        """The server that is in no cluster, () if there is a cluster."""
         return () if self.home else ("", self.names[2])
 
 
 class Stream(Placed, Noun):
-    """One stream. `rows` is what each server with a replica told of it, by the server's name."""
+    """One stream. `rows` is what each server with a replica reported, by the server's name."""
 
     __slots__ = ("rows",)
     kind, scope, depends_on = "stream", "ACCOUNT", ITS_CLUSTER
@@ -60,12 +60,12 @@ class Stream(Placed, Noun):
 
     @property
     def leader(self) -> str:
-        """The server that leads it, "" where none says so."""
+        """The server that reports itself as its leader, "" if none does."""
         return streams.leader({name: row.cluster for name, row in self.rows.items()})
 
     @property
     def told(self) -> jsz.Stream:
-        """What its leader says of it; Missing where none says that it leads it."""
+        """What its leader reports of it; Missing if no server reports itself as leader."""
         if leader := self.leader:
             return self.rows[leader]
         raise Missing("the leader", f"stream {self.names[1]}")
@@ -82,10 +82,10 @@ class Stream(Placed, Noun):
 
 
 class StreamReplica(Placed, Noun):
-    """One replica of a stream, as its leader tells of it, the leader's own among them.
+    """One replica of a stream, as its leader reports it, the leader's own included.
 
-    `told` is what the leader says of the stream, and `peer` what it says of the replica: `lag` is
-    how many operations it is behind.
+    `told` is what the leader reports of the stream, and `peer` what it reports of the replica:
+    `lag` is how many operations it is behind.
     """
 
     __slots__ = ("peer", "stream", "told")
@@ -105,7 +105,7 @@ class StreamReplica(Placed, Noun):
 
     @classmethod
     def of(cls, stream: Stream) -> Iterable[StreamReplica]:
-        """The replicas of one stream, none where nobody leads it."""
+        """The replicas of one stream, none without a leader."""
         leader = stream.leader
         if not leader:
             return
@@ -122,7 +122,7 @@ class StreamReplica(Placed, Noun):
 
     @classmethod
     def unseen(cls, snapshot: Snapshot, names: Names) -> str:
-        # While nobody leads a stream, nobody tells of its replicas.
+        # While a stream has no leader, no server reports its replicas.
         stream = Stream.find(snapshot, names[:3])
         return f"the leader of stream {names[1]}" if stream and not stream.leader else ""
 

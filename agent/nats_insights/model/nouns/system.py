@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class System(Noun):
     """All servers that the system account reaches.
 
-    `expected` is how many there should be, 0 where nobody said so; `never_seen` counts those of
-    them that are not known, and `names_never_seen` are their names, where these were given.
+    `expected` is how many there should be, 0 if that is not configured; `never_seen` counts those
+    of them that are not known, and `names_never_seen` are their names if these are configured.
     """
 
     __slots__ = ("expected", "names_never_seen", "never_seen")
@@ -35,11 +35,11 @@ class System(Noun):
 
     @property
     def accepted(self) -> int:
-        """Connections that no sweep has seen yet, at most; Missing if a server does not tell."""
+        """Connections not in any sweep yet, at most; Missing if a server does not report them."""
         return sum(sweeps.accepted(server) for server in self.snapshot.servers.values())
 
     def no_account_exceeds(self, figure: float) -> bool:
-        """Whether each server told the connections of its accounts, and none adds up to more."""
+        """Whether each server reported its accounts, and none exceeds `figure` connections."""
         snapshot, lacking = self.snapshot, self.snapshot.lacking
         if lacking.absent or lacking.dropped_accounts:
             return False
@@ -47,6 +47,6 @@ class System(Noun):
         return told and max(snapshot.accounts.values(), default=0) <= figure
 
     def largest_of(self, fold: Fold) -> int:
-        """The largest sum of a fold over all servers, as of their last sweeps, at most."""
+        """The largest sum of a fold over all servers, by their last sweeps, at most."""
         ledger = self.snapshot.sweeps.ledgers[fold]
         return ledger.most() + ledger.error

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 
 class User(Noun):
-    """One (account, user). `connections` is exact or Missing, `seen_connections` at least what
-    there is. A check about it needs the fold `by_user`, which names the users that there are."""
+    """One (account, user). `connections` is exact or Missing, `seen_connections` a lower bound.
+
+    A check about it needs the fold `by_user`, which names the users that there are.
+    """
 
     __slots__ = ("account", "name", "seen_connections")
     kind, scope, depends_on = "user", "ACCOUNT", ALL_SERVERS
@@ -63,7 +65,7 @@ class User(Noun):
         return self.snapshot.lacking.whole(worst.endpoint.key, self.seen_rows(worst))
 
     def seen_rows(self, worst: Worst) -> list[Row]:
-        """The same of the servers that replied: at least these."""
+        """The same of the servers that replied, which may not be all."""
         of_account = self.snapshot.system.memo(worst.by_account).get(self.account, [])
         return [row for row in of_account if row.authorized_user == self.name]
 
@@ -74,7 +76,7 @@ class User(Noun):
         return {**super().entity(), "id": self.name}
 
     def most(self) -> dict[str, Any]:
-        """The servers that hold most of its connections."""
+        """The servers with most of its connections."""
         on: Counter[str] = Counter()  # Servers of two clusters may share a name.
         for server, count in self.snapshot.held_by(by_user, self.names).items():
             on[server[-1]] += count
