@@ -155,3 +155,13 @@ def test_the_one_finding_does_not_resolve_while_replies_are_lost():
     common = story.lives[Key("TEST_003", ("system",))]
     assert (common.is_open, bool(common.stale)) == (True, True)
     assert [story.hears(limits(0, 10)) for _ in range(2)][1] == ["resolved TEST_003 system"]
+
+
+def test_the_one_finding_waits_for_as_many_as_it_needs_to_stay_and_no_fewer():
+    # Open with 10 of 10 it stays with 3; of these 1 is found, and 2 are hidden, or 1.
+    for hidden, expected in ((2, []), (1, ["opened TEST_003 C1 n00"])):
+        story = Story(checks=[limit_low])
+        story.hears(limits(10, 0))
+        given = limits(1 + hidden, 9 - hidden)
+        lost = [(f"n{i:02}", "VARZ") for i in range(1, 1 + hidden)]
+        assert story.hears(given, lost) == expected, hidden

@@ -494,3 +494,12 @@ def test_what_is_said_of_a_stranger_is_of_no_consequence(call):
     else:
         roster.goodbye("nobody", 0.0, gone=True)
     assert len(roster) == 0
+
+
+def test_servers_that_another_process_knew_are_no_news():
+    before = told("a")
+    before.news()
+    after = Roster()
+    after.restore(before)
+    assert [entry.key for entry in after] == [entry.key for entry in before]
+    assert after.news() == []

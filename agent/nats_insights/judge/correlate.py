@@ -51,7 +51,7 @@ def correlate(
         yield
         if len(keys) >= many:
             _one_cause(result, common, keys, system)
-        elif was_open and len(keys) + _hidden(result, code) >= many:
+        elif was_open and len(keys) + _hidden(result, common) >= many:
             # Perhaps still as many, with the unknown ones: these do not open until that is known.
             _explain(result, keys, held[common].fingerprint)
 
@@ -94,6 +94,6 @@ def _explain(result: Audit, keys: list[Key], fingerprint: str) -> None:
         result.found[key] = replace(result.found[key], explained_by=fingerprint)
 
 
-def _hidden(result: Audit, code: str) -> int:
+def _hidden(result: Audit, common: Key) -> int:
     """The number of entities that are unknown to a check."""
-    return sum(1 for key in result.unknown if key.code == code)
+    return sum(1 for key in result.unknown if key.code == common.code and key != common)

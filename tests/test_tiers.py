@@ -1,0 +1,46 @@
+"""What is expensive is requested on its own interval, to half an interval of the agent."""
+
+from __future__ import annotations
+
+import pytest
+
+from nats_insights.check import GATEWAYZ, INFO, VARZ, Finding, Server, check
+from nats_insights.testing import Story, cluster, system
+
+GIVEN = system(cluster(n1=1, n2=1))
+
+
+@check("TEST_001", INFO, "health", needs=(GATEWAYZ,))
+def gatewayless(server: Server) -> Finding | None:
+    """A server has no gateways.
+
+    Finds: it. Why: it should have some. Do: add one.
+    """
+    return None if server.reply(GATEWAYZ).outbound_gateways else Finding(summary="none")
+
+
+# The agent's interval is 30 s, and GATEWAYZ is requested every 60.
+AFTER = {"too soon": (44.0, False), "half an interval early": (45.0, True), "late": (70.0, True)}
+
+
+@pytest.mark.parametrize(("seconds", "expected"), AFTER.values(), ids=AFTER)
+def test_an_endpoint_is_due_half_an_interval_before_its_time(seconds, expected):
+    story = Story(checks=[gatewayless])
+    story.hears(GIVEN)
+    story.hears(GIVEN, after=seconds)
+    assert story.audit.outcomes["TEST_001"].not_due is not expected
+    assert ("TEST_001" in story.audit.not_due) is not expected
+
+
+def test_what_is_not_due_is_requested_of_nobody():
+    story = Story(checks=[gatewayless])
+    story.hears(GIVEN)
+    first = story.auditor.begin(story.now + 30.0)
+    assert first.endpoints == {VARZ}
+
+
+def test_an_endpoint_is_due_when_the_clock_was_set_back():
+    story = Story(checks=[gatewayless])
+    story.hears(GIVEN)
+    story.hears(GIVEN, after=-3600.0)
+    assert not story.audit.outcomes["TEST_001"].not_due
