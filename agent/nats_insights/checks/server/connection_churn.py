@@ -43,8 +43,9 @@ def connection_churn(server: Server, params: Churn) -> Finding | None:
     """Clients connect to a server and disconnect all the time.
 
     Finds: in five evaluations in a row `per_second` connections or more of a server had ended
-    within `window`, on average. Clients that come and stay do not count, as when another server
-    stopped; nor do connections that ended because the server itself was restarted.
+    within `window`, on average; within what the agent saw of it, if that is less. Clients that come
+    and stay do not count, as when another server stopped; nor do connections that ended because the
+    server itself was restarted.
 
     Why: each connection costs TLS, authentication and the exchange of its subscriptions with all
     other servers. The server is busy with that, and clients that want to stay connect slowly.
@@ -54,11 +55,12 @@ def connection_churn(server: Server, params: Churn) -> Finding | None:
     connection. Let clients wait longer between two attempts, above all after a refused login.
     """
     total = server.past(accepted)
-    seconds = total.span(params.window)
+    window = min(params.window, total.known_for)
+    seconds = total.span(window)
     if server.settled < seconds:  # It counts from its start.
         ended = total.now - server.past(held).now
     else:
-        ended = total.growth(params.window) - server.past(held).difference(params.window)
+        ended = total.growth(window) - server.past(held).difference(window)
     rate = ended / seconds
     if (reached := params.reached(rate, "per_second")) is None:
         return None

@@ -19,14 +19,15 @@ from nats_insights.lab.servers.crowd import Crowd
 from nats_insights.lab.servers.local import System
 from nats_insights.tell.messages import Advisory
 
-# Epochs come quickly, and nothing waits for a cluster that has just started to settle. Clients that
-# move from one server to others leave servers cold for a moment, which is not part of the story.
+# Epochs come quickly, and nothing waits for a cluster that has just started to settle. At the end of
+# a problem its clients move: for a moment that looks like churn, and leaves a server cold.
 CONFIG = """
 id = "demo"
 interval = "400ms"
 checks.agent_late.enabled = false
 lifecycle.settle = "0s"
 checks.connection_coldspot.open_after = 20
+checks.connection_churn.open_after = 100
 """
 
 Say = Callable[[str], None]
