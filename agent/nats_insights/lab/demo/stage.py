@@ -19,8 +19,8 @@ from nats_insights.lab.servers.crowd import Crowd
 from nats_insights.lab.servers.local import System
 from nats_insights.tell.messages import Advisory
 
-# Epochs come quickly, and nothing waits for a cluster that has just started to settle. At the end of
-# a problem its clients move: for a moment that looks like churn, and leaves a server cold.
+# Epochs come quickly, and nothing waits for a cluster that has just started to settle.
+# When a problem ends its clients move: for a moment that looks like churn and cold servers.
 CONFIG = """
 id = "demo"
 interval = "400ms"
