@@ -10,7 +10,7 @@ from functools import partial
 import nats
 import pytest
 from nats.js import JetStreamContext
-from nats.js.api import Placement, StreamConfig
+from nats.js.api import StreamConfig
 from nats.js.errors import Error
 
 from kit.watching import watching
@@ -24,8 +24,6 @@ pytestmark = pytest.mark.live
 OFTEN = 'gather.every.HEALTHZ = "1ms"\ngather.timeout = "300ms"\n'
 # Versions on which one message with an expectation that fails stops a replicated stream for good.
 FRAGILE = ("2.14.6", "2.15.1")
-# Versions to which a consumer that has no leader since its server started is not healthy.
-STRICT = ("2.10.26",)
 
 
 @asynccontextmanager
@@ -50,9 +48,9 @@ async def succeed(request: Callable[[], Awaitable[object]]) -> None:
                 return
 
 
-async def add_stream(js: JetStreamContext, **more: object) -> None:
+async def add_stream(js: JetStreamContext) -> None:
     """A stream of three replicas with one message."""
-    config = StreamConfig(name="ORDERS", subjects=["orders.>"], num_replicas=3, **more)
+    config = StreamConfig(name="ORDERS", subjects=["orders.>"], num_replicas=3)
     await succeed(partial(js.add_stream, config))
     await succeed(partial(js.publish, "orders.1", b"an order"))
 
@@ -81,36 +79,6 @@ async def test_a_stream_that_cannot_be_written_is_found_until_it_is_deleted(star
             await js.delete_stream("ORDERS")
         await watch.until(lambda: not watch.open)
         assert {transition for transition, *_ in watch.story} == {"opened", "resolved"}
-
-
-@pytest.mark.timeout(180)
-async def test_a_replica_that_cannot_recover_is_found_until_its_group_is_back(
-    start_cluster, version, monkeypatch
-):
-    if version not in STRICT:
-        pytest.skip("a replica without a leader is healthy to it")
-    # Before it looks at streams, the servers that are left must elect a leader of JetStream.
-    monkeypatch.setattr("kit.watching.PATIENCE", 60.0)
-    home = ("n1", "n2", "n3")
-    tags = dict.fromkeys(home, "server_tags: [home]")
-    system = start_cluster(*home, "n4", "n5", jetstream=True, options=tags)
-    async with (
-        jetstream(system["n4"]) as js,
-        watching(system, agent="n4", listen="n5", more=OFTEN, checks=[streams_unhealthy]) as watch,
-    ):
-        await add_stream(js, placement=Placement(tags=["home"]))
-        await succeed(partial(js.add_consumer, "ORDERS", durable_name="billing"))
-        await watch.epochs(3)
-        assert watch.open == {}
-        for name in ("n2", "n3"):
-            system[name].freeze()
-        system["n1"].restart(settle=False)
-        await watch.until(lambda: watch.named("SERVER_015") == {"n1"})
-        opened = watch.open["SERVER_015", "n1"]
-        assert "group node unhealthy" in opened.evidence["unhealthy"][0]["error"]
-        for name in ("n2", "n3"):
-            system[name].thaw()
-        await watch.until(lambda: not watch.open)
 
 
 async def test_whoever_may_not_ask_for_health_knows_nothing_of_it_and_asks_once(start_server):
