@@ -37,7 +37,9 @@ PATIENCE = 40.0
 
 
 @pytest.fixture
-def servers(binary, tmp_path) -> Iterator[local.System]:
+def servers(binary, version, tmp_path) -> Iterator[local.System]:
+    if version == "2.10.26":
+        pytest.skip("it now and then takes a minute to add a stream where other tests run beside")
     options = {name: f'jetstream {{ store_dir: "{tmp_path / name}" }}' for name in KEEPERS}
     with local.cluster(*KEEPERS, *OTHERS, options=options, binary=binary) as system:
         yield system
