@@ -15,17 +15,9 @@ from hypothesis import strategies as st
 
 from nats_insights.check import Server
 from nats_insights.errors import DeclarationError, Missing, TooSoon
-from nats_insights.model import history
-from nats_insights.model.history import (
-    EPOCHS,
-    MOST_CHANGES,
-    History,
-    Level,
-    Remembered,
-    Series,
-    changes,
-    samples,
-)
+from nats_insights.model.changes import MOST_CHANGES, Level, changes
+from nats_insights.model.history import EPOCHS, History, Remembered
+from nats_insights.model.samples import SPARE_PARTS, Series, samples
 
 N1, N2 = ("C1", "n1"), ("C1", "n2")
 NOW = 1_790_000_000.0
@@ -438,7 +430,7 @@ def test_parts_that_are_told_no_more_do_not_pile_up():
     for number in range(500):
         remembered.record(accepted, N1, {"a": 0, f"p{number}": 1}, NOW + 30 * number)
     ((_, series),) = remembered.plain().samples[accepted.key]
-    assert len(series.parts) <= 2 * 2 + history._SPARE_PARTS
+    assert len(series.parts) <= 2 * 2 + SPARE_PARTS
     assert {"a", "p499"} <= set(series.parts)
 
 

@@ -18,8 +18,8 @@ from nats_insights.judge.declare import (
     limit,
     text,
 )
+from nats_insights.model.changes import changes
 from nats_insights.model.fold import Tally, by_user, fold, local_subscriptions
-from nats_insights.model.history import changes, samples
 from nats_insights.model.nouns.account import Account, AccountInCluster
 from nats_insights.model.nouns.agent import Agent
 from nats_insights.model.nouns.cluster import Cluster
@@ -33,6 +33,7 @@ from nats_insights.model.nouns.server import Server
 from nats_insights.model.nouns.stream import Stream, StreamReplica
 from nats_insights.model.nouns.system import System
 from nats_insights.model.nouns.user import User
+from nats_insights.model.samples import samples
 from nats_insights.model.worst import worst
 from nats_insights.replies.accountz import ACCOUNTZ
 from nats_insights.replies.connz import CONNZ, Connection, Row

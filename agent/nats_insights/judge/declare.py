@@ -41,8 +41,8 @@ from nats_insights.judge.limits import (
     unlimited,
 )
 from nats_insights.model.fold import Fold
-from nats_insights.model.history import Past
 from nats_insights.model.nouns.noun import Noun
+from nats_insights.model.past import Past
 from nats_insights.model.worst import Worst
 from nats_insights.replies.connz import CONNZ, SORTS
 from nats_insights.replies.endpoint import Endpoint

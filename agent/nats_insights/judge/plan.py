@@ -15,8 +15,8 @@ from nats_insights.judge.declare import Params, parameters_read
 from nats_insights.judge.limits import loosest
 from nats_insights.judge.rules import Rule
 from nats_insights.model.fold import Fold
-from nats_insights.model.history import Past
 from nats_insights.model.nouns.noun import ALL_SERVERS, Noun
+from nats_insights.model.past import Past
 from nats_insights.model.snapshot import Snapshot
 from nats_insights.model.sweeps import stands
 from nats_insights.model.worst import Worst

@@ -36,7 +36,7 @@ from nats_insights.errors import ConfigError, Missing
 from nats_insights.judge.declare import Check, discover, parameters_of
 from nats_insights.judge.limits import values
 from nats_insights.model.fold import Fold
-from nats_insights.model.history import Past
+from nats_insights.model.past import Past
 from nats_insights.model.snapshot import Snapshot
 from nats_insights.replies.connz import CONNZ
 from nats_insights.replies.endpoint import Endpoint

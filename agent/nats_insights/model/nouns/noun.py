@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from nats_insights.errors import DeclarationError, Missing
 from nats_insights.facts import KINDS, LABELS, SCOPES, Names
+from nats_insights.model.changes import Changes
 from nats_insights.model.fold import Fold
-from nats_insights.model.history import Changes, Past, Samples
+from nats_insights.model.past import Past
+from nats_insights.model.samples import Samples
 
 if TYPE_CHECKING:
     from nats_insights.model.snapshot import Snapshot

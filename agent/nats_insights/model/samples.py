@@ -1,0 +1,308 @@
+"""Samples: the values of a figure at points in time, for rates, growth and trends."""
+
+from __future__ import annotations
+
+import struct
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Mapping
+from itertools import pairwise
+from math import inf, isfinite
+from statistics import linear_regression, median_low
+from typing import Any
+
+from msgspec import Struct
+
+from nats_insights.errors import DeclarationError, TooSoon
+from nats_insights.facts import Names
+from nats_insights.model.past import Past, pack, refuse, thawed, unfit, unpack, window
+
+MOST_POINTS = 1024
+# Epochs are not exact: a new point is due when this share of the interval has passed.
+_NEARLY = 0.9
+# How many parts that are no longer reported a noun may keep, beside as many as are reported.
+SPARE_PARTS = 64
+_POINT = struct.Struct("<dd")
+_SIZE = _POINT.size
+_TIME = struct.Struct("<d")
+
+
+def samples(*, keep: float, every: float) -> Callable[[Callable[[Any], Any]], Past[Samples]]:
+    """Declare a figure whose points are kept: for `keep` seconds, `every` seconds apart.
+
+    It is a number, or a mapping of part to number, such as a counter of each server. A mapping is
+    kept as the sum of the growth of each part since it was first reported: a part that is missing
+    or falls does not lower the sum. A part whose counter has not started must be reported as 0,
+    else its first value is not counted as growth. Several nouns may share one mapping, which must
+    not be changed afterwards.
+    """
+    refuse(keep)
+    if not 0 < every <= keep or keep / every > MOST_POINTS:
+        raise DeclarationError(f"samples every {every:g} s for {keep:g} s: 1 to {MOST_POINTS}")
+
+    def declare(figure: Callable[[Any], Any]) -> Past[Samples]:
+        return Past(figure, keep, every)
+
+    return declare
+
+
+class Samples(Struct, frozen=True, gc=False):
+    """The points of a figure, the present one last; TooSoon until they cover the window.
+
+    Windows end at the present epoch, in seconds, at most the `keep` of the past, else ValueError.
+    A window begins at the point nearest to its nominal start: it covers more where epochs were
+    lost or are longer than the window, and never less than nine tenths of it.
+    """
+
+    past: Past[Samples]
+    whose: str
+    points: bytes
+    falls: bytes
+
+    @property
+    def now(self) -> float:
+        """Its value in this epoch."""
+        return self._values[-1]
+
+    def span(self, seconds: float) -> float:
+        """How many seconds the window covers."""
+        base = self._base(seconds)
+        at = self._at
+        return at[-1] - at[base]
+
+    @property
+    def known_for(self) -> float:
+        """The longest window that the points cover, in seconds; TooSoon with fewer than two."""
+        at = self._at
+        if len(at) < 2:
+            raise self._too_soon("a second epoch")
+        return min(at[-1] - at[0], self.past.keep)
+
+    def growth(self, seconds: float) -> float:
+        """How much a counter grew within the window; a fall counts as a reset to zero."""
+        return self._grown(self._base(seconds))
+
+    def rate(self, seconds: float) -> float:
+        """How much a counter grew within the window, per second."""
+        base = self._base(seconds)
+        at = self._at
+        return self._grown(base) / (at[-1] - at[base])
+
+    def difference(self, seconds: float) -> float:
+        """The present value minus the value at the start of the window; a gauge may fall."""
+        base = self._base(seconds)
+        return self._values[-1] - self._values[base]
+
+    def values(self, seconds: float, points: int = 2) -> tuple[float, ...]:
+        """The value at each point of the window, the earliest first.
+
+        TooSoon with fewer than `points` points.
+        """
+        base = self._base(seconds)
+        values = self._values[base:]
+        if len(values) < points:
+            raise self._too_soon(f"{points} points")
+        return values
+
+    def unbroken(self, seconds: float, points: int = 5) -> tuple[float, ...]:
+        """The same if it was reported throughout the window, else TooSoon.
+
+        No step between two points may be longer than 1.5 times the median step: in a longer gap the
+        figure may have had any value.
+        """
+        values = self.values(seconds, points)
+        steps = [now - then for then, now in pairwise(self._at[-len(values) :])]
+        if max(steps) > 1.5 * median_low(steps):
+            raise self._too_soon(f"{seconds:g} s without a pause")
+        return values
+
+    def rising(self, seconds: float) -> float:
+        """The share of the steps between neighbouring points of the window that did not fall."""
+        steps = [now >= then for then, now in pairwise(self.values(seconds))]
+        return sum(steps) / len(steps)
+
+    def trend(self, points: int = 2) -> float:
+        """The slope of a least-squares line through all points, per second.
+
+        TooSoon with fewer than `points` points.
+        """
+        at, values = self._at, self._values
+        if len(at) < max(2, points):
+            raise self._too_soon(f"{points} points" if points > 2 else "a second epoch")
+        return linear_regression(at, values).slope
+
+    @property
+    def _at(self) -> tuple[float, ...]:
+        return unpack(self.points)[::2]
+
+    @property
+    def _values(self) -> tuple[float, ...]:
+        return unpack(self.points)[1::2]
+
+    def _base(self, seconds: float) -> int:
+        """The index of the point at which the window begins."""
+        window(self.past, seconds)
+        at = self._at
+        if len(at) < 2:
+            raise self._too_soon("a second epoch")
+        begin, latest = at[-1] - seconds, at[-1] - seconds * _NEARLY
+        bases = bisect_right(at, latest)
+        if not bases:
+            raise self._too_soon(f"{seconds:g} s of its past")
+        base = bisect_left(at, begin, hi=bases)
+        if base == bases or (base and begin - at[base - 1] <= at[base] - begin):
+            base -= 1
+        return base
+
+    def _grown(self, base: int) -> float:
+        begin, values = self._at[base], self._values
+        lost: float = sum(amount for at, amount in _POINT.iter_unpack(self.falls) if at > begin)
+        return values[-1] - values[base] + lost
+
+    def _too_soon(self, needs: str) -> TooSoon:
+        return TooSoon(self.past.name, self.whose, needs)
+
+
+class Series(Struct, array_like=True, gc=False):
+    """What is kept of one noun for `samples`, as plain data.
+
+    `points` are packed pairs of Unix seconds and value, `falls` of Unix seconds and the value
+    before the fall; `parts` and `counts` are the parts of a mapping and their last reported values.
+    """
+
+    points: bytes
+    falls: bytes = b""
+    parts: tuple[Any, ...] = ()
+    counts: bytes = b""
+
+
+class Rows(dict[Names, bytes]):
+    """The points of each noun. The last point is the present one. It is kept when the next one is
+    added if it is at least `every` seconds after the point before it.
+    """
+
+    def __init__(self, past: Past[Samples], most: int) -> None:
+        self.past, self.most, self.oldest = past, most, -inf
+        self.every = past.every * _NEARLY
+        # Rare for counters: they fall only when their server restarts.
+        self.falls: dict[Names, bytes] = {}
+        self.parts: dict[Names, tuple[tuple[Any, ...], bytes]] = {}
+        # Most accounts of a thousand servers share one mapping: it is packed once and stored once.
+        self._mapping = object()
+        self._packed: tuple[tuple[Any, ...], bytes] = (), b""
+
+    def record(self, names: Names, value: Any, now: float) -> bool:
+        row = self.get(names)
+        if row is None:
+            if len(self) >= self.most:
+                return False
+            self[names] = _POINT.pack(now, self._figure(names, value, 0.0))
+            return True
+        at, last = _POINT.unpack_from(row, -_SIZE)
+        if now == at:
+            return True
+        if at < self.oldest:
+            self._drop(names)
+            return self.record(names, value, now)
+        value = self._figure(names, value, last)
+        if now < at:  # The clock was set back: the earlier points are not usable.
+            self.falls.pop(names, None)
+            self[names] = _POINT.pack(now, value)
+            return True
+        # Inlined: this runs for every noun in every epoch.
+        if len(row) > _SIZE:
+            if at - _TIME.unpack_from(row, -2 * _SIZE)[0] < self.every:
+                row = row[:-_SIZE]
+            # Of the points that are too old the latest is kept: the longest window begins there.
+            while len(row) > _SIZE and _TIME.unpack_from(row, _SIZE)[0] <= now - self.past.keep:
+                row = row[_SIZE:]
+        if value < last:
+            self._fell(names, row, now, last)
+        self[names] = row + _POINT.pack(now, value)
+        return True
+
+    def _fell(self, names: Names, row: bytes, now: float, last: float) -> None:
+        """Merge falls between the same two points, and drop those before the first point."""
+        begin, kept = _TIME.unpack_from(row)[0], _told(row)
+        falls = [f for f in _POINT.iter_unpack(self.falls.get(names, b"")) if f[0] > begin]
+        if falls and falls[-1][0] > kept:
+            last += falls.pop()[1]
+        self.falls[names] = b"".join([_POINT.pack(*fall) for fall in [*falls, (now, last)]])
+
+    def _figure(self, names: Names, value: Any, last: float) -> float:
+        if not isinstance(value, (int, float)):
+            return self._total(names, value, last)
+        if not isfinite(value):
+            raise unfit(self.past, value)
+        return value
+
+    def _total(self, names: Names, told: Any, last: float) -> float:
+        """The growth of all parts since they were first reported."""
+        if told is not self._mapping:
+            if not isinstance(told, Mapping) or not all(map(isfinite, told.values())):
+                raise unfit(self.past, told)
+            self._mapping, self._packed = told, (tuple(told), pack(told.values()))
+        parts, counts = self.parts.get(names, ((), b""))
+        if not parts or (parts, counts) == self._packed:  # The first report, or unchanged.
+            self.parts[names] = self._packed
+            return last
+        held = dict(zip(parts, unpack(counts), strict=True))
+        for part, now in told.items():
+            then = held.get(part, now)
+            last += now - then if now >= then else now
+        held.update(told)
+        if len(held) != len(parts):
+            # Parts that are no longer reported must not accumulate.
+            held = held if len(held) <= 2 * len(told) + SPARE_PARTS else dict(told)
+            parts = tuple(held)
+        packed = parts, pack(held.values())
+        self.parts[names] = self._packed if packed == self._packed else packed
+        return last
+
+    def read(self, names: Names, now: float) -> Samples | None:
+        row = self.get(names)
+        if row is None or _told(row) != now:
+            return None
+        return Samples(self.past, names[-1], row, self.falls.get(names, b""))
+
+    def drop(self, now: float) -> float:
+        for names in [n for n, row in self.items() if not self.oldest <= _told(row) <= now]:
+            self._drop(names)
+        return min(map(_told, self.values()), default=inf)
+
+    def _drop(self, names: Names) -> None:
+        del self[names]
+        self.falls.pop(names, None)
+        self.parts.pop(names, None)
+
+    def plain(self) -> list[tuple[Names, Series]]:
+        return [
+            (names, Series(row, self.falls.get(names, b""), *self.parts.get(names, ((), b""))))
+            for names, row in self.items()
+        ]
+
+    def restore(self, rows: Iterable[tuple[Names, Series]], oldest: float, now: float) -> None:
+        for names, series in rows:
+            if len(self) >= self.most:
+                break
+            if not _whole(series) or not oldest <= _told(series.points) <= now:
+                continue
+            self[names] = series.points
+            if series.falls:
+                self.falls[names] = series.falls
+            if series.parts:
+                self.parts[names] = thawed(series.parts), series.counts
+
+
+def _whole(series: Series) -> bool:
+    """Whether its packed values are valid: of the right sizes, finite and in order."""
+    sizes = (len(series.points) % _SIZE, len(series.falls) % _SIZE)
+    if any(sizes) or not series.points or len(series.counts) != 8 * len(series.parts):
+        return False
+    figures = (*unpack(series.points), *unpack(series.falls), *unpack(series.counts))
+    at = unpack(series.points)[::2]
+    return all(map(isfinite, figures)) and all(a < b for a, b in pairwise(at))
+
+
+def _told(row: bytes) -> float:
+    at: float = _TIME.unpack_from(row, -_SIZE)[0]
+    return at
