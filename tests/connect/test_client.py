@@ -14,6 +14,7 @@ from typing import Any
 
 import nats.errors
 import pytest
+from nats.aio.client import Client as NatsClient
 from nats.aio.msg import Msg
 
 from kit.jwts import Operator
@@ -360,3 +361,31 @@ async def test_headers_that_repeat_are_read_once_and_kept_apart(serve: Any, ours
     spoilt = {"Spoilt": "by whoever reads it"}
     expected = [{"A": "1"}, {"A": "1"}, None, {"A": "2"}, {"A": "1"}]
     assert heard == [headers and headers | spoilt for headers in expected]
+
+
+async def test_headers_that_alternate_are_parsed_once_each(
+    serve: Any, ours: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[bytes] = []
+    parse = NatsClient._process_headers
+
+    async def counted(client: Any, headers: bytes) -> Any:
+        parsed.append(headers)
+        return await parse(client, headers)
+
+    monkeypatch.setattr(NatsClient, "_process_headers", counted)
+    client = await ours(serve().url)
+    heard: list[Any] = []
+
+    async def hear(message: Msg) -> None:
+        heard.append(message.headers)
+
+    await client.subscribe("S", cb=hear)
+    sent = [{"A": str(number % 2)} for number in range(8)]
+    sent += [{"A": str(number)} for number in range(100)]  # More than are remembered.
+    for headers in sent:
+        await client.publish("S", b"", headers=headers)
+    await until(client, lambda: len(heard) == len(sent))
+    assert heard == sent
+    assert len(parsed) == 100
+    assert len(client._parsed) <= 16

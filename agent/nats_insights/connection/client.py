@@ -22,6 +22,7 @@ _GREETING_BYTES = 256 * 1024  # INFO names every URL of the cluster, some 45 byt
 _CLOSE_SECONDS = 2.0
 _FAREWELL_SECONDS = 1.0
 _DENIED_MAX = 1000
+_HEADERS_MAX = 16  # different headers remembered; replies have two or three
 _DENIED = re.compile(r'Permissions Violation for (\w+) to "([^"]+)"', re.IGNORECASE)
 # What we publish begins with one of these. Everything else that we publish are replies, on subjects
 # that the requester has chosen.
@@ -60,8 +61,7 @@ class Client(NatsClient):
         self._wire = _Wire()
         self._secure = secure
         self._why = ""
-        self._headers: bytes | None = None
-        self._parsed: dict[str, str] | None = None
+        self._parsed: dict[bytes, dict[str, str] | None] = {}
 
     @property
     def heard(self) -> bytes | None:
@@ -174,9 +174,14 @@ class Client(NatsClient):
 
     async def _process_headers(self, headers: bytes | None) -> dict[str, str] | None:
         """Thousands of replies bear the same headers; nats-py parses each for 40 microseconds."""
-        if headers is None or headers != self._headers:
-            self._headers, self._parsed = headers, await super()._process_headers(headers)
-        return dict(self._parsed) if self._parsed else None
+        if headers is None:
+            return None
+        if headers not in self._parsed:
+            if len(self._parsed) >= _HEADERS_MAX:
+                self._parsed.clear()
+            self._parsed[headers] = await super()._process_headers(headers)
+        parsed = self._parsed[headers]
+        return dict(parsed) if parsed else None
 
     def _build_message(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
