@@ -11,6 +11,7 @@ import pytest
 from nats.aio.msg import Msg
 
 from nats_insights.gather import streams as reading
+from nats_insights.gather.asking import Asker
 from nats_insights.gather.streams import Streams
 from nats_insights.gather.window import Window
 from nats_insights.replies.heard import Target
@@ -21,8 +22,8 @@ HELD = {"APP": ["ORDERS", "JOBS"], "BIG": ["METRICS"], "EMPTY": []}
 TARGET = Target(("C1", "n1"), "N1", 3)
 
 
-class Server:
-    """In place of an asker: it answers each request as a server would, or as `spoiled` says."""
+class Server(Asker):
+    """An asker whose requests are answered as a server would, or as `spoiled` says."""
 
     def __init__(self, spoiled: Answer = lambda told: told) -> None:
         self.spoiled = spoiled

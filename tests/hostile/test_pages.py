@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from nats.aio.msg import Msg
 
+from nats_insights.gather.asking import Asker
 from nats_insights.gather.connections import PAGE, Pages, Target
 from nats_insights.gather.window import Window
 from nats_insights.model.fold import Sweep, by_user, row_fields
 
 
-class Liar:
+class Liar(Asker):
     """Asked for a page it answers with `rows` rows, and says that it has `total` of them."""
 
     def __init__(self, rows: int, total: int, server_id: str = "N1") -> None:
@@ -22,7 +23,7 @@ class Liar:
         self.denied: set[str] = set()
         self.complaints: list[str] = []
 
-    async def ask(self, endpoint: str, server_id: str, body: bytes, timeout: float) -> Msg:
+    async def ask(self, endpoint: Any, server_id: str, body: bytes, timeout: float) -> Msg:
         self.asked += 1
         wanted = json.loads(body)
         cids = range(wanted["offset"], wanted["offset"] + min(self.rows, wanted["limit"]))
@@ -30,7 +31,7 @@ class Liar:
         told = {"server": {"id": self.id}, "data": {"total": self.total, "connections": rows}}
         return Msg(None, data=json.dumps(told).encode())
 
-    def complain(self, endpoint: str, whose: str, problem: object) -> None:
+    def complain(self, endpoint: Any, whose: str, problem: object) -> None:
         self.complaints.append(str(problem))
 
 

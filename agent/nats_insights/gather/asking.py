@@ -29,7 +29,7 @@ GRACE = 0.25
 BREATH = 16
 # Requests in flight: many servers may hang at once.
 AT_A_TIME = 1024
-Heard = tuple[ServerInfo, Any]
+Reply = tuple[ServerInfo, Any]
 
 
 class Asker:
@@ -84,7 +84,7 @@ class Asker:
 
     async def everybody(
         self, endpoint: Endpoint[Any], expected: Collection[str], *, at_least: int = 0
-    ) -> dict[str, Heard]:
+    ) -> dict[str, Reply]:
         """Request from all servers, and wait for the expected ones, at most `timeout` seconds.
 
         Two different replies of one server id are both dropped: either may be wrong.
@@ -93,7 +93,7 @@ class Asker:
         expected ones have come, this wait ends GRACE seconds after the last reply: servers count
         a killed one for minutes.
         """
-        heard: dict[str, Heard] = {}
+        heard: dict[str, Reply] = {}
         said: dict[str, int] = {}
         disputed: set[str] = set()
         missing, last = set(expected), time.monotonic()
@@ -139,7 +139,7 @@ class Asker:
             del self._hearing[token]
         return {id: reply for id, reply in heard.items() if id not in disputed}
 
-    async def one(self, endpoint: Endpoint[Any], server_id: str) -> Heard:
+    async def one(self, endpoint: Endpoint[Any], server_id: str) -> Reply:
         """The small reply of one server; Malformed or a NATS error if there is none."""
         message = await self.ask(endpoint, server_id)
         info, data = endpoint.decode(unpack(message.data, message.headers))
@@ -170,6 +170,15 @@ class Asker:
             raise
         self._count(endpoint, message)
         return message
+
+    async def ask_twice(
+        self, endpoint: Endpoint[Any], server_id: str, body: bytes, timeout: float
+    ) -> Msg:
+        """The same, with one retry after `timeout` seconds."""
+        try:
+            return await self.ask(endpoint, server_id, body, timeout)
+        except nats.errors.TimeoutError:
+            return await self.ask(endpoint, server_id, body, timeout)
 
     def complain(self, endpoint: Endpoint[Any], whose: str, problem: object) -> None:
         """Log the problem with a reply, never its content."""

@@ -126,7 +126,8 @@ class Pages:
             body = msgspec.json.encode({"auth": True, "offset": offset, "limit": limit})
             owed = min(limit, max(1, target.rows - offset)) * self._row_bytes
             async with self.window.take(int(owed)):
-                message = await self._reply(target.id, body, limit)
+                timeout = self.asker.timeout + limit * ROW_SECONDS
+                message = await self.asker.ask_twice(CONNZ, target.id, body, timeout)
                 whole = not offset and rows <= limit
                 async with self._turn:
                     page = await self._fold(message, target, sweep, decoder, whole=whole)
@@ -134,13 +135,6 @@ class Pages:
             short = len(page.connections) < (1 - SHORT) * limit
             if short or offset >= min(page.total, MOST_ROWS):
                 return
-
-    async def _reply(self, server_id: str, body: bytes, limit: int) -> Msg:
-        timeout = self.asker.timeout + limit * ROW_SECONDS
-        try:
-            return await self.asker.ask(CONNZ, server_id, body, timeout)
-        except nats.errors.TimeoutError:
-            return await self.asker.ask(CONNZ, server_id, body, timeout)
 
     async def _fold(
         self, message: Msg, target: Target, sweep: Reading, decoder: PageDecoder, *, whole: bool

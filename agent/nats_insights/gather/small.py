@@ -24,8 +24,7 @@ import nats.errors
 
 from nats_insights.connection.client import Client
 from nats_insights.facts import Cost
-from nats_insights.gather.asking import Asker, each, words
-from nats_insights.gather.asking import Heard as Reply
+from nats_insights.gather.asking import Asker, Reply, each, words
 from nats_insights.gather.connections import Pages
 from nats_insights.gather.stepwise import stepwise
 from nats_insights.gather.streams import Streams

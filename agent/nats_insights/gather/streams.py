@@ -15,7 +15,6 @@ from collections.abc import Callable, Collection, Generator
 
 import msgspec
 import nats.errors
-from nats.aio.msg import Msg
 
 from nats_insights.facts import Names
 from nats_insights.gather.asking import Asker, each
@@ -110,7 +109,7 @@ class Streams:
         """Request one reply, with an estimate of its rows and bytes."""
         timeout = self.asker.timeout + rows * ROW_SECONDS
         async with self.window.take(size):
-            message = await self._reply(target.id, wanted, timeout)
+            message = await self.asker.ask_twice(JSZ_STREAMS, target.id, wanted, timeout)
             async with self._turn:
                 payload = unpack(message.data, message.headers)
                 await asyncio.sleep(0)
@@ -121,12 +120,6 @@ class Streams:
         if read := _rows(told.account_details or ()):
             self._row_bytes += 0.2 * (1.5 * len(message.data) / read - self._row_bytes)
         return told
-
-    async def _reply(self, server_id: str, wanted: bytes, timeout: float) -> Msg:
-        try:
-            return await self.asker.ask(JSZ_STREAMS, server_id, wanted, timeout)
-        except nats.errors.TimeoutError:
-            return await self.asker.ask(JSZ_STREAMS, server_id, wanted, timeout)
 
 
 def _rows(details: Collection[AccountDetail]) -> int:

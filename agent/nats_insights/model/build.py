@@ -37,7 +37,6 @@ def build(
     snapshot = Snapshot(now, sweeps)
     lacking = snapshot.lacking
     lacking.denied = set(heard.denied)
-    lacking.dropped_names = sweeps.dropped
     snapshot.forgotten = frozenset(roster.forgotten)
     if roster.cut_off:
         lacking.blind = "the agent is cut off from half of the servers or more"
