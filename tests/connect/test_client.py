@@ -17,11 +17,11 @@ import pytest
 from nats.aio.client import Client as NatsClient
 from nats.aio.msg import Msg
 
-from kit.jwts import Operator
 from nats_insights.connection import client as client_module
 from nats_insights.connection import connect as connect_module
 from nats_insights.connection.client import Client
 from nats_insights.connection.connect import user_info
+from nats_insights.lab.servers.jwts import Operator
 
 # Without a cure one in some twenty last messages is lost.
 STOPS = 150

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from kit.jwts import Operator
 from nats_insights.connection import connect as connect_module
 from nats_insights.connection.client import Client
 from nats_insights.connection.connect import clients, user_info
 from nats_insights.connection.contexts import Settings
 from nats_insights.errors import ConnectError
+from nats_insights.lab.servers.jwts import Operator
 from nats_insights.subjects import USER_INFO
 
 SECRET = "s3cr3t-do-not-show"

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from kit.jwts import Key, Operator
 from nats_insights.connection.client import Client
 from nats_insights.connection.connect import Permissions, Responses, Subjects, connect, user_info
 from nats_insights.connection.contexts import Settings
 from nats_insights.connection.refusals import Unreachable, explain
 from nats_insights.errors import ConnectError, RequestError
+from nats_insights.lab.servers.jwts import Key, Operator
 
 SECRET = "s3cr3t-do-not-show"
 SYSTEM = f"""

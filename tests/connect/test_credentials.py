@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from kit.jwts import Account, Operator, User
 from nats_insights.connection import credentials
 from nats_insights.connection.contexts import Settings
 from nats_insights.errors import ConnectError
+from nats_insights.lab.servers.jwts import Account, Operator, User
 
 URL = "nats://127.0.0.1:4222"
 

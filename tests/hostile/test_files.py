@@ -18,13 +18,13 @@ from kit.hostile import (
     survives,
     torn,
 )
-from kit.jwts import Operator
 from nats_insights import checks, config
 from nats_insights.connection.contexts import Settings, settings
 from nats_insights.connection.credentials import login
 from nats_insights.errors import ConfigError, ConnectError
 from nats_insights.judge.declare import discover
 from nats_insights.judge.rules import rules
+from nats_insights.lab.servers.jwts import Operator
 
 URL = "nats://127.0.0.1:4222"
 EXAMPLE = Path(__file__).parents[2] / "examples" / "agent.toml"
