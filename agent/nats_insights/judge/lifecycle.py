@@ -26,6 +26,9 @@ from nats_insights.judge.rules import Rule
 Transition = Literal["opened", "updated", "reminded", "resolved"]
 # A figure that changed by at most this share since it was last published is no update.
 NEWS = 0.1
+# Evaluations more than `open_after` before one of many opens by itself, once their common finding
+# ended: they seldom clear all at once, and the last ones should not open only to resolve.
+_ONE_BY_ONE = 2
 # Keys that are sorted between two yields.
 _AT_A_STEP = 4096
 
@@ -148,7 +151,7 @@ def _found(
             return _still(rule, _figures(life, found, now), found.severity, now, remind_every)
         return replace(_figures(life, found, now), cleared=life.cleared), []
     if counts:
-        life = replace(life, found=0 if found.explained_by else life.found + 1)
+        life = replace(life, found=_evaluations(life, found))
     life = replace(_figures(life, found, now), severity=found.severity)
     needed = max(rule.open_after, rule.open_after_torn) if found.torn else rule.open_after
     if not counts or found.explained_by or life.found < needed:
@@ -156,6 +159,13 @@ def _found(
     life = replace(life, is_open=True, opened_at=now)
     life = _tell(life, now)
     return life, [Told(transition="opened", life=life, reason="condition_met", at=now)]
+
+
+def _evaluations(life: Life, found: Found) -> int:
+    """In how many evaluations in a row it was found without an explanation."""
+    if not found.explained_by:
+        return life.found + 1
+    return -_ONE_BY_ONE if found.check.common else 0
 
 
 def _not_found(
