@@ -16,6 +16,7 @@ from tests.bench.fleets import SMALL_PENDING, fleet
 from tests.bench.full_house import full_house
 from tests.bench.idle import idle
 from tests.bench.judging import judging
+from tests.bench.peer import CLI, peer
 from tests.bench.picture import picture
 from tests.bench.rounds import Costs
 from tests.bench.streams import streams
@@ -28,6 +29,7 @@ from nats_insights.lab.fleet.size import size
 MOST_CONNECTIONS = 19_900
 FULL_HOUSE = 50_000
 STREAMS = (100, 1_000)
+BESIDE_A_PEER = (1_000, 1_000)
 CHECKS, SERVERS, FINDINGS = 150, 1_000, 100_000
 
 
@@ -101,6 +103,20 @@ async def tell_judging(troubles: list[str]) -> None:
     print(*aligned(rows), sep="\n")
 
 
+async def tell_peer(troubles: list[str]) -> None:
+    costs, there = await peer(*BESIDE_A_PEER, troubles)
+    print("a fleet of {}x{}, each command as a whole".format(*BESIDE_A_PEER))
+    rows = [("", "wall", "CPU", "", "peak RSS", "cut off", "connections seen")]
+    least = min(cost["cpu_seconds"] for cost in costs.values())
+    for name, cost in costs.items():
+        share = f"{cost['seen']:,} of {there:,}"
+        ratio = f"{cost['cpu_seconds'] / least:.1f} x"
+        cells = (f"{cost['wall_seconds']:.1f} s", f"{cost['cpu_seconds']:.1f} s", ratio)
+        cells += (f"{cost['peak_rss_mib']:,.0f} MiB", f"{cost['cut_off']} x", share)
+        rows.append((name, *cells))
+    print(*aligned(rows), sep="\n")
+
+
 async def tell_fleet(name: str, troubles: list[str]) -> Costs:
     costs = await fleet(*size(name), troubles)
     print(f"a fleet of {name}")
@@ -117,6 +133,7 @@ OTHERS: dict[str, Callable[[list[str]], Awaitable[None]]] = {
     "disturbance": tell_disturbance,
     "full-house": tell_full_house,
     "judging": tell_judging,
+    "peer": tell_peer,
 }
 USUAL = ("first-advisory", "idle", "crowd", "100x100", "100x1000", "1000x1000")
 REST = ("20x50000", "10000x100", "small-pending", "streams", "disturbance", "full-house", "judging")
@@ -150,7 +167,7 @@ def known(name: str) -> str:
 def main() -> int:
     """Measure, print and draw; 1 if something was wrong."""
     parser = ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    names = ", ".join((*USUAL, *REST))
+    names = f"{', '.join((*USUAL, *REST))}, peer (with {CLI})"
     parser.add_argument("only", nargs="*", type=known, help=f"of {names}, or any size of a fleet")
     parser.add_argument("--all", action="store_true", help=f"also {', '.join(REST)}")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the usual fleets")

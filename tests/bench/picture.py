@@ -1,4 +1,4 @@
-"""Draws what epochs cost, as multiples of the floor, as an SVG by hand."""
+"""Draws the CPU that epochs take, the largest fleet first, as an SVG."""
 
 from __future__ import annotations
 
@@ -7,71 +7,66 @@ from html import escape
 
 from tests.bench.rounds import Costs
 
-# Each is told from a white page and from a black one alike; the page itself is not painted.
-_TEXT = "#777777"
-_BARS = {"full sweep": "#3b82f6", "ordinary epoch": "#d97706"}
-
+# Each is distinct on a white page and on a black one; the page itself is not painted.
+_TEXT, _OTHERS = "#777777", "#9ca3af"
+# What is drawn of each fleet: the row of the table, its words, its colour.
+_BARS = (
+    ("ordinary epoch", "agent: an ordinary epoch", "#d97706"),
+    ("full sweep", "agent: the first epoch", "#3b82f6"),
+    ("bare nats-py", "a script that counts users", _OTHERS),
+    ("floor", "receive and decode only", _OTHERS),
+)
 _WIDTH = 720
-_LEFT, _RIGHT = 170, 50
-_TOP, _BOTTOM = 54, 26
-_BAR, _GROUP = 18, 56
+_LEFT, _RIGHT = 200, 60
+_BAR, _HEAD, _GAP = 20, 24, 14
 
 
 def picture(fleets: Mapping[str, Costs]) -> str:
-    """An SVG with the CPU of each fleet's epochs over that of its floor; `fleets` by size."""
-    ratios = {
-        name: {row: costs[row]["cpu_seconds"] / costs["floor"]["cpu_seconds"] for row in _BARS}
-        for name, costs in fleets.items()
+    """An SVG with the seconds of CPU of each row and fleet; `fleets` by size."""
+    seconds = {
+        name: {row: costs[row]["cpu_seconds"] for row, *_ in _BARS}
+        for name, costs in sorted(fleets.items(), key=lambda item: _connections(item[0]))[::-1]
     }
-    scale = (_WIDTH - _LEFT - _RIGHT) / max(1.0, *(max(of.values()) for of in ratios.values()))
-    height = _TOP + _GROUP * len(ratios) + _BOTTOM
+    scale = (_WIDTH - _LEFT - _RIGHT) / max(max(of.values()) for of in seconds.values())
+    group = _HEAD + _BAR * len(_BARS) + _GAP
+    height = group * len(seconds)
     said = "; ".join(
-        f"{name}: " + ", ".join(f"{row} {ratio:.2f}" for row, ratio in of.items())
-        for name, of in ratios.items()
+        f"{_title(name)}: " + ", ".join(f"{words} {of[row]:.2f} s" for row, words, _ in _BARS)
+        for name, of in seconds.items()
     )
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" '
         f'width="{_WIDTH}" height="{height}" role="img" aria-labelledby="title said" '
         f'font-family="system-ui, sans-serif" font-size="14" fill="{_TEXT}">',
-        '<title id="title">CPU of an epoch, as a multiple of the floor</title>',
+        '<title id="title">Seconds of CPU</title>',
         f'<desc id="said">{escape(said)}</desc>',
-        *_legend(),
-        *_floor(round(_LEFT + scale, 1), height),
     ]
-    for number, (name, of) in enumerate(ratios.items()):
-        lines += _group(_TOP + _GROUP * number, name, of, scale)
+    for number, (name, of) in enumerate(seconds.items()):
+        lines += _group(group * number, name, of, scale)
     return "\n".join([*lines, "</svg>", ""])
 
 
-def _legend() -> Iterator[str]:
-    yield _text(0, 16, "CPU of an epoch over the floor")
-    for number, (row, colour) in enumerate(_BARS.items()):
-        x = _LEFT + 190 + 130 * number
-        yield f'<rect x="{x}" y="5" width="12" height="12" rx="2" fill="{colour}"/>'
-        yield _text(x + 18, 16, row)
-
-
-def _floor(x: float, height: int) -> Iterator[str]:
-    end = height - _BOTTOM
-    yield (
-        f'<line x1="{x:g}" y1="{_TOP - 16}" x2="{x:g}" y2="{end}" '
-        f'stroke="{_TEXT}" stroke-dasharray="4 4"/>'
-    )
-    yield _text(x, height - 8, "1 = the floor", "middle")
-
-
 def _group(top: int, name: str, of: Mapping[str, float], scale: float) -> Iterator[str]:
-    servers, connections = map(int, name.split("x"))
-    yield _text(0, top + 14, f"{servers * connections:,} connections")
-    yield _text(0, top + 32, f"{servers:,} servers")
-    for number, (row, ratio) in enumerate(of.items()):
-        y = top + _BAR * number
+    yield _text(0, top + 16, _title(name), "bold")
+    for number, (row, words, colour) in enumerate(_BARS):
+        y, width = top + _HEAD + _BAR * number, max(1.0, of[row] * scale)
+        yield _text(0, y + 14, words)
         yield (
-            f'<rect x="{_LEFT}" y="{y}" width="{ratio * scale:.1f}" height="{_BAR - 2}" rx="2" '
-            f'fill="{_BARS[row]}"/>'
+            f'<rect x="{_LEFT}" y="{y + 2}" width="{width:.1f}" height="{_BAR - 5}" rx="2" '
+            f'fill="{colour}"/>'
         )
-        yield _text(_WIDTH, y + 13, f"{ratio:.2f}", "end")
+        yield _text(round(_LEFT + width + 8, 1), y + 14, f"{of[row]:.2f} s")
 
 
-def _text(x: float, y: float, text: str, anchor: str = "start") -> str:
-    return f'<text x="{x:g}" y="{y}" text-anchor="{anchor}">{escape(text)}</text>'
+def _connections(name: str) -> int:
+    servers, connections = map(int, name.split("x"))
+    return servers * connections
+
+
+def _title(name: str) -> str:
+    servers = int(name.split("x")[0])
+    return f"{_connections(name):,} connections on {servers:,} servers"
+
+
+def _text(x: float, y: float, text: str, weight: str = "normal") -> str:
+    return f'<text x="{x:g}" y="{y:g}" font-weight="{weight}">{escape(text)}</text>'
