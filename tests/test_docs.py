@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from argparse import Namespace
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
+import jsonschema_rs
+import msgspec
 import pytest
 
 from nats_insights import checks, subjects
@@ -16,6 +19,7 @@ from nats_insights.judge import lifecycle
 from nats_insights.judge.declare import Severity, discover
 from nats_insights.model import roster
 from nats_insights.tell import documentation, messages, queries
+from nats_insights.tell.schemas import schemas
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -95,6 +99,32 @@ def test_every_field_of_a_published_message_is_documented():
     published = (messages.Advisory, messages.Heartbeat, messages.Entity)
     fields = {name for struct in published for name in struct.__struct_fields__}
     assert sorted(name for name in fields if f"`{name}`" not in text) == []
+
+
+def test_the_advisory_that_the_page_shows_is_whole_and_valid():
+    text = (DOCS / "subjects.md").read_text()
+    shown_with = re.compile(r"On the subject `(.+)`:\n\n```json\n(.+?)\n```", re.S)
+    ((subject, shown),) = shown_with.findall(text)
+    advisory = msgspec.json.decode(shown, type=messages.Advisory, strict=True)
+    # What only a change of severity has is not in it.
+    optional = {"severity_before", "severity_now"}
+    assert set(msgspec.json.decode(shown)) == {*messages.Advisory.__struct_fields__} - optional
+    assert schema_of(advisory.type).is_valid(json.loads(shown))
+    severity, scope, code = advisory.severity.upper(), "ACCOUNT", advisory.code
+    parts = (severity, scope, "_", advisory.entity.account, code, advisory.fingerprint)
+    assert subject == ".".join((subjects.ADVISORY, *parts))
+    (shown_check,) = (check for check in discover(checks) if check.code == advisory.code)
+    assert (shown_check.name, shown_check.title) == (advisory.name, advisory.title)
+    assert shown_check.do.startswith(advisory.remediation)
+
+
+def schema_of(message_type: str) -> Any:
+    return jsonschema_rs.validator_for(schemas()[message_type], validate_formats=True)
+
+
+def test_the_readme_names_every_family_of_checks():
+    linked = set(re.findall(r"\(docs/checks/(\w+)\.md\)", (ROOT / "README.md").read_text()))
+    assert linked == {page.stem for page in DOCS.glob("checks/*.md")}
 
 
 def anchors(page: Path) -> set[str]:
