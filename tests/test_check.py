@@ -269,17 +269,17 @@ MISTAKES = {
     "a default of another type": (
         f"{LIMIT}] = 5",
         f"{LIMIT}] = 'five'",
-        f"16: {THE_CHECK}: the value 'five' of most is refused: expected int, got str",
+        f"16: {THE_CHECK}: the value 'five' of most is refused: 'five' is not a whole number",
     ),
     "a default out of its bounds": (
         f"{LIMIT}] = 5",
         f"{LIMIT}] = 0",
-        f"16: {THE_CHECK}: the value 0 of most is refused: expected int >= 1",
+        f"16: {THE_CHECK}: the value 0 of most is refused: 0 is not allowed, it must be at least 1",
     ),
     "a profile out of its bounds": (
         "ge=1, description",
         "ge=1, insights=0, description",
-        f"16: {THE_CHECK}: the value 0 of most is refused: expected int >= 1",
+        f"16: {THE_CHECK}: the value 0 of most is refused: 0 is not allowed, it must be at least 1",
     ),
     "a limit that is reached by no known side": (
         '"connections", ge=1',

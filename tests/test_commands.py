@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from nats_insights import commands
-from nats_insights.__main__ import COMMANDS, UNLISTED, parser
+from nats_insights.__main__ import COMMANDS, UNLISTED, main, parser
+from nats_insights.commands.catalogue import load_config
 
 # Prints the modules that a command line has imported, one a line, below what it printed itself.
 SEE = """
@@ -70,3 +71,58 @@ def test_every_module_with_options_and_run_is_a_command():
     modules = {name: import_module(f"nats_insights.commands.{name}") for name in names}
     runnable = {name for name, module in modules.items() if hasattr(module, "run")}
     assert runnable == set(COMMANDS)
+
+
+WRONG = {
+    "intervall = 3": "there is no key intervall; did you mean interval?",
+    "checks.connection_hotspt.ratio = 3": (
+        "there is no key checks.connection_hotspt; did you mean checks.connection_hotspot?"
+    ),
+    "gather.every.CONZ = 3": "there is no key gather.every.CONZ; did you mean gather.every.CONNZ?",
+    "[[override]]": 'override[0] lacks its match, such as match = { cluster = "EU" }',
+}
+
+
+@pytest.mark.parametrize("command", ["permissions", "checks", "check", "run"])
+@pytest.mark.parametrize(("text", "refused"), WRONG.items(), ids=WRONG)
+def test_a_refusal_names_the_file(command, text, refused, tmp_path, capsys):
+    file = tmp_path / "agent.toml"
+    file.write_text(text)
+    assert main([command, "--config", str(file)]) == 3
+    assert capsys.readouterr().err == f"nats-insights: {file}: {refused}\n"
+
+
+INTERVALS = {
+    "5x": "'5x' is not a duration such as 30s or 1h30m",
+    "0.01": "'0.01' is not allowed, it must be at least 100ms and at most 366d",
+    "999d": "'999d' is not allowed, it must be at least 100ms and at most 366d",
+}
+
+
+@pytest.mark.parametrize(("interval", "refused"), INTERVALS.items(), ids=INTERVALS)
+def test_an_interval_is_refused_in_the_words_of_the_file(interval, refused, tmp_path, capsys):
+    file = tmp_path / "agent.toml"
+    file.write_text(f"interval = '{interval}'")
+    assert main(["permissions", "--interval", interval]) == 3
+    assert main(["permissions", "--config", str(file)]) == 3
+    assert capsys.readouterr().err == (
+        f"nats-insights: --interval is refused: {refused}\n"
+        f"nats-insights: {file}: interval is refused: {refused}\n"
+    )
+
+
+@pytest.mark.parametrize(("given", "seconds"), [("5", 5.0), ("5s", 5.0), ("0.5", 0.5)])
+def test_an_interval_without_a_unit_is_in_seconds(given, seconds):
+    args = parser(["run"]).parse_args(["run", "--interval", given])
+    assert load_config(args, []).interval == seconds
+
+
+def test_a_package_without_checks_is_refused(tmp_path, monkeypatch, capsys):
+    (tmp_path / "no_checks").mkdir()
+    (tmp_path / "no_checks" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("no_checks", "json"):
+        assert main(["permissions", "--checks", name]) == 3
+    empty, other = capsys.readouterr().err.splitlines()
+    assert empty == "nats-insights: --checks no_checks is a package without checks"
+    assert other.startswith("nats-insights: --checks json: json/decoder.py declares no check")

@@ -281,21 +281,27 @@ def test_a_value_is_written(raw, expected):
 REFUSED = {
     "off where it makes no sense": (
         {"most": "off"},
-        "checks.a.most is refused: expected int, got str",
+        "checks.a.most is refused: this limit cannot be off; "
+        "enabled = false switches the check off",
     ),
-    "half a row": ({"most": 1.5}, "checks.a.most is refused: expected int, got float"),
+    "half a row": ({"most": 1.5}, "checks.a.most is refused: 1.5 is not a whole number"),
     "an unknown word": (
         {"mean": "men"},
         "checks.a.mean is refused: there is no men; did you mean mean?",
     ),
-    "no word": ({"mean": 3}, "checks.a.mean is refused: expected str, got int"),
+    "no word": ({"mean": 3}, "checks.a.mean is refused: 3 is not text in quotes"),
     "no duration": (
         {"age": "5 minutes"},
         "checks.a.age is refused: '5 minutes' is not a duration such as 30s or 1h30m",
     ),
     "too long a text": (
         {"tag": 257 * "x"},
-        "checks.a.tag is refused: expected str of length <= 256",
+        f"checks.a.tag is refused: '{79 * 'x'}… is not allowed, "
+        "it must be text of at most 256 characters",
+    ),
+    "a word for a limit that can be off": (
+        {"lag": "of"},
+        "checks.a.lag is refused: 'of' is neither a number nor \"off\"",
     ),
     "an unknown name": ({"mst": 1}, "there is no key checks.a.mst; did you mean checks.a.most?"),
 }

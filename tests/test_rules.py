@@ -9,6 +9,9 @@ import pytest
 from msgspec.structs import replace
 
 from nats_insights.check import STATZ, VARZ, Cluster, Connection, Server, Tally, fold
+from nats_insights.checks.accounts.account_slow_consumers import account_slow_consumers
+from nats_insights.checks.server.certificate_expiry import certificate_expiry
+from nats_insights.checks.server.streams_unhealthy import streams_unhealthy
 from nats_insights.config import parse
 from nats_insights.errors import ConfigError, Missing
 from nats_insights.judge.declare import (
@@ -22,7 +25,7 @@ from nats_insights.judge.declare import (
     duration,
     limit,
 )
-from nats_insights.judge.plan import plan
+from nats_insights.judge.plan import every, plan
 from nats_insights.judge.rules import Rule, rules
 from nats_insights.model.nouns.noun import ALL_SERVERS, Noun
 from nats_insights.model.snapshot import Snapshot
@@ -76,6 +79,14 @@ def test_a_disabled_check_has_no_rule():
         for one in rules(FOUNDING.values(), parse("checks.connection_hotspot.enabled = false"))
     }
     assert names == FOUNDING.keys() - {"connection_hotspot"}
+
+
+@pytest.mark.parametrize("key", ["OPT_BALANCE_002", "connection_hotspot"])
+def test_a_check_is_set_by_its_name_or_its_code(key):
+    config = f"checks.{key}.ratio = 3\n[[override]]\nmatch.cluster = 'EU'\n{key}.ratio = 4"
+    one = rule("connection_hotspot", config)
+    ratios = [one.resolve(a_server(home)).params.ratio for home in ("US", "EU")]
+    assert (ratios, one.configured) == ([3.0, 4.0], {"ratio"})
 
 
 # --- Overrides.
@@ -408,6 +419,47 @@ def test_what_owners_say_is_remembered_apart():
     assert enabled == [True, False, True]
 
 
+class Full(Params, frozen=True):
+    warning: Annotated[
+        int, limit("x", severity=WARNING, ge=1, metadata="warn", description="d")
+    ] = 10
+    critical: Annotated[
+        int, limit("x", severity=CRITICAL, ge=1, metadata="crit", description="d")
+    ] = 20
+
+
+@check("TEST_902", CRITICAL, "health", needs=(VARZ,))
+def fills(asset: Asset, params: Full) -> Finding | None:
+    """An asset fills.
+
+    Finds: it.
+
+    Why: so.
+
+    Do: that.
+    """
+    return None
+
+
+ORDERED = {
+    "in order": ({"warn": "30", "crit": "40"}, (30, 40, ())),
+    "one off": ({"warn": "30", "crit": "0"}, (30, OFF, ())),
+    "one above that of the file": ({"warn": "30"}, (10, 20, ("warn = 30",))),
+    "one below that of the file": ({"crit": "5"}, (10, 20, ("crit = 5",))),
+    "both, in the wrong order": (
+        {"warn": "7", "crit": "5"},
+        (10, 20, ("warn = 7", "crit = 5")),
+    ),
+}
+
+
+@pytest.mark.parametrize(("told", "expected"), ORDERED.values(), ids=ORDERED)
+def test_limits_of_an_owner_that_contradict_each_other_have_no_effect(told, expected):
+    (one,) = rules([fills], parse(""))
+    force = one.resolve(asset(**told))
+    assert (force.params.warning, force.params.critical, force.unreadable) == expected
+
+
 def test_nothing_may_be_dropped_by_a_limit_that_owners_set():
     assert lags("checks.lagging.max_lag = 500").loosest() == Lags(max_lag=1, max_age=1.0)
 
@@ -453,14 +505,37 @@ def test_what_may_be_dropped_is_below_every_limit_in_force():
 
 # --- What is refused.
 
+ALL = [
+    *(FOUNDING | OF_SILENCE).values(),
+    account_slow_consumers,
+    certificate_expiry,
+]
+
 WRONG = {
-    "a check by its code": (
-        "checks.OPT_BALANCE_002.ratio = 3.0",
-        "checks.OPT_BALANCE_002 is refused: OPT_BALANCE_002 is called connection_hotspot",
+    "a check by its name and its code": (
+        "checks.OPT_BALANCE_002.ratio = 3.0\nchecks.connection_hotspot.ratio = 3.0",
+        "checks.connection_hotspot is refused: checks.OPT_BALANCE_002 is the same check",
     ),
-    "a check by its code in an override": (
-        "[[override]]\nmatch.cluster = 'EU'\nopt-balance-002.ratio = 3.0",
-        "override[0].opt-balance-002 is refused: OPT_BALANCE_002 is called connection_hotspot",
+    "a check by its name and its code in an override": (
+        "[[override]]\nmatch.cluster = 'EU'\n"
+        "connection_hotspot.ratio = 3.0\nOPT_BALANCE_002.ratio = 3.0",
+        "override[0].OPT_BALANCE_002 is refused: override[0].connection_hotspot is the same check",
+    ),
+    "a code in small letters": (
+        "checks.opt_balance_002.ratio = 3.0",
+        "there is no key checks.opt_balance_002; did you mean checks.OPT_BALANCE_002?",
+    ),
+    "a parameter of a check by its code": (
+        "checks.OPT_BALANCE_002.ratio = 0.5",
+        "checks.OPT_BALANCE_002.ratio is refused: 0.5 is not allowed, it must be above 1",
+    ),
+    "a check that is like none": (
+        "checks.zzz.ratio = 3.0",
+        "there is no key checks.zzz; `nats-insights checks` lists the checks",
+    ),
+    "an unknown endpoint": (
+        "gather.every.connz = '2m'",
+        "there is no key gather.every.connz; did you mean gather.every.CONNZ?",
     ),
     "evaluations in an override": (
         "[[override]]\nmatch.cluster = 'EU'\nconnection_hotspot.open_after = 3",
@@ -474,7 +549,7 @@ WRONG = {
     ),
     "a word for a flag in an override": (
         "[[override]]\nmatch.cluster = 'EU'\nconnection_hotspot.enabled = 'no'",
-        "override[0].connection_hotspot.enabled is refused: expected bool, got str",
+        "override[0].connection_hotspot.enabled is refused: 'no' is not true or false",
     ),
     "a pattern that nothing closes": (
         "[[override]]\nmatch.cluster = 'EU[1-3'\nconnection_hotspot.ratio = 3.0",
@@ -496,7 +571,8 @@ WRONG = {
     ),
     "a limit that cannot be off": (
         "checks.connection_hotspot.ratio = 'off'",
-        "checks.connection_hotspot.ratio is refused: expected float, got str",
+        "checks.connection_hotspot.ratio is refused: this limit cannot be off; "
+        "enabled = false switches the check off",
     ),
     "an unknown check": (
         "checks.connection_hotspt.ratio = 3.0",
@@ -509,23 +585,24 @@ WRONG = {
     ),
     "a parameter out of its bounds": (
         "checks.connection_hotspot.ratio = 1.0",
-        "checks.connection_hotspot.ratio is refused: expected float > 1.0",
+        "checks.connection_hotspot.ratio is refused: 1.0 is not allowed, it must be above 1",
     ),
     "a parameter above its bounds": (
         "checks.connection_count_high.warning_percent = 101",
-        "checks.connection_count_high.warning_percent is refused: expected float <= 100.0",
+        "checks.connection_count_high.warning_percent is refused: 101 is not allowed, "
+        "it must be above 0 and at most 100",
     ),
     "a parameter of another type": (
         "checks.connection_hotspot.min_connections = 2.5",
-        "checks.connection_hotspot.min_connections is refused: expected int, got float",
+        "checks.connection_hotspot.min_connections is refused: 2.5 is not a whole number",
     ),
     "a parameter that is text": (
         "checks.connection_hotspot.ratio = '3'",
-        "checks.connection_hotspot.ratio is refused: expected float, got str",
+        "checks.connection_hotspot.ratio is refused: '3' is not a number",
     ),
     "no evaluation until it opens": (
         "checks.connection_hotspot.open_after = 0",
-        "checks.connection_hotspot.open_after is refused: expected int >= 1",
+        "checks.connection_hotspot.open_after is refused: 0 is not allowed, it must be at least 1",
     ),
     "an unknown severity": (
         "checks.connection_hotspot.severity = 'warn'",
@@ -553,7 +630,7 @@ WRONG = {
     ),
     "a label that is no name": (
         "[[override]]\nmatch.cluster = 3\nconnection_hotspot.ratio = 3.0",
-        "override[0].match.cluster is refused: expected a name in quotes",
+        "override[0].match.cluster is refused: a name is written in quotes",
     ),
     "a label that the noun lacks": (
         "[[override]]\nmatch.user = 'bob'\nconnection_hotspot.ratio = 3.0",
@@ -577,27 +654,107 @@ WRONG = {
         "did you mean override[0].connection_hotspot?",
     ),
     "an unknown parameter in a second override": (
-        "[[override]]\nmatch.cluster = 'EU'\n[[override]]\nmatch.cluster = 'EU'\n"
-        "connection_hotspot.rato = 3.0",
+        "[[override]]\nmatch.cluster = 'EU'\nconnection_hotspot.ratio = 3.0\n"
+        "[[override]]\nmatch.cluster = 'EU'\nconnection_hotspot.rato = 3.0",
         "there is no key override[1].connection_hotspot.rato; "
         "did you mean override[1].connection_hotspot.ratio?",
     ),
     "a parameter out of its bounds in an override": (
         "[[override]]\nmatch.cluster = 'EU'\nconnection_hotspot.ratio = 0.5",
-        "override[0].connection_hotspot.ratio is refused: expected float > 1.0",
+        "override[0].connection_hotspot.ratio is refused: 0.5 is not allowed, it must be above 1",
     ),
     "no parameters in an override": (
         "[[override]]\nmatch.cluster = 'EU'\nconnection_hotspot = 3.0",
-        "override[0].connection_hotspot is refused: expected parameters, such as { ratio = 3.0 }",
+        "override[0].connection_hotspot is refused: it is a table such as { ratio = 3.0 }",
+    ),
+    "an empty table in an override": (
+        "[[override]]\nmatch.cluster = 'EU'\nconnection_hotspot = {}",
+        "override[0].connection_hotspot is refused: it is a table such as { ratio = 3.0 }",
+    ),
+    "an override that sets nothing": (
+        "[[override]]\nmatch.cluster = 'EU'",
+        "override[0] sets nothing: name a check, such as connection_hotspot = { ratio = 3.0 }",
+    ),
+    "a warning above what is critical": (
+        "checks.connection_count_high.warning_percent = 96",
+        "checks.connection_count_high.warning_percent is refused: "
+        "96 is above critical_percent, which is 95 by default",
+    ),
+    "critical below what is a warning": (
+        "checks.connection_count_high.critical_percent = 70.5",
+        "checks.connection_count_high.critical_percent is refused: "
+        "70.5 is below warning_percent, which is 80 by default",
+    ),
+    "both, in the wrong order": (
+        "[checks.SERVER_011]\ncritical_percent = 70\nwarning_percent = 90",
+        "checks.SERVER_011.warning_percent is refused: 90 is above critical_percent, which is 70",
+    ),
+    "the wrong order in a check that is disabled": (
+        "[checks.SERVER_011]\nenabled = false\nwarning_percent = 96",
+        "checks.SERVER_011.warning_percent is refused: "
+        "96 is above critical_percent, which is 95 by default",
+    ),
+    "a warning of some above what is critical for all": (
+        "checks.connection_count_high.critical_percent = 90\n"
+        "[[override]]\nmatch.cluster = 'EU'\nconnection_count_high.warning_percent = 92",
+        "override[0].connection_count_high.warning_percent is refused: "
+        "92 is above critical_percent, which is 90 in [checks.connection_count_high]",
+    ),
+    "both of some, in the wrong order": (
+        "[[override]]\nmatch.cluster = 'EU'\n"
+        "connection_count_high = { warning_percent = 60, critical_percent = 50 }",
+        "override[0].connection_count_high.warning_percent is refused: "
+        "60 is above critical_percent, which is 50",
+    ),
+    "a warning below what is critical, where less is worse": (
+        "checks.certificate_expiry.warning_days = 5",
+        "checks.certificate_expiry.warning_days is refused: "
+        "5 is below critical_days, which is 7 by default",
+    ),
+    "critical above what is a warning, where less is worse": (
+        "checks.certificate_expiry.critical_days = 31",
+        "checks.certificate_expiry.critical_days is refused: "
+        "31 is above warning_days, which is 30 by default",
+    ),
+    "a warning above what is critical in the profile": (
+        "profile = 'insights'\nchecks.account_slow_consumers.warning = 2",
+        "checks.account_slow_consumers.warning is refused: "
+        "2 is above critical, which is 1 in the profile insights",
     ),
 }
 
 
 @pytest.mark.parametrize(("text", "expected"), WRONG.values(), ids=WRONG)
 def test_what_cannot_be_is_refused_at_the_start(text, expected):
+    config = parse(text)
     with pytest.raises(ConfigError) as refused:
-        rules((FOUNDING | OF_SILENCE).values(), parse(text))
+        every(plan(rules(ALL, config)).endpoints, config)
     assert str(refused.value) == expected
+
+
+IN_ORDER = {
+    "the same": "checks.connection_count_high.critical_percent = 80",
+    "nothing is critical": (
+        "[checks.connection_count_high]\ncritical_percent = 'off'\nwarning_percent = 99"
+    ),
+    "nothing is a warning": (
+        "[checks.connection_count_high]\ncritical_percent = 50\nwarning_percent = 'off'"
+    ),
+    "nothing is critical in the profile": (
+        "profile = 'insights'\nchecks.connection_count_high.warning_percent = 99"
+    ),
+    "limits of two figures": "checks.streams_unhealthy = { streams = 1, consumers = 9 }",
+    "an override that relies on another": (
+        "[[override]]\nmatch.cluster = 'EU'\nconnection_count_high.critical_percent = 99\n"
+        "[[override]]\nmatch = { cluster = 'EU', server = 'n1' }\n"
+        "connection_count_high.warning_percent = 96"
+    ),
+}
+
+
+@pytest.mark.parametrize("text", IN_ORDER.values(), ids=IN_ORDER)
+def test_limits_that_do_not_contradict_each_other_are_taken(text):
+    assert rules([*ALL, streams_unhealthy], parse(text))
 
 
 ENDLESS = {

@@ -20,6 +20,11 @@ from nats_insights.errors import ConfigError
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_BARE = re.compile(r"[0-9]+(\.[0-9]+)?")
+_A_DURATION = "a duration such as 30s or 1h30m"
+_NAMES = {int: "a whole number", float: "a number", str: "text in quotes", bool: "true or false"}
+# Characters of a key or of a value in a sentence.
+_LONGEST = 80
 
 
 # Longer than anybody waits, and short enough for a date to follow.
@@ -125,7 +130,7 @@ class Config(Struct, frozen=True, kw_only=True):
     ] = ""
     interval: Annotated[float, _duration("time from one epoch to the next", ge=0.1)] = 30.0
     expect: Annotated[
-        int | list[str],
+        Annotated[int, Meta(ge=0)] | list[str],
         Meta(
             description="how many servers there should be, or their names, such as "
             '["n1", "EU/n2"]; servers that were never seen are reported'
@@ -154,6 +159,9 @@ class Config(Struct, frozen=True, kw_only=True):
     ] = []
 
 
+_KEYS = Config.__struct_fields__
+
+
 def load(path: Path) -> Config:
     """Read a file; ConfigError with the path of the wrong key and the nearest right one."""
     try:
@@ -173,11 +181,14 @@ def parse(text: str, source: str = "configuration") -> Config:
         raise ConfigError(f"{source} is not TOML: {error}") from None
     except (ValueError, RecursionError):  # A number of 5,000 digits, a hundred nested lists.
         raise ConfigError(f"{source} holds a value that is too long or too deep") from None
+    for key, value in raw.items():
+        # The section of a check, most likely; at this place the checks are not known.
+        if isinstance(value, dict) and key not in _KEYS and not _nearest(key, _KEYS):
+            raise ConfigError(
+                f"{source}: there is no key {_printable(key)}; the section of a check is "
+                f"[checks.NAME], and other keys are {', '.join(sorted(_KEYS))}"
+            )
     try:
-        for name, table in _tables(raw.get("checks")):
-            if not isinstance(table, dict):
-                kind = type(table).__name__
-                raise ConfigError(f"checks.{name} is refused: expected object, got {kind}")
         return convert(raw, Config)
     except ConfigError as error:
         raise ConfigError(f"{source}: {error}") from None
@@ -188,25 +199,27 @@ S = typing.TypeVar("S", bound=Struct)
 
 def convert(raw: object, into: type[S], path: str = "") -> S:
     """Raw values to a Struct: known keys only, durations as seconds, all within their bounds."""
-    try:
-        if not isinstance(raw, dict):
-            raise msgspec.ValidationError(f"Expected object, got {type(raw).__name__}")
-        return msgspec.convert(_known(raw, into, path), into)
-    except msgspec.ValidationError as error:
-        wrong = str(error).replace("`", "")
-        reason, _, where = wrong.partition(" - at $")
-        key = (path + where).lstrip(".") or "a value"
-        raise ConfigError(f"{key} is refused: {reason[0].lower()}{reason[1:]}") from None
+    if not isinstance(raw, dict):
+        raise _refused(path, raw, into)
+    hints = typing.get_type_hints(into, include_extras=True)
+    known = {}
+    for key, value in raw.items():
+        refuse_unknown(key, hints, path)
+        known[key] = _converted(value, hints[key], f"{path}.{key}" if path else key)
+    return into(**known)
 
 
-def refuse_unknown(key: str, known: Iterable[str], path: str = "") -> None:
-    """ConfigError if `key` is not `known`, with the nearest that is."""
+def refuse_unknown(key: str, known: Iterable[str], path: str = "", listed: str = "") -> None:
+    """ConfigError if `key` is not `known`, with the nearest that is.
+
+    Where none is like it, all are named, or `listed` says where they are.
+    """
     names = sorted(known)
     if key in names:
         return
-    near = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
+    near = _nearest(key, names)
     prefix = f"{path}." if path else ""
-    hint = f"did you mean {prefix}{near[0]}?" if near else f"known are {', '.join(names)}"
+    hint = f"did you mean {prefix}{near}?" if near else listed or f"known are {', '.join(names)}"
     raise ConfigError(f"there is no key {prefix}{_printable(key)}; {hint}")
 
 
@@ -215,52 +228,108 @@ def refuse_word(word: str, known: Iterable[str], path: str) -> None:
     words = sorted(known)
     if word in words:
         return
-    near = difflib.get_close_matches(word, words, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]}?" if near else f"it is one of {', '.join(words)}"
+    near = _nearest(word, words)
+    hint = f"did you mean {near}?" if near else f"it is one of {', '.join(words)}"
     raise ConfigError(f"{path} is refused: there is no {_printable(word)}; {hint}")
 
 
-def _known(raw: dict[str, Any], into: type[Struct], path: str) -> dict[str, Any]:
-    hints = typing.get_type_hints(into, include_extras=True)
-    known: dict[str, Any] = {}
-    for key, value in raw.items():
-        refuse_unknown(key, hints, path)
-        where = f"{path}.{key}" if path else key
-        hint = hints[key]
-        if isinstance(hint, type) and issubclass(hint, Struct) and isinstance(value, dict):
-            known[key] = _known(value, hint, where)
-        elif isinstance(value, str) and _is_duration(hint):
-            known[key] = seconds(value, where)
-        elif isinstance(value, dict) and _is_duration(_values(hint)):
-            known[key] = {
-                name: seconds(one, f"{where}.{name}") if isinstance(one, str) else one
-                for name, one in value.items()
-            }
-        elif isinstance(value, int | float) and abs(value) > LARGEST:
-            raise ConfigError(f"{where} is refused: {value} is larger than any figure of a server")
-        elif isinstance(value, float) and value.is_integer() and _is_whole(hint):
-            known[key] = int(value)
-        elif isinstance(value, str) and value not in (words := _words(hint) or (value,)):
-            raise ConfigError(f"{where} is refused: it is one of {', '.join(words)}")
-        else:
-            known[key] = value
-    return known
+def _nearest(word: str, known: Iterable[str]) -> str:
+    """The known word that is most like this one, whatever its case, "" if none is like it."""
+    by_folded = {name.casefold(): name for name in known}
+    near = difflib.get_close_matches(word.casefold(), by_folded, n=1, cutoff=0.5)
+    return by_folded[near[0]] if near else ""
 
 
-def _values(hint: Any) -> Any:
-    """The type of the values of a table, None of anything else."""
-    kind = getattr(hint, "__origin__", hint)
-    return typing.get_args(kind)[1] if typing.get_origin(kind) is dict else None
+def _converted(value: Any, hint: Any, where: str) -> Any:
+    """A value of the file as the type `hint` has it."""
+    kind = _bare(hint)
+    if typing.get_origin(kind) is typing.Union:
+        of = [one for one in typing.get_args(kind) if _fits(value, one)]
+        if not of:
+            raise _refused(where, value, hint)
+        return _converted(value, of[0], where)
+    if isinstance(kind, type) and issubclass(kind, Struct):
+        return convert(value, kind, where)
+    inner = typing.get_args(kind)
+    if typing.get_origin(kind) is dict and isinstance(value, dict):
+        return {key: _converted(one, inner[1], f"{where}.{key}") for key, one in value.items()}
+    if typing.get_origin(kind) is list and isinstance(value, list):
+        return [_converted(one, inner[0], f"{where}[{n}]") for n, one in enumerate(value)]
+    if typing.get_origin(kind) is Literal and isinstance(value, str):
+        refuse_word(value, inner, where)
+    made = value
+    if isinstance(value, str) and _is_duration(hint):
+        made = seconds(value, where)
+    elif isinstance(value, int | float) and abs(value) > LARGEST:
+        large = "is larger than any figure of a server"
+        raise ConfigError(f"{where} is refused: {_written(value)} {large}")
+    elif isinstance(value, float) and value.is_integer() and kind is int:
+        made = int(value)
+    try:
+        return msgspec.convert(made, hint)
+    except msgspec.ValidationError as error:
+        of_type = ", got " in str(error)
+        raise _refused(where, value, hint, "" if of_type else _allowed(hint)) from None
 
 
-def _tables(raw: object) -> Iterable[tuple[str, object]]:
-    return raw.items() if isinstance(raw, dict) else ()
+def _fits(value: object, hint: Any) -> bool:
+    """Whether it is of one of the types of a union, whatever its bounds."""
+    kind = _bare(hint)
+    return type(value) is (typing.get_origin(kind) or kind)
 
 
-def _words(hint: Any) -> tuple[str, ...]:
-    """The words that a key may be, none where it may be any."""
-    kind = getattr(hint, "__origin__", hint)
-    return typing.get_args(kind) if typing.get_origin(kind) is Literal else ()
+def _refused(where: str, value: object, hint: Any, allowed: str = "") -> ConfigError:
+    """The sentence for a value of another type, or outside of what is `allowed`."""
+    said = f"{_written(value)} is not {_named(hint, where)}"
+    if allowed:
+        said = f"{_written(value)} is not allowed, it must be {allowed}"
+    return ConfigError(f"{where} is refused: {said}")
+
+
+def _named(hint: Any, where: str) -> str:
+    """What a value of this type is called."""
+    kind = _bare(hint)
+    if _is_duration(hint):
+        return _A_DURATION
+    if typing.get_origin(kind) is typing.Union:
+        return " or ".join(_named(one, where) for one in typing.get_args(kind))
+    if typing.get_origin(kind) is list:
+        of_tables = typing.get_origin(typing.get_args(kind)[0]) is dict
+        return f"a list of tables, each below [[{where}]]" if of_tables else "a list in brackets"
+    if kind in _NAMES:
+        return _NAMES[kind]
+    if typing.get_origin(kind) is Literal:
+        return _NAMES[str]
+    return "a table" if where.endswith("]") else f"a table such as [{where}]"
+
+
+def _allowed(hint: Any) -> str:
+    """The bounds of a number or of a text."""
+    (meta,) = (one for one in hint.__metadata__ if isinstance(one, Meta))
+    if meta.pattern:
+        return "text that can be printed"
+    if meta.max_length:
+        return f"text of at most {meta.max_length} characters"
+    write = span if _is_duration(hint) else "{:.10g}".format
+    ends = (("at least", meta.ge), ("above", meta.gt), ("at most", meta.le), ("below", meta.lt))
+    return " and ".join(f"{word} {write(end)}" for word, end in ends if end is not None)
+
+
+def _written(value: object) -> str:
+    """A value as it was written, or what it is where that may be long."""
+    if isinstance(value, dict | list):
+        return "a table" if isinstance(value, dict) else "a list"
+    return str(value).lower() if isinstance(value, bool) else _shown(value)
+
+
+def _shown(value: object) -> str:
+    text = repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def _bare(hint: Any) -> Any:
+    """A type without its annotations."""
+    return typing.get_args(hint)[0] if typing.get_origin(hint) is Annotated else hint
 
 
 def _is_duration(hint: Any) -> bool:
@@ -268,15 +337,13 @@ def _is_duration(hint: Any) -> bool:
     return any(isinstance(m, Meta) and (m.extra or {}).get("kind") == "duration" for m in metas)
 
 
-def _is_whole(hint: Any) -> bool:
-    return getattr(hint, "__origin__", hint) is int
-
-
 def seconds(text: str, where: str) -> float:
-    """ "1h30m" as seconds; ConfigError naming `where` if it is no duration."""
+    """ "1h30m" as seconds, and a bare number; ConfigError naming `where` if it is no duration."""
+    if _BARE.fullmatch(text):
+        return float(text)
     parts = _PART.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text.strip():
-        raise ConfigError(f"{where} is refused: {text!r} is not a duration such as 30s or 1h30m")
+        raise ConfigError(f"{where} is refused: {_shown(text)} is not {_A_DURATION}")
     return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 
@@ -292,4 +359,4 @@ def span(seconds: float) -> str:
 
 
 def _printable(key: str) -> str:
-    return key if key.isprintable() and len(key) <= 80 else repr(key[:80])
+    return key if key.isprintable() and len(key) <= _LONGEST else repr(key[:_LONGEST])

@@ -13,8 +13,8 @@ from msgspec.structs import replace
 from nats_insights import __version__
 from nats_insights.agent.epoch import cost, epoch
 from nats_insights.commands import show
-from nats_insights.commands.catalogue import checks_option, known_checks
-from nats_insights.commands.options import config_options, format_option, load_config
+from nats_insights.commands.catalogue import checks_option, known_checks, load_config
+from nats_insights.commands.options import config_options, format_option
 from nats_insights.connection import contexts
 from nats_insights.connection.connect import clients
 from nats_insights.errors import ConnectError
@@ -67,7 +67,8 @@ async def run(args: Namespace) -> int:
 
 
 async def _epochs(args: Namespace) -> View:
-    auditor = Auditor(known_checks(args), load_config(args), "check")
+    known = known_checks(args)
+    auditor = Auditor(known, load_config(args, known), "check")
     # One look has no past: what is found is open, and nothing waits for a cluster to settle.
     auditor.rules = [
         replace(rule, open_after=1, open_after_torn=1, resolve_after=1) for rule in auditor.rules

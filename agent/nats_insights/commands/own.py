@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
-from nats_insights import __version__, config
+from nats_insights import __version__
 from nats_insights.commands.ask import ask
-from nats_insights.commands.catalogue import checks_option, known_checks
+from nats_insights.commands.catalogue import checks_option, known_checks, load_config
 from nats_insights.config import Config
 from nats_insights.connection import contexts
 from nats_insights.errors import ConnectError, RequestError
@@ -53,9 +53,10 @@ async def ask_or_own(args: Namespace, name: str, into: type[R], **body: Any) -> 
                 f"no agent was asked ({error}); these are the defaults",
                 file=sys.stderr,
             )
-    loaded = config.load(args.config) if args.config else Config()
+    known = known_checks(args)
+    loaded = load_config(args, known)
     try:
-        reply = queries.answer(_view(known_checks(args), loaded), name, msgspec.json.encode(body))
+        reply = queries.answer(_view(known, loaded), name, msgspec.json.encode(body))
     except Refused as refused:
         raise RequestError(str(refused)) from None
     return msgspec.json.decode(reply, type=into)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from nats_insights.commands.catalogue import checks_option, known_checks
-from nats_insights.commands.options import config_options, load_config
+from nats_insights.commands.catalogue import checks_option, known_checks, load_config
+from nats_insights.commands.options import config_options
 from nats_insights.judge.plan import plan
 from nats_insights.judge.rules import rules
 from nats_insights.replies.endpoint import endpoints
@@ -25,7 +25,8 @@ def options(parser: ArgumentParser) -> None:
 
 async def run(args: Namespace) -> int:
     """Print what the enabled checks need, or everything."""
-    enabled = plan(rules(known_checks(args), load_config(args))).endpoints
-    known = (*endpoints().values(), *enabled) if args.full else enabled
-    print(permissions(known), end="")
+    known = known_checks(args)
+    enabled = plan(rules(known, load_config(args, known))).endpoints
+    wanted = (*endpoints().values(), *enabled) if args.full else enabled
+    print(permissions(wanted), end="")
     return 0

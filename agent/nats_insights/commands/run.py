@@ -9,8 +9,8 @@ from argparse import ArgumentParser, Namespace
 
 from nats_insights.agent import garbage
 from nats_insights.agent.loop import Agent
-from nats_insights.commands.catalogue import checks_option, known_checks
-from nats_insights.commands.options import config_options, load_config
+from nats_insights.commands.catalogue import checks_option, known_checks, load_config
+from nats_insights.commands.options import config_options
 from nats_insights.connection import contexts
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,8 @@ async def run(args: Namespace) -> int:
         level=logging.DEBUG if args.verbose else logging.INFO,
         format="%(asctime)s %(levelname)-7s %(message)s",
     )
-    agent = Agent(known_checks(args), load_config(args))
+    known = known_checks(args)
+    agent = Agent(known, load_config(args, known))
     garbage.keep_out_of_epochs()
     agent.after_epoch = garbage.collect
     watching = asyncio.create_task(agent.run(contexts.from_args(args)))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import operator
 import re
 import typing
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal, TypeVar
 
@@ -14,7 +16,7 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import force_setattr
 
-from nats_insights.config import LARGEST, convert, refuse_unknown, refuse_word
+from nats_insights.config import LARGEST, convert, refuse_unknown, refuse_word, span
 from nats_insights.errors import ConfigError, DeclarationError
 from nats_insights.facts import Names
 from nats_insights.judge.finding import Finding, Severity
@@ -32,6 +34,7 @@ _FLAGS = dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True) | dict.fro
     ("0", "f", "F", "FALSE", "false", "False"), False
 )
 _MOST_TEXT = 256
+_CANNOT_BE_OFF = "this limit cannot be off; enabled = false switches the check off"
 P = TypeVar("P", bound="Params")
 
 
@@ -195,6 +198,12 @@ class Parameter(Struct, frozen=True, kw_only=True):
         """Whether a figure reaches this limit."""
         return bool(self.when) and _REACHED[self.when](value, limit)
 
+    def shown(self, value: Any) -> str:
+        """A value for a sentence, as written in the configuration."""
+        if self.kind == "duration":
+            return span(value)
+        return f"{value:.10g}"
+
     def written(self, value: Any) -> Any:
         """A value as written in the configuration, except a duration, which is in seconds."""
         return "off" if self.when and math.isinf(value) else value
@@ -323,6 +332,10 @@ def refuse_wrong_values(params: type[Params]) -> None:
                 values({parameter.name: value}, params, "")
             except ConfigError as refused:
                 raise DeclarationError(f"the value {value!r} of {refused}") from None
+    profile = {one.name: one.insights for one in parameters_of(params) if one.insights is not None}
+    for made in (params(), params(**profile)):
+        for mild, severe in crossed(made):
+            raise DeclarationError(f"a figure reaches {severe.name} before {mild.name}")
 
 
 def values(raw: Mapping[str, Any], params: type[Params], path: str) -> dict[str, Any]:
@@ -334,13 +347,41 @@ def values(raw: Mapping[str, Any], params: type[Params], path: str) -> dict[str,
     off: dict[str, Any] = {}
     for key, value in raw.items():
         refuse_unknown(key, by_name, path)
+        where = f"{path}.{key}".lstrip(".")
         if value == "off" and by_name[key].can_be_off:
             off[key] = by_name[key].off
+        elif value == "off" and by_name[key].when:
+            raise ConfigError(f"{where} is refused: {_CANNOT_BE_OFF}")
+        elif isinstance(value, str) and by_name[key].kind == "number" and by_name[key].can_be_off:
+            raise ConfigError(f'{where} is refused: {value[:80]!r} is neither a number nor "off"')
         elif by_name[key].choices and isinstance(value, str):
-            refuse_word(value, by_name[key].choices, f"{path}.{key}".lstrip("."))
+            refuse_word(value, by_name[key].choices, where)
     rest = {key: value for key, value in raw.items() if key not in off}
     made = convert(rest, params, path)
     return off | {key: getattr(made, key) for key in rest}
+
+
+@functools.cache
+def _in_order(params: type[Params]) -> list[tuple[Parameter, Parameter]]:
+    """Limits of one figure, the milder first. Only the severity differs in their names."""
+    figures = defaultdict(list)
+    for one in parameters_of(params):
+        if one.severity is not None:
+            figures[one.name.replace(str(one.severity), "")].append(one)
+    by_severity = (sorted(limits, key=lambda one: one.severity or 0) for limits in figures.values())
+    return [pair for limits in by_severity for pair in itertools.combinations(limits, 2)]
+
+
+def crossed(params: Params) -> list[tuple[Parameter, Parameter]]:
+    """Limits, the milder first, of which figures reach the more severe one first."""
+    wrong = []
+    for mild, severe in _in_order(type(params)):
+        first, last = getattr(params, mild.name), getattr(params, severe.name)
+        if math.isinf(first) or math.isinf(last):
+            continue
+        if first < last if mild.below else first > last:
+            wrong.append((mild, severe))
+    return wrong
 
 
 def owned(parameter: Parameter, params: type[Params], written: str) -> Any:
@@ -350,6 +391,8 @@ def owned(parameter: Parameter, params: type[Params], written: str) -> Any:
         raw = float(written) if "." in written else int(written)
         if raw <= 0 and parameter.can_be_off and not _allowed(parameter, raw):
             return parameter.off  # As jsm.go reads it.
+    elif parameter.kind == "duration" and _NUMBER.fullmatch(written):
+        raise ConfigError(f"{written} has no unit, such as s")  # As for jsm.go.
     elif parameter.kind == "flag":
         raw = is_true(written)
     return values({parameter.name: raw}, params, "")[parameter.name]

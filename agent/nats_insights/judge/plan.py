@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from nats_insights.config import Config, refuse_word
+from nats_insights.config import Config, refuse_unknown
 from nats_insights.facts import Names
 from nats_insights.judge.audit import Held, Key
 from nats_insights.judge.declare import Params, parameters_read
@@ -62,7 +62,7 @@ def every(endpoints: Iterable[Endpoint[Any]], config: Config) -> dict[Endpoint[A
     """Seconds between two requests to each endpoint; ConfigError where the file names another."""
     asked = {endpoint.key: endpoint for endpoint in endpoints}
     for key in config.gather.every:
-        refuse_word(key, {*asked, *all_endpoints()}, "gather.every")
+        refuse_unknown(key, {*asked, *all_endpoints()}, "gather.every")
     return {one: config.gather.every.get(key, one.every) for key, one in asked.items()}
 
 

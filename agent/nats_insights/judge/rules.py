@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Annotated, Any, NamedTuple
 
 from msgspec import Meta, Struct
 from msgspec.structs import replace
@@ -22,6 +22,7 @@ from nats_insights.judge.finding import SEVERITIES, Severity
 from nats_insights.judge.limits import (
     Params,
     all_off,
+    crossed,
     eased,
     is_true,
     loosest,
@@ -70,8 +71,9 @@ class InForce(Struct, frozen=True, kw_only=True):
 
 
 class Override(Struct, frozen=True, kw_only=True):
-    """The settings for the nouns that all its patterns match."""
+    """The settings for the nouns that all its patterns match; `path` is its key in the file."""
 
+    path: str
     match: Mapping[str, re.Pattern[str]]
     params: Mapping[str, Any]
     severity: Severity | None = None
@@ -176,11 +178,11 @@ class Rule(Struct, frozen=True, kw_only=True, eq=False):
             changed |= override.params
             severity = override.severity or severity
             enabled = enabled if override.enabled is None else override.enabled
-        own, unreadable = _owned(self.check, metadata)
+        params = replace(self.params, **changed) if changed else self.params
+        own, unreadable = _owned(params, metadata)
         if is_true(metadata.get(ENABLED, "")) is False:
             enabled = False
-        changed |= own
-        params = replace(self.params, **changed) if changed else self.params
+        params = replace(params, **own) if own else params
         return self._made(params, severity, enabled, unreadable)
 
     def loosest(self) -> Params:
@@ -189,7 +191,7 @@ class Rule(Struct, frozen=True, kw_only=True, eq=False):
         return eased(loosest([self.params, *anywhere]))
 
 
-def _owned(check: Check, metadata: Mapping[str, str]) -> tuple[dict[str, Any], tuple[str, ...]]:
+def _owned(params: Params, metadata: Mapping[str, str]) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The owner's settings: none unless the metadata has them enabled, as for jsm.go."""
     told = metadata.get(ENABLED)
     if told is None or not is_true(told):
@@ -197,14 +199,16 @@ def _owned(check: Check, metadata: Mapping[str, str]) -> tuple[dict[str, Any], t
         return {}, (f"{ENABLED} = {told}",) if unreadable else ()
     own: dict[str, Any] = {}
     wrong = []
-    for parameter in parameters_of(check.params):
+    for parameter in parameters_of(type(params)):
         if parameter.metadata in metadata:
             written = metadata[parameter.metadata]
             try:
-                own[parameter.name] = owned(parameter, check.params, written)
+                own[parameter.name] = owned(parameter, type(params), written)
             except ConfigError:
-                wrong.append(f"{parameter.metadata} = {written[:80]}")
-    return own, tuple(wrong)
+                wrong.append(parameter)
+    for pair in crossed(replace(params, **own)):
+        wrong += [one for one in pair if own.pop(one.name, None) is not None]
+    return own, tuple([f"{one.metadata} = {metadata[one.metadata][:80]}" for one in wrong])
 
 
 def rules(checks: Iterable[Check], config: Config) -> list[Rule]:
@@ -212,39 +216,70 @@ def rules(checks: Iterable[Check], config: Config) -> list[Rule]:
     by_name = {check.name: check for check in checks}
     for endpoint in config.access.without:
         refuse_word(endpoint, MONITORING, "access.without")
-    for name in config.checks:
-        _refuse_check(name, by_name, "checks")
+    sections = _by_name(config.checks, by_name, "checks")
     overrides: dict[str, list[Override]] = {name: [] for name in by_name}
     for number, table in enumerate(config.override):
         for name, override in _overrides(table, by_name, f"override[{number}]").items():
             overrides[name].append(override)
     made = (
-        _rule(check, config.checks.get(check.name, {}), overrides[check.name], config.profile)
+        _rule(check, sections.get(check.name), overrides[check.name], config.profile)
         for check in by_name.values()
     )
     return [rule for rule in made if rule is not None]
 
 
+class Table(NamedTuple):
+    """What the file sets for one check in one place, and the path of that place."""
+
+    path: str
+    raw: Any
+
+
+def _by_name(
+    tables: Mapping[str, Any], checks: Mapping[str, Check], path: str, *others: str
+) -> dict[str, Table]:
+    """The tables of checks by their names; in the file the key is the name or the code."""
+    known = {key: check for check in checks.values() for key in (check.name, check.code)}
+    found: dict[str, Table] = {}
+    for key, raw in tables.items():
+        refuse_unknown(key, {*known, *others}, path, "`nats-insights checks` lists the checks")
+        name = known[key].name
+        if name in found:
+            raise ConfigError(f"{path}.{key} is refused: {found[name].path} is the same check")
+        found[name] = Table(f"{path}.{key}", raw)
+    return found
+
+
 def _rule(
-    check: Check, raw: Mapping[str, Any], overrides: Sequence[Override], profile: str
+    check: Check, table: Table | None, overrides: Sequence[Override], profile: str
 ) -> Rule | None:
-    path = f"checks.{check.name}"
+    path, raw = table or Table(f"checks.{check.name}", {})
     parameters = parameters_of(check.params)
     own, judging = _split(raw, check, path, Judging.__struct_fields__)
     enabled = judging.enabled
-    if not enabled and not any(override.enabled for override in overrides):
-        return None
     profiled = {
         parameter.name: parameter.insights
         for parameter in parameters
         if profile == "insights" and parameter.insights is not None
     }
+    params = replace(check.params(**profiled), **own)
+    origins = dict.fromkeys(profiled, "in the profile insights") | dict.fromkeys(
+        own, f"in [{path}]"
+    )
+    _refuse_crossed(params, own, path, origins)
+    for override in overrides:
+        elsewhere = {key for one in overrides if one is not override for key in one.params}
+        _refuse_crossed(
+            replace(params, **override.params), override.params, override.path, origins, elsewhere
+        )
+    if not enabled and not any(override.enabled for override in overrides):
+        return None
     labels = sorted({label for override in overrides for label in override.match})
     metadata = [parameter.metadata for parameter in parameters if parameter.metadata]
     alone = len(labels) == 1 and labels != ["tag"] and not metadata
     return Rule(
         check=check,
-        params=replace(check.params(**profiled), **own),
+        params=params,
         severity=SEVERITIES.get(judging.severity),
         enabled=enabled,
         open_after=judging.open_after or check.open_after,
@@ -271,11 +306,26 @@ def _split(
     return values({k: v for k, v in raw.items() if k in own}, check.params, path), judging
 
 
-def _refuse_check(name: str, by_name: Mapping[str, Check], path: str, *others: str) -> None:
-    for check in by_name.values():
-        if name.upper().replace("-", "_") == check.code:
-            raise ConfigError(f"{path}.{name} is refused: {check.code} is called {check.name}")
-    refuse_unknown(name, [*by_name, *others], path)
+def _refuse_crossed(
+    params: Params,
+    here: Mapping[str, Any],
+    path: str,
+    origins: Mapping[str, str],
+    elsewhere: Collection[str] = (),
+) -> None:
+    """ConfigError if a warning needs more than what is critical, where one of them is set `here`.
+
+    A limit that is also set `elsewhere`, in another override, may have another value there.
+    """
+    for mild, severe in crossed(params):
+        mine, other = (mild, severe) if mild.name in here else (severe, mild)
+        if mine.name not in here or (other.name not in here and other.name in elsewhere):
+            continue
+        side = "below" if mild.below == (mine is mild) else "above"
+        value, limit = (one.shown(getattr(params, one.name)) for one in (mine, other))
+        origin = "" if other.name in here else origins.get(other.name, "by default")
+        which = f"{other.name}, which is {limit} {origin}".rstrip()
+        raise ConfigError(f"{path}.{mine.name} is refused: {value} is {side} {which}")
 
 
 def _overrides(
@@ -289,30 +339,32 @@ def _overrides(
         refuse_unknown(label, LABELS, f"{path}.match")
         patterns[label] = _pattern(glob, f"{path}.match.{label}")
     made = {}
-    for name, raw in table.items():
-        if name == "match":
-            continue
-        _refuse_check(name, by_name, path, "match")
-        check, where = by_name[name], f"{path}.{name}"
+    rest = {key: raw for key, raw in table.items() if key != "match"}
+    for name, (where, raw) in _by_name(rest, by_name, path).items():
+        check = by_name[name]
         _refuse_labels(check, match, where)
-        if not isinstance(raw, dict):
-            raise ConfigError(f"{where} is refused: expected parameters, such as {{ ratio = 3.0 }}")
+        if not isinstance(raw, dict) or not raw:
+            raise ConfigError(f"{where} is refused: it is a table such as {{ ratio = 3.0 }}")
         for key in ("open_after", "resolve_after"):
             if key in raw:
                 raise ConfigError(f"{where}.{key} is refused: it is set in [checks.{name}]")
         own, judging = _split(raw, check, where, ("enabled", "severity"))
         made[name] = Override(
+            path=where,
             match=patterns,
             params=own,
             severity=SEVERITIES.get(judging.severity),
             enabled=judging.enabled if "enabled" in raw else None,
         )
+    if not made:
+        example = "connection_hotspot = { ratio = 3.0 }"
+        raise ConfigError(f"{path} sets nothing: name a check, such as {example}")
     return made
 
 
 def _pattern(glob: object, path: str) -> re.Pattern[str]:
     if not isinstance(glob, str):
-        raise ConfigError(f"{path} is refused: expected a name in quotes")
+        raise ConfigError(f"{path} is refused: a name is written in quotes")
     # An unclosed bracket would be a literal, so the pattern would match nothing.
     if "[" in re.sub(r"\[!?\]?[^\]]*\]", "", glob):
         raise ConfigError(f"{path} is refused: nothing closes the bracket in {glob!r}")

@@ -65,7 +65,7 @@ def test_it_is_critical_from_95_percent_on(connections, expected):
 SETTINGS = {
     "warning_percent = 80.1": set(),
     "warning_percent = 80.0": {"C1 n1"},
-    "critical_percent = 50.0\nwarning_percent = 99.0": {"C1 n1"},
+    "critical_percent = 50.0\nwarning_percent = 50.0": {"C1 n1"},
 }
 
 
