@@ -182,6 +182,18 @@ def test_it_is_as_large_as_wanted_again_on_another_server():
     assert window.size == 16 * 2**20
 
 
+def test_it_is_resized_at_once_to_less_and_grows_to_more():
+    window = Window(16 * 2**20)
+    window.resize(8 * 2**20)
+    assert window.size == 8 * 2**20
+    window.resize(16 * 2**20)
+    sizes = [window.size]
+    for _ in range(9):
+        window.grow()
+        sizes.append(window.size)
+    assert (sizes[:2], sizes[-1]) == ([8 * 2**20, 9 * 2**20], 16 * 2**20)
+
+
 async def test_who_holds_a_part_goes_on_when_it_is_halved():
     window = Window(2**20)
     async with window.take(2**20):

@@ -258,7 +258,7 @@ def _converted(value: Any, hint: Any, where: str) -> Any:
     if typing.get_origin(kind) is Literal and isinstance(value, str):
         refuse_word(value, inner, where)
     made = value
-    if isinstance(value, str) and _is_duration(hint):
+    if isinstance(value, str) and is_duration(hint):
         made = seconds(value, where)
     elif isinstance(value, int | float) and abs(value) > LARGEST:
         large = "is larger than any figure of a server"
@@ -289,7 +289,7 @@ def _refused(where: str, value: object, hint: Any, allowed: str = "") -> ConfigE
 def _named(hint: Any, where: str) -> str:
     """What a value of this type is called."""
     kind = _bare(hint)
-    if _is_duration(hint):
+    if is_duration(hint):
         return _A_DURATION
     if typing.get_origin(kind) is typing.Union:
         return " or ".join(_named(one, where) for one in typing.get_args(kind))
@@ -310,7 +310,7 @@ def _allowed(hint: Any) -> str:
         return "text that can be printed"
     if meta.max_length:
         return f"text of at most {meta.max_length} characters"
-    write = span if _is_duration(hint) else "{:.10g}".format
+    write = span if is_duration(hint) else "{:.10g}".format
     ends = (("at least", meta.ge), ("above", meta.gt), ("at most", meta.le), ("below", meta.lt))
     return " and ".join(f"{word} {write(end)}" for word, end in ends if end is not None)
 
@@ -332,7 +332,8 @@ def _bare(hint: Any) -> Any:
     return typing.get_args(hint)[0] if typing.get_origin(hint) is Annotated else hint
 
 
-def _is_duration(hint: Any) -> bool:
+def is_duration(hint: Any) -> bool:
+    """Whether a value of this type is a number of seconds that is written with a unit."""
     metas = getattr(hint, "__metadata__", ())
     return any(isinstance(m, Meta) and (m.extra or {}).get("kind") == "duration" for m in metas)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import signal
+import subprocess
 
 import pytest
 
@@ -54,6 +56,21 @@ def test_the_unit_logs_in_with_the_credentials_that_it_loads():
     assert [settings.creds] == [
         f"%d/{loaded.partition(':')[0]}" for loaded in unit()["LoadCredential"]
     ]
+
+
+def hung_up(*command: str) -> int:
+    """What a process ends with that gets the signal of a command; PID stands for its id."""
+    with subprocess.Popen(["sleep", "60"]) as sleeping:
+        words = [word.replace("PID", str(sleeping.pid)) for word in command]
+        subprocess.run(words, check=True)
+        return sleeping.wait(10)
+
+
+def test_the_unit_and_the_manifest_reload_by_a_hang_up():
+    (command,) = unit()["ExecReload"]
+    assert hung_up(*shlex.split(command.replace("$MAINPID", "PID"))) == -signal.SIGHUP
+    (command,) = re.findall(r"^#   kubectl exec POD -- (.*)$", MANIFEST, re.M)
+    assert hung_up(*shlex.split(re.sub(r"\b1\b", "PID", command))) == -signal.SIGHUP
 
 
 def test_the_unit_starts_the_agent_again_whenever_it_ends():

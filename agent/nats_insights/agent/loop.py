@@ -37,6 +37,7 @@ from nats_insights.replies.events import decode_event
 from nats_insights.replies.fields import Malformed
 from nats_insights.tell import advisory
 from nats_insights.tell.messages import AgentInfo, Heartbeat, Role
+from nats_insights.tell.settings import changes
 from nats_insights.tell.view import View, not_evaluated, verdict
 from nats_insights.text import plain
 
@@ -46,6 +47,8 @@ CLIENT_NAME = "nats-insights-agent"
 # Transitions that are published at a time, and log lines about servers in one epoch.
 AT_A_TIME = 100
 MOST_NEWS = 20
+# Log lines about what changed in the configuration.
+MOST_CHANGES = 100
 # Requested epochs start at least this many seconds apart, or one interval if that is less.
 CLOSEST = 1.0
 
@@ -100,6 +103,32 @@ class Agent:
             role=self.role,
         )
 
+    def reload(self, config: Config) -> None:
+        """Go on with another configuration that was found right, and log what changed.
+
+        It is in force from the next epoch on, which starts at once.
+        """
+        news = changes(self.config, config, self.auditor.checks)
+        if not news:
+            log.info("the configuration was reloaded: nothing changed")
+            return
+        for line in news[:MOST_CHANGES]:
+            log.info("the configuration was reloaded: %s", line)
+        if len(news) > MOST_CHANGES:
+            log.info("and %d more keys changed", len(news) - MOST_CHANGES)
+        self.config = config
+        self.answers.wanted.set()
+        self.peers.changed.set()
+
+    def _follow(self, gatherer: Gatherer) -> None:
+        """Pass on a configuration that was reloaded since the last epoch."""
+        if self.auditor.config is self.config:
+            return
+        self.auditor.reload(self.config)
+        gatherer.asker.timeout = self.config.gather.timeout
+        self.window.resize(self.config.gather.window)
+        self._due = self._counted_at + self.auditor.pace.interval
+
     async def _serve(self, client: Client) -> None:
         access = await recognise(client)
         self.auditor.system_accounts |= {access.account}
@@ -113,7 +142,7 @@ class Agent:
             if self.role == "leader":
                 await self._lead(client, gatherer, access)
             else:
-                await self._stand_by(client)
+                await self._stand_by(client, gatherer)
 
     async def _listen(self, client: Client) -> None:
         roster = self.auditor.roster
@@ -162,6 +191,7 @@ class Agent:
             )
 
     async def _epoch(self, client: Client, gatherer: Gatherer, access: Access) -> None:
+        self._follow(gatherer)
         started = time.monotonic()
         counts = started - self._counted_at >= self.config.interval / 2
         self.answers.begin()
@@ -210,8 +240,9 @@ class Agent:
             )
         return due
 
-    async def _stand_by(self, client: Client) -> None:
+    async def _stand_by(self, client: Client, gatherer: Gatherer) -> None:
         while not client.closed.is_set():
+            self._follow(gatherer)
             await self._heartbeat(client)
             self.peers.changed.clear()
             await self._wait(client, self.peers.changed, self.config.interval)

@@ -29,6 +29,11 @@ class Window:
         self.taken = self.peak = 0
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
+    def resize(self, size: int) -> None:
+        """Another full size; what was halved grows towards it."""
+        self.wanted = self.full = size
+        self.size = min(self.size, size)
+
     def halve(self) -> None:
         """A server disconnected the agent as a slow consumer: too much was requested at a time."""
         self.size = max(SMALLEST, self.size // 2)

@@ -87,15 +87,11 @@ class Auditor:
 
     def __init__(self, checks: Sequence[Check], config: Config, id: str = "") -> None:
         self.checks = list(checks)
-        self.config = config
-        self.rules = rules(checks, config)
-        self.plan = plan(self.rules)
-        self.every = every(self.plan.endpoints, config)
-        lifecycle = config.lifecycle
-        self.roster = Roster(lifecycle.forget_after, lifecycle.gone_after)
+        self.roster = Roster()
+        self.pace = Pace(config.interval, config.gather)
+        self._follow(config)
         self.system_accounts: frozenset[str] = frozenset()
         self.id = id or config.id
-        self.pace = Pace(config.interval, config.gather)
         self.number = 0
         self.now = 0.0
         self.window = 0
@@ -116,6 +112,37 @@ class Auditor:
         self.lives: dict[Key, Life] = {}
         self.resolved: deque[Told] = deque(maxlen=RESOLVED_KEPT)
         self.cut_offs: deque[tuple[int, str]] = deque(maxlen=Agent.MEMORY)
+
+    def _follow(self, config: Config) -> None:
+        made = rules(self.checks, config)
+        planned = plan(made)
+        self.every = every(planned.endpoints, config)
+        self.config, self.rules, self.plan = config, made, planned
+        self.roster.forget_after = config.lifecycle.forget_after
+        self.roster.gone_after = config.lifecycle.gone_after
+
+    def reload(self, config: Config) -> None:
+        """Go on with another configuration, between two epochs; ConfigError if it is wrong.
+
+        All that is known is kept. Only the counts of connections are read again, in the next epoch,
+        if others are needed than before.
+        """
+        folds, valid_for = self.plan.folds, self.valid_for
+        self._follow(config)
+        if (config.interval, config.gather) != (self.pace.wanted, self.pace.budget):
+            self.pace.follow(config.interval, config.gather)
+        self.history.keep(self.plan.pasts)
+        asked_at = self._asked_at.items()
+        # An endpoint that is needed again is due at once.
+        self._asked_at = {one: at for one, at in asked_at if one in self.plan.endpoints}
+        if self.plan.folds.items() <= folds.items():
+            self.sweeps.keep(self.plan.folds)
+        else:
+            self.sweeps = Sweeps(self.plan.folds)
+            self._asked_at.pop(CONNZ, None)
+        if self.valid_for / 2 > valid_for:
+            # What was published would expire before its next reminder.
+            self.lives = {key: replace(life, told_at=0.0) for key, life in self.lives.items()}
 
     @property
     def known(self) -> Known:

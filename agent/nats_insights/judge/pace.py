@@ -22,10 +22,14 @@ class Pace:
     """
 
     def __init__(self, interval: float, budget: Gather) -> None:
-        self.wanted = self.interval = interval
-        self.budget = budget
+        self.follow(interval, budget)
         self.took = 0.0
         self.skipped = self.late = 0
+
+    def follow(self, interval: float, budget: Gather) -> None:
+        """Another interval, and another budget: whether it suffices is seen after an epoch."""
+        self.wanted = self.interval = interval
+        self.budget = budget
 
     @property
     def stretched(self) -> bool:

@@ -63,19 +63,27 @@ class History:
     """The recorded values of the nouns, for each past."""
 
     def __init__(self, pasts: Iterable[Past[Any]] = (), most: int = MOST) -> None:
+        self._most = most
         self._levels: dict[Past[Any], Levels] = {}
         self._rows: dict[Past[Any], Rows] = {}
-        for past in pasts:
-            if past.every:
-                self._rows[past] = Rows(past, most)
-            else:
-                self._levels[past] = Levels(past, most)
-        self._tables: dict[Past[Any], _Table] = {**self._levels, **self._rows}
-        self._epochs: deque[float] = deque(maxlen=EPOCHS + 1)
         # Before this time no value of a past expires.
-        self._due = dict.fromkeys(self._tables, -inf)
+        self._due: dict[Past[Any], float] = {}
+        self._epochs: deque[float] = deque(maxlen=EPOCHS + 1)
         self.left_out = 0
         """Figures since the last `forget` that were not recorded because a table was full."""
+        self.keep(pasts)
+
+    def keep(self, pasts: Iterable[Past[Any]]) -> None:
+        """Record these figures from now on; what is recorded of others is dropped."""
+        levels, rows = self._levels, self._rows
+        self._levels, self._rows = {}, {}
+        for past in pasts:
+            if past.every:
+                self._rows[past] = rows[past] if past in rows else Rows(past, self._most)
+            else:
+                self._levels[past] = levels[past] if past in levels else Levels(past, self._most)
+        self._tables: dict[Past[Any], _Table] = {**self._levels, **self._rows}
+        self._due = {past: self._due.get(past, -inf) for past in self._tables}
 
     def record(self, past: Past[Any], names: Names, value: Any, now: float) -> None:
         """Record a figure that was reported in the epoch of the Unix second `now`.

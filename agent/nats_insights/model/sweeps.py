@@ -57,6 +57,10 @@ class Sweeps:
         self.last: dict[Names, Swept] = {}
         self.ledgers = {fold: Ledger() for fold in folds}
 
+    def keep(self, folds: Iterable[Fold]) -> None:
+        """Drop the counts of all other folds."""
+        self.ledgers = {fold: self.ledgers[fold] for fold in folds}
+
     def begin(self, members: Collection[Names]) -> None:
         """Begin an epoch: drop servers that are not `members`; after an overflow, drop all."""
         for server in self.last.keys() - members:
