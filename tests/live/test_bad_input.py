@@ -194,6 +194,15 @@ def test_a_user_that_may_not_ask_varz(cli, start_server):
     assert "the user lacks the permission for $SYS.REQ.SERVER.*.VARZ;" in said
 
 
+def test_an_agent_that_nobody_would_hear_does_not_run(cli, start_server):
+    server = start_server("n1", authorization=restricted("$SYS.REQ.>"))["n1"]
+    said = sentence(cli("run", NATS_URL=server.url, NATS_USER="agent", NATS_PASSWORD=SECRET))
+    assert said == (
+        "the user may neither publish $INSIGHTS.> nor answer INSIGHTS.API.*, so nobody would hear "
+        "of any finding; `nats-insights permissions` prints the whole list"
+    )
+
+
 def test_a_check_that_raises_leaves_the_others_alone(cli, system, tmp_path):
     package = tmp_path / "broken_checks"
     package.mkdir()

@@ -130,7 +130,8 @@ class Agent:
         self._due = self._counted_at + self.auditor.pace.interval
 
     async def _serve(self, client: Client) -> None:
-        access = await recognise(client)
+        # Later a warning must do: a reload of the servers may bring the permissions back.
+        access = await recognise(client, reports=self.auditor.number == 0)
         self.auditor.system_accounts |= {access.account}
         await self._listen(client)
         if self._leading_since is None and (other := await self.peers.ask(client)):
@@ -324,8 +325,9 @@ class Agent:
 
     def _warn(self, denied: set[str]) -> None:
         """Log missing permissions: a message that the server refuses has no other trace."""
-        for subject in sorted(denied - self._refused):
-            log.warning("the user lacks the permission for %s; %s", subject, PERMISSIONS)
+        if new := sorted(denied - self._refused):
+            hint = "" if self._refused else f"; {PERMISSIONS}"
+            log.warning("the user lacks the permission for %s%s", ", ".join(new), hint)
         self._refused |= denied
 
     async def _leave(self, client: Client) -> None:

@@ -21,11 +21,18 @@ from nats_insights.agent.peers import Peers
 from nats_insights.commands import show
 from nats_insights.connection import contexts
 from nats_insights.connection.client import Client
-from nats_insights.connection.connect import Subjects, connect, user_info
+from nats_insights.connection.connect import connect, user_info
 from nats_insights.connection.contexts import Settings, without_login
 from nats_insights.errors import InsightsError
 from nats_insights.facts import Names
-from nats_insights.gather.access import PERMISSIONS, recognise
+from nats_insights.gather.access import (
+    AN_ADVISORY,
+    PERMISSIONS,
+    may,
+    may_publish,
+    may_reply,
+    recognise,
+)
 from nats_insights.gather.small import Gatherer
 from nats_insights.gather.window import Window
 from nats_insights.model.fold import Sweep, row_fields
@@ -39,10 +46,6 @@ from nats_insights.text import plain
 _MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "bad": ("✗", "red")}
 # Requests that change something: a user that only reads should not be able to send them.
 _DANGEROUS = ("KICK", "LDM", "RELOAD")
-_ADVISORY = f"{subjects.ADVISORY}.INFO.SERVER._.name.CODE.fingerprint"
-_PUBLISHED = (_ADVISORY, subjects.heartbeat("agent"))
-# Where replies are wanted: by clients of the same account, and of others.
-_INBOXES = ("_INBOX.any", "_R_.any")
 _LISTEN = 0.5
 _REFUSED = "not permitted"
 _STATUS = subjects.api("STATUS")
@@ -68,7 +71,8 @@ async def run(args: Namespace) -> int:
         sign, style = _MARKS[mark]
         out.print(Text.assemble((sign, style), f" {what:<12} {plain(found)}"))
         healthy = healthy and mark != "bad"
-        hint = hint or (mark != "ok" and (what in _ABOUT_PERMISSIONS or found == _REFUSED))
+        refused = what in _ABOUT_PERMISSIONS or found.startswith(_REFUSED)
+        hint = hint or (mark != "ok" and refused)
     if hint:
         out.print(Text(f"\n{PERMISSIONS}", "dim"))
     return 0 if healthy else 3
@@ -107,11 +111,10 @@ async def _permissions(client: Client) -> AsyncIterator[Step]:
     info = await user_info(client)  # A round trip: by now the server has refused what it refuses.
     lacking = [f"{subject} is refused" for subject in sorted(client.lacks)]
     publish = info.permissions.publish if info.permissions else None
-    if publish and not all(may(publish, subject) for subject in _PUBLISHED):
+    if not may_publish(info.permissions):
         lacking.append("may not publish $INSIGHTS.>")
-    answering = info.permissions is None or info.permissions.responses
-    if publish and not answering and not all(may(publish, inbox) for inbox in _INBOXES):
-        lacking.append("may not answer: allow_responses is missing")
+    if not may_reply(info.permissions):
+        lacking.append("may not answer: allow_responses is missing (`resp` in a user JWT)")
     for found in lacking:
         yield "bad", "permission", found
     if not lacking:
@@ -138,7 +141,7 @@ async def _as_a_reader(client: Client) -> AsyncIterator[Step]:
     info = await user_info(client)
     publish = info.permissions.publish if info.permissions else None
     subscribe = info.permissions.subscribe if info.permissions else None
-    if publish is None or may(publish, _ADVISORY):
+    if publish is None or may(publish, AN_ADVISORY):
         yield "warning", "privilege", "may forge advisories: deny it to publish on $INSIGHTS.>"
     if subscribe is None or may(subscribe, _STATUS):
         danger = f"deny it to subscribe to {subjects.API}.>"
@@ -184,21 +187,6 @@ async def _answers(client: Client) -> list[str]:
     return answers
 
 
-def may(rules: Subjects, subject: str) -> bool:
-    """Whether these rules let a user publish on a subject, or subscribe to it."""
-    allowed = rules.allow is None or any(_covers(one, subject) for one in rules.allow)
-    return allowed and not any(_covers(one, subject) for one in rules.deny or ())
-
-
-def _covers(wild: str, subject: str) -> bool:
-    wanted, tokens = wild.split("."), subject.split(".")
-    if wanted[-1] == ">":
-        wanted, tokens = wanted[:-1], tokens[: len(wanted) - 1]
-    return len(wanted) == len(tokens) and all(
-        want in ("*", token) for want, token in zip(wanted, tokens, strict=True)
-    )
-
-
 async def _replies(client: Client) -> AsyncIterator[Step]:
     """One request to each endpoint that the agent may ever ask."""
     gatherer, roster = Gatherer(client, 2.0, Window(1024 * 1024)), Roster()
@@ -223,7 +211,7 @@ async def _replies(client: Client) -> AsyncIterator[Step]:
         else:
             heard = set(replies.replies[key])
         if key in gatherer.denied:
-            yield "bad", key, _REFUSED
+            yield "bad", key, f"{_REFUSED}: {subjects.permission(endpoint.subject())}"
         elif silent := sorted(everybody[one] for one in everybody.keys() - heard):
             yield "bad", key, f"no usable reply from {', '.join(silent[:10])}"
         else:

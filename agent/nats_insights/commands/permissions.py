@@ -1,7 +1,8 @@
-"""Print the permissions that the agent's user needs, for the configuration of a server."""
+"""Print the permissions that the agent's user needs, for a server, `nats auth`, `nsc` or a JWT."""
 
 from __future__ import annotations
 
+import sys
 from argparse import ArgumentParser, Namespace
 
 from nats_insights.commands.catalogue import checks_option, known_checks, load_config
@@ -9,11 +10,18 @@ from nats_insights.commands.options import config_options
 from nats_insights.judge.plan import plan
 from nats_insights.judge.rules import rules
 from nats_insights.replies.endpoint import endpoints
-from nats_insights.tell.permissions import permissions
+from nats_insights.tell.permissions import FORMATS, NATS_AUTH_LACKS
 
 
 def options(parser: ArgumentParser) -> None:
     """Flags of `permissions`."""
+    parser.add_argument(
+        "--format",
+        choices=tuple(FORMATS),
+        default="server",
+        help="a block for the configuration of a server, flags of `nats auth user add`, "
+        "flags of `nsc edit user`, or claims of a user JWT (server)",
+    )
     config_options(parser)
     checks_option(parser)
     parser.add_argument(
@@ -28,5 +36,7 @@ async def run(args: Namespace) -> int:
     known = known_checks(args)
     enabled = plan(rules(known, load_config(args, known))).endpoints
     wanted = (*endpoints().values(), *enabled) if args.full else enabled
-    print(permissions(wanted), end="")
+    print(FORMATS[args.format](wanted), end="")
+    if args.format == "nats-auth":
+        print(NATS_AUTH_LACKS, file=sys.stderr)
     return 0

@@ -1,21 +1,30 @@
-"""Access: whether the user of this connection can query the system."""
+"""Access: whether the user of this connection can query the system, and report what it sees."""
 
 from __future__ import annotations
 
 import nats.errors
 
+from nats_insights import subjects
 from nats_insights.connection.client import Client
-from nats_insights.connection.connect import user_info
+from nats_insights.connection.connect import Permissions, Subjects, user_info
 from nats_insights.errors import ConnectError, RequestError
 from nats_insights.facts import Access
 from nats_insights.replies.fields import Malformed
 from nats_insights.replies.varz import VARZ
 
-PERMISSIONS = "the list of permissions is in docs/permissions.md"
+PERMISSIONS = "`nats-insights permissions` prints the whole list"
+# Subjects as the agent publishes on them.
+AN_ADVISORY = f"{subjects.ADVISORY}.INFO.SERVER._.name.CODE.fingerprint"
+_PUBLISHED = (AN_ADVISORY, subjects.heartbeat("agent"))
+# Where replies are wanted: by clients of the same account, and of others.
+_INBOXES = ("_INBOX.any", "_R_.any")
 
 
-async def recognise(client: Client, timeout: float = 5.0) -> Access:
-    """The user of the connection and its access; ConnectError in one sentence if it has none."""
+async def recognise(client: Client, timeout: float = 5.0, *, reports: bool = False) -> Access:
+    """The user of the connection and its access; ConnectError in one sentence if it has none.
+
+    Where it `reports`, that also is the error if it may neither publish nor answer queries.
+    """
     try:
         user = await user_info(client)
     except RequestError as error:
@@ -33,7 +42,49 @@ async def recognise(client: Client, timeout: float = 5.0) -> Access:
         raise ConnectError(f"the server's VARZ cannot be read: {problem}") from None
     if varz.system_account != user.account:
         raise ConnectError(_not_system(user.user, user.account))
+    if reports and not may_publish(user.permissions) and not may_answer(user.permissions):
+        raise ConnectError(
+            f"the user may neither publish $INSIGHTS.> nor answer {subjects.api('*')}, so nobody "
+            f"would hear of any finding; {PERMISSIONS}"
+        )
     return Access(mode="system", account=user.account, user=user.user)
+
+
+def may_publish(permissions: Permissions | None) -> bool:
+    """Whether a user with these permissions may publish advisories and heartbeats."""
+    publish = permissions.publish if permissions else None
+    return publish is None or all(may(publish, subject) for subject in _PUBLISHED)
+
+
+def may_answer(permissions: Permissions | None) -> bool:
+    """Whether a user with these permissions may receive queries, and reply to them."""
+    subscribe = permissions.subscribe if permissions else None
+    hears = subscribe is None or may(subscribe, subjects.api("STATUS"))
+    return hears and may_reply(permissions)
+
+
+def may_reply(permissions: Permissions | None) -> bool:
+    """Whether a user with these permissions may reply to requests."""
+    if permissions is None or permissions.publish is None or permissions.responses:
+        return True
+    return all(may(permissions.publish, inbox) for inbox in _INBOXES)
+
+
+def may(rules: Subjects, subject: str) -> bool:
+    """Whether these rules let a user publish on a subject, or subscribe to it."""
+    # A subject may be followed by the queue groups for which it is allowed.
+    wide = None if rules.allow is None else [one.partition(" ")[0] for one in rules.allow]
+    allowed = wide is None or any(_covers(one, subject) for one in wide)
+    return allowed and not any(_covers(one, subject) for one in rules.deny or ())
+
+
+def _covers(wild: str, subject: str) -> bool:
+    wanted, tokens = wild.split("."), subject.split(".")
+    if wanted[-1] == ">":
+        wanted, tokens = wanted[:-1], tokens[: len(wanted) - 1]
+    return len(wanted) == len(tokens) and all(
+        want in ("*", token) for want, token in zip(wanted, tokens, strict=True)
+    )
 
 
 def _not_system(user: str, account: str) -> str:

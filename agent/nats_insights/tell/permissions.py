@@ -1,8 +1,10 @@
-"""The permissions that the agent's user needs, in the format of a server configuration."""
+"""The permissions that the agent's user needs, as each of the tools that make users takes them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+import shlex
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from nats_insights import subjects
@@ -32,6 +34,13 @@ _SUBSCRIBED = (
     f"{subjects.HEARTBEAT}.*",
     *subjects.EVENTS,
 )
+# What a server makes of `allow_responses: true`: one reply to each request, within two minutes.
+_REPLIES, _REPLY_MINUTES = 1, 2
+# What `nats auth user add` has no flag for, and what does instead.
+NATS_AUTH_LACKS = (
+    "nats auth user add has no flag for allow_responses, without which queries get no reply: "
+    "use nsc, or add --pub-allow '_INBOX.>' --pub-allow '_R_.>'"
+)
 _HEAD = """\
 # What the agent's user may publish and subscribe to. The two other files of this folder include it;
 # docs/permissions.md says why each line is here, and what fails without it.
@@ -40,12 +49,9 @@ _HEAD = """\
 
 def permissions(endpoints: Iterable[Endpoint[Any]]) -> str:
     """The permissions of a user that requests these endpoints, for a server configuration."""
-    asked = {endpoint.subject().replace(".PING.", ".*.", 1) for endpoint in (*_ALWAYS, *endpoints)}
-    asked = {subject.replace("ACCOUNT.*.", "ACCOUNT.PING.") for subject in asked}
-    publish = (*_BY_HAND, *sorted(asked), *_PUBLISHED)
     return "\n".join(
         [
-            _list("publish", publish),
+            _list("publish", _publish(endpoints)),
             _list("subscribe", _SUBSCRIBED),
             "allow_responses: true",
             "",
@@ -53,9 +59,58 @@ def permissions(endpoints: Iterable[Endpoint[Any]]) -> str:
     )
 
 
+def nats_auth(endpoints: Iterable[Endpoint[Any]]) -> str:
+    """The same as flags of `nats auth user add`, but for what `NATS_AUTH_LACKS` says."""
+    return _lines(*_flags("--pub-allow", _publish(endpoints)), *_flags("--sub-allow", _SUBSCRIBED))
+
+
+def nsc(endpoints: Iterable[Endpoint[Any]]) -> str:
+    """The same as flags of `nsc edit user`."""
+    return _lines(
+        *_flags("--allow-pub", _publish(endpoints)),
+        *_flags("--allow-sub", _SUBSCRIBED),
+        f"--allow-pub-response={_REPLIES}",
+        f"--response-ttl {_REPLY_MINUTES}m",
+    )
+
+
+def claims(endpoints: Iterable[Endpoint[Any]]) -> str:
+    """The same as claims of a user JWT: these belong into its `nats`."""
+    nanoseconds = _REPLY_MINUTES * 60 * 10**9
+    part = {
+        "pub": {"allow": _publish(endpoints)},
+        "sub": {"allow": _SUBSCRIBED},
+        "resp": {"max": _REPLIES, "ttl": nanoseconds},
+    }
+    return json.dumps(part, indent=2) + "\n"
+
+
+FORMATS: dict[str, Callable[[Iterable[Endpoint[Any]]], str]] = {
+    "server": permissions,
+    "nats-auth": nats_auth,
+    "nsc": nsc,
+    "json": claims,
+}
+
+
 def file(endpoints: Iterable[Endpoint[Any]]) -> str:
     """The same as a file to be included."""
     return _HEAD + permissions(endpoints)
+
+
+def _publish(endpoints: Iterable[Endpoint[Any]]) -> list[str]:
+    asked = {endpoint.subject().replace(".PING.", ".*.", 1) for endpoint in (*_ALWAYS, *endpoints)}
+    asked = {subject.replace("ACCOUNT.*.", "ACCOUNT.PING.") for subject in asked}
+    return [*_BY_HAND, *sorted(asked), *_PUBLISHED]
+
+
+def _flags(flag: str, values: Iterable[str]) -> list[str]:
+    return [f"{flag} {shlex.quote(value)}" for value in values]
+
+
+def _lines(*flags: str) -> str:
+    """A flag a line, as a shell continues a command over lines."""
+    return " \\\n".join(flags) + "\n"
 
 
 def _list(what: str, allowed: Iterable[str]) -> str:
