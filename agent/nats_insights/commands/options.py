@@ -6,10 +6,10 @@ from argparse import ArgumentParser
 from pathlib import Path
 
 
-def format_option(parser: ArgumentParser) -> None:
-    """`--format text|json`."""
+def format_option(parser: ArgumentParser, *more: str) -> None:
+    """`--format text|json`, or one of `more`."""
     parser.add_argument(
-        "--format", choices=("text", "json"), default="text", help="output format (text)"
+        "--format", choices=("text", "json", *more), default="text", help="output format (text)"
     )
 
 

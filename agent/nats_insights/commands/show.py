@@ -100,11 +100,11 @@ def whose(entity: Entity) -> str:
     return name
 
 
-def check(reply: FindingsReply) -> None:
+def check(reply: FindingsReply, headline: str) -> None:
     """What `check` saw."""
     out = console()
     assert isinstance(reply.status, StatusReply)
-    out.print(_headline(reply.status))
+    out.print(Text(headline, STYLES[reply.status.verdict]))
     _rows(out, reply.findings)
     _not_evaluated(out, reply.status.not_evaluated)
     if reply.findings:

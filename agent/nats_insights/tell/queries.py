@@ -166,6 +166,11 @@ def open_findings(view: View) -> list[FindingState]:
     return [_stater(view)(life) for life in view.open]
 
 
+def all_checks(view: View) -> list[CheckInfo]:
+    """Every check, in the order of their codes."""
+    return [_check_info(view, check) for check in view.checks]
+
+
 def _stater(view: View) -> Callable[[Life | Told], FindingState]:
     """A function that makes the state of a finding, called only for those in the reply."""
     by_code = {check.code: check for check in view.checks}
@@ -181,8 +186,7 @@ def _stater(view: View) -> Callable[[Life | Told], FindingState]:
 def checks(view: View, body: bytes = b"") -> ChecksReply:
     """CHECKS."""
     request = _request(body, ListRequest)
-    rows = [_check_info(view, check) for check in view.checks]
-    return ChecksReply(**_part(view, request, rows, "checks"))
+    return ChecksReply(**_part(view, request, all_checks(view), "checks"))
 
 
 def explain(view: View, body: bytes = b"") -> ExplainReply:
