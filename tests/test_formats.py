@@ -7,13 +7,17 @@ import shutil
 import subprocess
 from xml.etree import ElementTree as xml
 
+import msgspec
 import pytest
+from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
 from kit.asked import view
 from kit.published import HOSTILE, uneven
-from nats_insights.commands import check
+from nats_insights.commands import check, junit, plugin
 from nats_insights.facts import Coverage
+from nats_insights.tell.messages import FindingsReply
+from nats_insights.tell.queries import all_checks
 from nats_insights.tell.view import View
 from scenario import Server, Story, cluster, system
 
@@ -186,6 +190,18 @@ def test_no_name_breaks_a_format(name, capsys):
     assert [row["fingerprint"] for row in listed] == [life.fingerprint for life in seen.open]
     tags = [tag for below in cases(text["junit"]).values() for tag in below]
     assert tags == ["failure", *3 * ["system-out"], *2 * ["failure"]]
+
+
+def test_a_sentence_that_a_check_wrote_breaks_no_format(capsys):
+    reply = msgspec.json.decode(said(SICK, "json", capsys), type=FindingsReply)
+    (worst, *_) = reply.findings
+    wild = replace(worst, summary="a\0b\x1b|\ud800\n", remediation="c\0d\ne\x1b")
+    reply = replace(reply, findings=[wild])
+    _, line, *_ = plugin.nagios(reply).splitlines()
+    assert line == "CRITICAL SERVER_011 a\\x00b\\x1b\\x7c\\ud800\\n"
+    (failure,) = xml.fromstring(junit.junit(reply, all_checks(SICK))).iter("failure")
+    assert failure.get("message") == "a\\x00b\\x1b|\\ud800\\n"
+    assert failure.text == "c\\x00d\ne\\x1b"
 
 
 def test_a_name_is_read_back_from_a_label_as_it_is(capsys):

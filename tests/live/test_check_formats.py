@@ -29,7 +29,11 @@ async def check(server: local.Server, *arguments: str, user: str = "agent") -> t
     command = [sys.executable, "-m", "nats_insights", "check", *arguments]
     env = environment(server, server.user(user))
     program = await create_subprocess_exec(*command, env=env, stdout=PIPE, stderr=PIPE)
-    said, complaints = await asyncio.wait_for(program.communicate(), PATIENCE)
+    try:
+        said, complaints = await asyncio.wait_for(program.communicate(), PATIENCE)
+    finally:
+        if program.returncode is None:
+            program.kill()
     assert program.returncode is not None
     return program.returncode, said.decode(), complaints.decode()
 
