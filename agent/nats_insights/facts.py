@@ -101,8 +101,13 @@ class Cost(Struct, frozen=True, kw_only=True):
 
 
 class Access(Struct, frozen=True, kw_only=True):
-    """How the agent sees the system."""
+    """How the agent sees the system.
+
+    In operator mode `account` and `user` are keys; servers from 2.11 tell their names, too.
+    """
 
     mode: Literal["system"]
     account: str
     user: str
+    account_name: str = ""
+    user_name: str = ""

@@ -9,6 +9,7 @@ import nats.errors
 from msgspec.structs import replace
 
 from nats_insights.agent.clients import name_clients
+from nats_insights.agent.users import name_users
 from nats_insights.errors import ConnectError, place
 from nats_insights.facts import Cost
 from nats_insights.gather.small import Gatherer
@@ -83,7 +84,9 @@ async def _gather(auditor: Auditor, gatherer: Gatherer, now: float) -> None:
         auditor.snapshot.torn = gatherer.elapsed > TORN_AFTER
     if holders := auditor.due_streams():
         await gatherer.streams.read(holders, auditor.take_streams)
-    if targets or holders:
+    if users := await stepwise(auditor.due_names()):
+        await name_users(users, auditor, gatherer)
+    if targets or holders or users:
         auditor.snapshot.lacking.denied |= gatherer.denied
 
 

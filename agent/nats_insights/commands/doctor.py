@@ -94,7 +94,8 @@ async def _steps(settings: Settings) -> AsyncIterator[Step]:
             async for step in _as_a_reader(client):
                 yield step
             return
-        yield "ok", "account", f"user {access.user} of the system account {access.account}"
+        user, account = access.user_name or access.user, access.account_name or access.account
+        yield "ok", "account", f"user {user} of the system account {account}"
         for found in (_permissions(client), _replies(client), _agents(client)):
             async for step in found:
                 yield step

@@ -23,7 +23,7 @@ def options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--scope", choices=("SYSTEM", "CLUSTER", "SERVER", "ACCOUNT"), help="only this scope"
     )
-    parser.add_argument("--account", metavar="ID", help="only this account")
+    parser.add_argument("--account", metavar="NAME", help="only this account, by name or key")
     parser.add_argument("--cluster", metavar="NAME", help="only this cluster")
     parser.add_argument("--server-name", dest="of_server", metavar="NAME", help="only this server")
     parser.add_argument("--state", choices=("open", "resolved", "all"), help="open by default")

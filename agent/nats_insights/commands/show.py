@@ -15,6 +15,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from nats_insights.facts import Access
 from nats_insights.tell.messages import (
     Advisory,
     CheckInfo,
@@ -42,6 +43,8 @@ STYLES = {
     "opened": "bold",
     "resolved": "green",
 }
+# Characters of a key that are shown beside its name.
+_KEY = 8
 
 
 class _Output(Console):
@@ -92,12 +95,29 @@ def whose(entity: Entity) -> str:
     """An entity in one short phrase."""
     name = plain(entity.name)
     if entity.kind in ("server", "account_in_cluster") and entity.cluster:
-        return f"{name} ({plain(entity.cluster)})"
+        key = entity.account if entity.kind == "account_in_cluster" else entity.name
+        return f"{_beside(name, key)} ({plain(entity.cluster)})"
     if entity.kind in ("route", "gateway", "leaf", "listener"):
         return f"{name} ({plain(entity.server)})"
     if entity.kind == "user":
-        return f"{name} ({plain(entity.account)})"
+        account = _beside(entity.account_name or entity.account, entity.account)
+        return f"{_beside(name, entity.id)} ({account})"
+    if entity.kind == "account":
+        return _beside(name, entity.id)
     return name
+
+
+def _access(access: Access) -> str:
+    user = _beside(access.user_name or access.user, access.user)
+    return (
+        f"user {user} of account {_beside(access.account_name or access.account, access.account)}"
+    )
+
+
+def _beside(name: str, key: str) -> str:
+    """A name and the beginning of the key that has it, since others may have the same name."""
+    name, key = plain(name), plain(key)
+    return name if name == key else f"{name} {key[:_KEY]}…"
 
 
 def check(reply: FindingsReply, headline: str) -> None:
@@ -124,7 +144,7 @@ def status(reply: StatusReply) -> None:
     spent = f"{cost.cpu_seconds * 1000:.0f} ms of CPU in {cost.wall_seconds * 1000:.0f} ms"
     rows += [
         ("agent", f"{plain(agent.id)} {agent.version}, {agent.role}"),
-        ("access", f"user {plain(reply.access.user)} of account {plain(reply.access.account)}"),
+        ("access", _access(reply.access)),
         ("epoch", f"{epoch.number}, {every}"),
         ("cost", f"{cost.requests} requests, {cost.bytes / 1024:,.0f} KiB, {spent}"),
     ]

@@ -9,6 +9,7 @@ from nats_insights.connection.client import Client
 from nats_insights.connection.connect import Permissions, Subjects, user_info
 from nats_insights.errors import ConnectError, RequestError
 from nats_insights.facts import Access
+from nats_insights.replies.claims import told_name
 from nats_insights.replies.fields import Malformed
 from nats_insights.replies.varz import VARZ
 
@@ -47,7 +48,13 @@ async def recognise(client: Client, timeout: float = 5.0, *, reports: bool = Fal
             f"the user may neither publish $INSIGHTS.> nor answer {subjects.api('*')}, so nobody "
             f"would hear of any finding; {PERMISSIONS}"
         )
-    return Access(mode="system", account=user.account, user=user.user)
+    return Access(
+        mode="system",
+        account=user.account,
+        user=user.user,
+        account_name=told_name(user.account_name),
+        user_name=told_name(user.user_name),
+    )
 
 
 def may_publish(permissions: Permissions | None) -> bool:

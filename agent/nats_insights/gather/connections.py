@@ -16,7 +16,7 @@ from nats.aio.msg import Msg
 from nats_insights.facts import Names
 from nats_insights.gather.asking import Asker, each
 from nats_insights.gather.window import Window
-from nats_insights.replies.connz import CONNZ, Page, PageDecoder
+from nats_insights.replies.connz import CONNZ, Page, PageDecoder, rows_of
 from nats_insights.replies.fields import Malformed
 from nats_insights.replies.heard import Target
 from nats_insights.replies.unpack import unpack
@@ -111,6 +111,21 @@ class Pages:
         if page.server.id != server_id:
             raise Malformed("another server's reply")
         return page
+
+    async def user_name(self, server_id: str, account: str, user: str) -> str | None:
+        """The name of a user, "" if the server hides it, None if it has no connection there.
+
+        Malformed or a NATS error if there is no reply.
+        """
+        body = msgspec.json.encode({"auth": True, "limit": 1, "acc": account, "user": user})
+        message = await self.asker.ask(CONNZ, server_id, body)
+        info, reply = rows_of(unpack(message.data, message.headers))
+        if info.id != server_id:
+            raise Malformed("another server's reply")
+        for row in reply.connections or ():
+            if (row.account, row.authorized_user) == (account, user):
+                return row.user_name
+        return None
 
     async def _pages(self, target: Target, sweep: Reading, decoder: PageDecoder) -> None:
         """Read one server page by page. Rows shift when others close, hence the dedupe in Sweep.

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -309,7 +310,7 @@ class _Run:
         key = Key(check.code, subject.names)
         if finding is not None:
             severity = force.severity_of(finding.severity)
-            finding, evidence = _packed(finding)
+            finding, evidence = _packed(finding, subject)
             torn = snapshot.torn and subject.depends_on == ALL_SERVERS
             self.result.found[key] = Found(
                 check, subject, finding, severity, lacking, evidence, torn
@@ -328,7 +329,7 @@ class _Run:
         except Missing:
             return
         if finding is not None:
-            self.result.last_word[key] = _packed(finding)
+            self.result.last_word[key] = _packed(finding, subject)
 
     def _vanished(self, names: Names) -> None:
         """The noun is gone only if no reply that could contain it is missing."""
@@ -377,7 +378,25 @@ def _endpoints(folds: Iterable[Fold]) -> set[str]:
     return {fold.endpoint for fold in folds}
 
 
-def _packed(finding: Finding) -> tuple[Finding, Raw]:
+def _packed(finding: Finding, subject: Noun) -> tuple[Finding, Raw]:
+    """The finding with names for keys, and its evidence."""
+    names = subject.snapshot.jwt_names
+    if names.accounts or names.users:
+        finding = replace(
+            finding,
+            summary=_in_names(finding.summary, subject),
+            cleared=_in_names(finding.cleared, subject),
+        )
     if not finding.evidence:
         return finding, NOTHING
-    return replace(finding, evidence={}), Raw(msgspec.json.encode(finding.evidence))
+    evidence = msgspec.json.encode(names.beside(finding.evidence))
+    return replace(finding, evidence={}), Raw(evidence)
+
+
+def _in_names(sentence: str, subject: Noun) -> str:
+    """A sentence that calls an account and a user by the names of their JWTs, where known."""
+    for label, key in subject.labels().items():
+        with suppress(Missing):
+            if name := subject.jwt_name(label):
+                sentence = sentence.replace(key, name)
+    return sentence

@@ -6,6 +6,8 @@
     take            add the counts of the connections of one server
     due_streams     the servers whose streams to read
     take_streams    add the streams of one server
+    due_names       the users whose names to read
+    take_name       add the name of a user
     judge           returns what to publish
 
 The agent, `check`, the tests and replays of recordings all use these steps.
@@ -25,9 +27,11 @@ from nats_insights.config import Config
 from nats_insights.errors import Missing, place
 from nats_insights.facts import Coverage, Names
 from nats_insights.judge.audit import Audit, Key, Outcome, audit
+from nats_insights.judge.clients import Look
 from nats_insights.judge.correlate import correlate
 from nats_insights.judge.declare import Check
 from nats_insights.judge.lifecycle import Life, Told, advance
+from nats_insights.judge.naming import unnamed
 from nats_insights.judge.pace import Pace
 from nats_insights.judge.plan import due, every, plan
 from nats_insights.judge.rules import rules
@@ -35,6 +39,7 @@ from nats_insights.model import streams
 from nats_insights.model.build import build
 from nats_insights.model.fold import Sweep, row_fields
 from nats_insights.model.history import History, Remembered
+from nats_insights.model.jwt_names import JwtNames
 from nats_insights.model.nouns.agent import Agent
 from nats_insights.model.roster import Entry, Roster
 from nats_insights.model.snapshot import Snapshot
@@ -109,6 +114,7 @@ class Auditor:
         """Reset to the state at the start: another agent now publishes the findings."""
         self.sweeps = Sweeps(self.plan.folds)
         self.history = History(self.plan.pasts)
+        self.jwt_names = JwtNames()
         self.lives: dict[Key, Life] = {}
         self.resolved: deque[Told] = deque(maxlen=RESOLVED_KEPT)
         self.cut_offs: deque[tuple[int, str]] = deque(maxlen=Agent.MEMORY)
@@ -174,6 +180,8 @@ class Auditor:
         self.cut_offs.extend(known.cut_offs)
         self.failures.extend(known.failures)
         self.history.restore(known.history, now)
+        for life in known.lives:
+            self.jwt_names.restore(life.key.names, life.entity)
 
     @property
     def outcomes(self) -> dict[str, Outcome]:
@@ -200,6 +208,7 @@ class Auditor:
         self.swept = 0
         self.snapshot.clear()
         self.history.forget(now)
+        self.jwt_names.begin()
         self._due = frozenset(filter(self._is_due, self.plan.endpoints))
         return Asking(endpoints=self._due, expected=self.roster.expected())
 
@@ -220,6 +229,8 @@ class Auditor:
             expect=self.config.expect,
         )
         self.snapshot.history = self.history
+        self.snapshot.jwt_names = self.jwt_names
+        yield from self.jwt_names.hear(self.snapshot.servers.values())
         lacking = self.snapshot.lacking
         lacking.not_due = {endpoint.key for endpoint in self.plan.endpoints - self._due}
         for endpoint in self._due:
@@ -288,8 +299,21 @@ class Auditor:
     ) -> Generator[None, None, None]:
         """Add the streams and consumers of one server."""
         snapshot = self.snapshot
+        details = list(details)
+        for account in details:  # Servers before 2.11 name accounts in no other reply.
+            self.jwt_names.take_account(account.id, account.name)
         yield from streams.take(snapshot.streams, names, details)
         snapshot.lacking.came(JSZ_STREAMS.key, names)
+
+    def due_names(self) -> Generator[None, None, list[Look]]:
+        """The rows to read for the names of users; none where connections were not counted."""
+        if CONNZ not in self._due or self.snapshot.lacking.blind:
+            return []
+        return (yield from unnamed(self.snapshot, self.rules, self.lives, self.jwt_names))
+
+    def take_name(self, look: Look, name: str) -> None:
+        """Add the name of a user, "" if its server hides it."""
+        self.jwt_names.take_user((look.account, look.user), name)
 
     def fail(self, error: Exception) -> None:
         """Record an error in the program: everything is unknown in this epoch."""
@@ -317,6 +341,10 @@ class Auditor:
         settle = lifecycle.settle if settle is None else settle
         snapshot = self.snapshot
         snapshot.lacking.dropped_names = self.sweeps.dropped
+        if self.jwt_names.changed:
+            self.jwt_names.changed = False
+            for rule in self.rules:
+                rule.known.clear()  # Overrides may match by name.
         raised = yield from self._remember()
         audited = yield from audit(snapshot, self.rules, self.lives, settle, self._ruled_out)
         audited.raised |= raised

@@ -203,7 +203,8 @@ def _nothing(life: Life) -> Life:
 
 
 def _filled(sentence: str, entity: Mapping[str, str]) -> str:
-    return re.sub(r"\{(\w+)\}", lambda hit: entity.get(hit[1], ""), sentence)
+    named = {**entity, "account": entity.get("account_name") or entity.get("account", "")}
+    return re.sub(r"\{(\w+)\}", lambda hit: named.get(hit[1], ""), sentence)
 
 
 def _new(key: Key, found: Found) -> Life:

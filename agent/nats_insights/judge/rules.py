@@ -79,12 +79,16 @@ class Override(Struct, frozen=True, kw_only=True):
     severity: Severity | None = None
     enabled: bool | None = None
 
-    def matches(self, told: Mapping[str, str], tags: Iterable[str]) -> bool:
-        """Whether it matches a noun with these labels and tags."""
+    def matches(self, told: Mapping[str, str], tags: Iterable[str], subject: Noun) -> bool:
+        """Whether it matches a noun with these labels and tags; accounts and users by key or name.
+
+        Missing if that depends on the name of a user that was not read yet.
+        """
         return all(
             any(map(pattern.fullmatch, tags))
             if label == "tag"
             else pattern.fullmatch(told.get(label, ""))
+            or ((name := subject.jwt_name(label)) and pattern.fullmatch(name))
             for label, pattern in self.match.items()
         )
 
@@ -136,7 +140,7 @@ class Rule(Struct, frozen=True, kw_only=True, eq=False):
         if known is None:
             if len(self.known) >= _MOST_KNOWN:
                 self.known.clear()
-            known = self.known[key] = self._in_force(labels, tags, metadata)
+            known = self.known[key] = self._in_force(subject, labels, tags, metadata)
         return known
 
     @property
@@ -167,9 +171,13 @@ class Rule(Struct, frozen=True, kw_only=True, eq=False):
         )
 
     def _in_force(
-        self, labels: Mapping[str, str], tags: Sequence[str], metadata: Mapping[str, str]
+        self,
+        subject: Noun,
+        labels: Mapping[str, str],
+        tags: Sequence[str],
+        metadata: Mapping[str, str],
     ) -> InForce:
-        matching = [override for override in self.overrides if override.matches(labels, tags)]
+        matching = [one for one in self.overrides if one.matches(labels, tags, subject)]
         if not matching and not metadata:
             return self.everywhere()
         changed: dict[str, Any] = {}
@@ -335,7 +343,8 @@ def _overrides(
     if not isinstance(match, dict) or not match:
         raise ConfigError(f'{path} lacks its match, such as match = {{ cluster = "EU" }}')
     patterns = {}
-    for label, glob in match.items():
+    # Users come last: their names are known last.
+    for label, glob in sorted(match.items(), key=lambda item: item[0] == "user"):
         refuse_unknown(label, LABELS, f"{path}.match")
         patterns[label] = _pattern(glob, f"{path}.match.{label}")
     made = {}

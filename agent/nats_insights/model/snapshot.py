@@ -12,6 +12,7 @@ from nats_insights.facts import Coverage, Names
 from nats_insights.model import sweeps
 from nats_insights.model.fold import Fold, Sweep
 from nats_insights.model.history import History
+from nats_insights.model.jwt_names import JwtNames
 from nats_insights.model.lacking import Lacking
 from nats_insights.model.ledger import Ledger, Part
 from nats_insights.model.nouns.agent import Agent
@@ -54,6 +55,7 @@ class Snapshot:
         self.forgotten: Collection[Names] = ()
         self.changed_at: dict[str, float] = {}
         self.history = History()
+        self.jwt_names = JwtNames()
 
     def clear(self) -> None:
         """Drop the nouns, which refer to each other, to free memory for the next replies."""

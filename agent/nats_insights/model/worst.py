@@ -137,4 +137,5 @@ def _named(row: Row) -> dict[str, Any]:
         "cluster": cluster,
         "account": row.account[:_MOST_TEXT],
         "user": row.authorized_user[:_MOST_TEXT],
+        **({"user_name": name} if (name := row.user_name) else {}),
     }

@@ -1,4 +1,7 @@
-"""CONNZ: connections of one server, page by page. `jwt` is never declared: it can hold a secret."""
+"""CONNZ: connections of one server, page by page.
+
+`jwt` can hold a secret: pages do not read it, and other replies keep only the name that it claims.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from nats_insights.facts import Names
+from nats_insights.replies.claims import NOBODY, Claimed
 from nats_insights.replies.endpoint import Endpoint
 from nats_insights.replies.fields import (
     Bytes,
@@ -24,6 +28,7 @@ from nats_insights.replies.fields import (
     absent,
     envelope,
     parse,
+    read,
     since,
     told,
 )
@@ -122,13 +127,27 @@ class Row(Struct, gc=False):
     out_msgs: Counter = 0
     in_bytes: Bytes = 0
     out_bytes: Bytes = 0
+    claimed: Claimed = msgspec.field(name="jwt", default=NOBODY)
     server: Names = ()
+
+    @property
+    def user_name(self) -> str:
+        """The name that its JWT gives to its user, "" if that is not known."""
+        return self.claimed.name_of(self.authorized_user)
 
 
 class Rows(Reply, gc=False):
     """The first connections of a server in some order, of any kind."""
 
     connections: list[Row] | None = None
+
+
+def rows_of(payload: bytes) -> tuple[ServerInfo, Rows]:
+    """A few rows with the names of their users, as (server, data); Malformed if there are none."""
+    return read(_few, payload, "CONNZ")
+
+
+_few = envelope(Rows)
 
 
 class Page(Struct):

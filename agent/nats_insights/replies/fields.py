@@ -202,7 +202,14 @@ def envelope(data: Any, member: str = "data") -> msgspec.json.Decoder[Any]:
         ("error", _Problem | None, None),
         ("data", data | None, msgspec.field(name=member, default=None)),
     ]
-    return msgspec.json.Decoder(msgspec.defstruct("Envelope", members, gc=False))
+    return msgspec.json.Decoder(
+        msgspec.defstruct("Envelope", members, gc=False), dec_hook=_read_by_itself
+    )
+
+
+def _read_by_itself(kind: Any, raw: object) -> Any:
+    """A value of a type that is not one of msgspec's, such as Claimed."""
+    return kind.read(raw)
 
 
 def read(decoder: msgspec.json.Decoder[Any], payload: bytes, name: str) -> tuple[ServerInfo, Any]:

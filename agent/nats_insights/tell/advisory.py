@@ -60,6 +60,10 @@ def finding_state(life: Life, check: Check, valid_for: float) -> dict[str, Any]:
     """The members that an advisory and FINDINGS share, of an open finding."""
     entity = {key: value[:LONGEST_NAME] for key, value in life.entity.items()}
     labels = {key: value for key, value in entity.items() if key not in ("kind", "id", "name")}
+    if "account_name" in entity:
+        labels["account"] = entity["account_name"]
+    if entity["kind"] == "user":
+        labels["user"] = entity["name"]
     evidence = msgspec.json.decode(life.evidence)
     if life.clients:
         evidence = evidence | {"clients": life.clients}

@@ -20,7 +20,11 @@ Role = Literal["leader", "standby", "stopped"]
 
 
 class Entity(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a finding is about."""
+    """What a finding is about.
+
+    In operator mode `account` and `user` are keys; `name` and `account_name` are the names that
+    their JWTs give them, where these are known.
+    """
 
     kind: Kind
     id: str
@@ -28,6 +32,7 @@ class Entity(Struct, frozen=True, kw_only=True, omit_defaults=True):
     cluster: str = ""
     server: str = ""
     account: str = ""
+    account_name: str = ""
     user: str = ""
     stream: str = ""
     consumer: str = ""

@@ -148,7 +148,7 @@ def findings(view: View, body: bytes = b"") -> FindingsReply:
             wanted = _SEVERITIES[request.severity]
             lives = [life for life in lives if life.severity == wanted]
         for label, value in labels:
-            lives = [life for life in lives if life.entity.get(label) == value]
+            lives = [life for life in lives if _has(life, label, value)]
         found += lives
     if request.state != "open":
         found += [
@@ -156,9 +156,17 @@ def findings(view: View, body: bytes = b"") -> FindingsReply:
             for told in view.resolved
             if told.life.key.code in codes
             and request.severity in ("", str(told.life.severity))
-            and all(told.life.entity.get(label) == value for label, value in labels)
+            and all(_has(told.life, label, value) for label, value in labels)
         ]
     return FindingsReply(**_part(view, request, found, "findings", _stater(view)))
+
+
+def _has(life: Life, label: str, value: str) -> bool:
+    """Whether the entity has this label, an account by its key or by its name."""
+    entity = life.entity
+    return entity.get(label) == value or (
+        label == "account" and entity.get("account_name") == value
+    )
 
 
 def open_findings(view: View) -> list[FindingState]:

@@ -113,6 +113,10 @@ class Story:
                 # `take_streams` changes it, and the system may be used again.
                 details = deepcopy(told.account_details or ())
                 at_once(auditor.take_streams(target.key, details))
+        names = {one.info.id: one.names for one in system.servers}
+        for look in at_once(auditor.due_names()):
+            if (name := names[look.server_id].get(look.user)) is not None:
+                auditor.take_name(look, name)
         self.swept = auditor.swept
         auditor.snapshot.agent.names = ("me",)
         for figure, value in system.agent.items():

@@ -23,7 +23,7 @@ from nats_insights.model.roster import State
 from nats_insights.replies.accountz import Accountz
 from nats_insights.replies.connz import SORTS, Connection, Page, Row, Rows
 from nats_insights.replies.endpoint import Endpoint, endpoints
-from nats_insights.replies.fields import Origin, Part, ServerInfo
+from nats_insights.replies.fields import Origin, Part, ServerInfo, told
 from nats_insights.replies.gatewayz import Gatewayz
 from nats_insights.replies.healthz import Healthz
 from nats_insights.replies.leafz import Leafz
@@ -44,7 +44,8 @@ class Server(Struct, frozen=True):
 
     `accepted` is the number of connections that it ever accepted, by default those that it holds.
     `varz` are more figures of VARZ, `replies` whole replies by the name of their endpoint, each an
-    object or the JSON that a server sends, and `rows` more connections.
+    object or the JSON that a server sends, and `rows` more connections. `names` are those in the
+    JWTs of accounts and users, by key; a user without one cannot be named now.
     """
 
     connections: int = 0
@@ -61,6 +62,7 @@ class Server(Struct, frozen=True):
     varz: dict[str, Any] = {}
     replies: dict[str, Any] = {}
     rows: tuple[Connection, ...] = ()
+    names: dict[str, str] = {}
 
 
 hung, dead, left = (Server(state=state) for state in ("hung", "dead", "left"))
@@ -72,6 +74,7 @@ class Replying(Struct, frozen=True):
     info: ServerInfo
     replies: dict[str, Any]
     state: State = "answering"
+    names: dict[str, str] = {}
 
     @property
     def key(self) -> Names:
@@ -93,7 +96,7 @@ def _worst(page: Page, endpoint: Endpoint[Any]) -> Rows:
     asked = msgspec.json.decode(endpoint.body)
     (figure,) = (figure for figure, sort in SORTS.items() if sort == asked["sort"])
     first = sorted(page.connections, key=lambda row: -getattr(row, figure))
-    told = [field for field in Row.__struct_fields__ if field != "server"]
+    told = [field for field in Row.__struct_fields__ if field in Connection.__struct_fields__]
     rows = [Row(**{field: getattr(row, field) for field in told}) for row in first]
     return Rows(connections=rows[: asked["limit"]])
 
@@ -184,14 +187,23 @@ def _replying(cluster: str, name: str, held: int | Server) -> Replying:
         "LEAFZ": Leafz(),
         "ACCOUNTZ": Accountz(accounts=sorted(accounts)),
         "STATZ": Statz(
-            account_statz=[AccountStat(acc=name, conns=n) for name, n in accounts.items()]
+            account_statz=[_account(account, n, held) for account, n in accounts.items()]
         ),
         "GATEWAYZ": Gatewayz(),
         "HEALTHZ": Healthz(status="ok", status_code=200),
         "CONNZ": Page(info, rows, len(rows)),
     }
     replies |= {key: _read(key, said, info) for key, said in held.replies.items()}
-    return Replying(info, {key: _of(reply, info) for key, reply in replies.items()}, held.state)
+    sent = {key: _of(reply, info) for key, reply in replies.items()}
+    return Replying(info, sent, held.state, held.names)
+
+
+def _account(key: str, connections: int, held: Server) -> AccountStat:
+    """An account as servers of this version report it."""
+    stat = AccountStat(acc=key, conns=connections)
+    if key in held.names and told(AccountStat, "name", held.version):
+        stat.name = held.names[key]
+    return stat
 
 
 def _of(reply: T, info: ServerInfo) -> T:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 class Account(Noun):
     """One account over all servers that has clients, or had slow consumers.
 
+    `name` is what servers call it, with JWTs its key. Sentences that have the key are published
+    with the name of the JWT, if it is known.
+
     `connections` is exact or Missing, `seen_connections` is a lower bound.
     """
 
@@ -64,6 +67,9 @@ class Account(Noun):
     def labels(self) -> dict[str, str]:
         return {"account": self.name}
 
+    def entity(self) -> dict[str, str]:
+        return {**super().entity(), "name": self.jwt_name("account") or self.name}
+
 
 class AccountInCluster(Noun):
     """One account within one cluster."""
@@ -96,7 +102,7 @@ class AccountInCluster(Noun):
         return {"account": self.account, "cluster": self.cluster.name}
 
     def entity(self) -> dict[str, str]:
-        return {**super().entity(), "name": self.account}
+        return {**super().entity(), "name": self.jwt_name("account") or self.account}
 
     def by_server(self) -> dict[str, int]:
         """Connections on each server of the cluster with any; Missing if one did not reply."""

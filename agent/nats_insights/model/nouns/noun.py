@@ -116,9 +116,20 @@ class Noun:
         """
         return {}
 
+    def jwt_name(self, label: str) -> str:
+        """The name that a JWT gives to one of its labels, "" if none does.
+
+        Missing for a user whose name was not read yet.
+        """
+        if label != "account" or label not in self.labelled:
+            return ""
+        return self.snapshot.jwt_names.accounts.get(self.labels()["account"], "")
+
     def entity(self) -> dict[str, str]:
         """The entity of an advisory: kind, id and name, and the labels that are not empty."""
         labels = {label: name for label, name in self.labels().items() if name}
+        if name := self.jwt_name("account"):
+            labels["account_name"] = name
         return {"kind": self.kind, "id": self.names[0], "name": self.names[-1], **labels}
 
     def memo(self, figure: Callable[[Any], T]) -> T:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 class User(Noun):
     """One (account, user). `connections` is exact or Missing, `seen_connections` a lower bound.
 
-    A check about it needs the fold `by_user`, which names the users that there are.
+    With JWTs, `account` and `name` are keys: see Account. A check about it needs the fold
+    `by_user`, which names the users that there are.
     """
 
     __slots__ = ("account", "name", "seen_connections")
@@ -72,8 +73,14 @@ class User(Noun):
     def labels(self) -> dict[str, str]:
         return {"account": self.account, "user": self.name}
 
+    def jwt_name(self, label: str) -> str:
+        if label == "user":
+            return self.snapshot.jwt_names.of_user(self.names)
+        return super().jwt_name(label)
+
     def entity(self) -> dict[str, str]:
-        return {**super().entity(), "id": self.name}
+        name = self.snapshot.jwt_names.users.get(self.names) or self.name
+        return {**super().entity(), "id": self.name, "name": name}
 
     def most(self) -> dict[str, Any]:
         """The servers with most of its connections."""
