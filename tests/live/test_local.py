@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -16,8 +17,10 @@ import nats
 import pytest
 
 from kit import servers
+from kit.watching import watching
 from nats_insights.errors import ConnectError, InsightsError
 from nats_insights.lab.servers import conf, local, mesh
+from nats_insights.lab.servers.context import context_file
 from nats_insights.lab.servers.crowd import Crowd
 from nats_insights.lab.servers.server import until
 
@@ -389,6 +392,27 @@ def test_passwords_are_new_each_time_and_in_files_that_only_we_can_read():
         (file,) = first["n1"].log.parent.glob("*.conf")
         assert first.user("agent")[1] in file.read_text()
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+async def test_an_operator_gives_its_users_what_passwords_give_them(start_cluster, crowd):
+    system = start_cluster("n1", "n2", operator=True)
+    members = await crowd.join(system["n2"].url, 3, login=system.login("billing"), subscriptions=2)
+    assert len(members) == 3
+    async with watching(system, listen="n2") as watch:
+        assert watch.heartbeats[-1].coverage.servers_answered == 2
+
+
+def test_credentials_of_an_operator_are_in_files_that_only_we_can_read():
+    with local.server(operator=True) as system:
+        context = context_file(system, "agent", "n1")
+        creds = Path(json.loads(context.read_text())["creds"])
+        assert {stat.S_IMODE(file.stat().st_mode) for file in (context, creds)} == {0o600}
+        doctor = [sys.executable, "-m", "nats_insights", "doctor", "--context", str(context)]
+        done = subprocess.run(doctor, capture_output=True, text=True, timeout=60)
+        # The user may do what the agent needs, and no more.
+        assert (done.returncode, "✗" in done.stdout, done.stderr) == (0, False, "")
+        assert "may publish advisories, receive server events and answer queries" in done.stdout
+    assert not creds.exists()
 
 
 def test_without_a_nats_server_one_is_told_how_to_get_it(monkeypatch, tmp_path):

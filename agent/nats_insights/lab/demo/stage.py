@@ -61,8 +61,10 @@ class Stage:
 
 def login(system: System, user: str, server: str) -> Settings:
     """How a user of the system connects to one of its servers."""
-    name, password = system.user(user)
-    return Settings(servers=(system[server].url,), user=name, password=password)
+    own, url = system.login(user), system[server].url
+    if own.signed is None:
+        return Settings(servers=(url,), user=own.user, password=own.password)
+    return Settings(servers=(url,), user_jwt=own.signed.jwt, user_seed=own.signed.key.seed)
 
 
 @asynccontextmanager

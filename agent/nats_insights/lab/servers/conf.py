@@ -9,6 +9,8 @@ from pathlib import Path
 
 import msgspec
 
+from nats_insights.lab.servers.login import Login
+
 LOOPBACK = "127.0.0.1"
 OPERATORS = ("root", "agent", "ops")
 APPLICATIONS: Mapping[str, Sequence[str]] = {
@@ -35,7 +37,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     places: Mapping[str, str]  # The cluster of each server, "" for none.
     leaves: Mapping[str, str]  # The hub server of each leaf.
     accounts: str  # As configuration text.
-    passwords: Mapping[str, str]
+    logins: Mapping[str, Login]
     jetstream: bool
     hosts: Mapping[str, Host]  # Where each server runs, this machine where nothing is said.
     routing: str  # More of the configuration of routes.
@@ -75,7 +77,7 @@ def compose(plan: Plan, ports: Iterable[int], directory: Path) -> dict[str, str]
         if home and len(clusters) > 1:
             lines.append(gateway(home, gateways[name], meeting))
         if name in plan.leaves:
-            users = {account: (u, plan.passwords[u]) for account, u in LEAF_USERS.items()}
+            users = {account: (u, plan.logins[u].password) for account, u in LEAF_USERS.items()}
             lines.append(leaf(hubs[plan.leaves[name]], users))
         if name in plan.leaves.values():
             lines.append(hub(hubs[name]))

@@ -7,10 +7,12 @@ import json
 import socket
 import struct
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import cast
 from urllib.parse import urlsplit
 
 from nats_insights.errors import ConnectError, InsightsError
+from nats_insights.lab.servers.login import Login
 
 _CONNECTING_AT_ONCE = 128
 _JOIN_SECONDS = 10.0
@@ -23,15 +25,18 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 class Member(asyncio.Protocol):
     """One client connection: logs in, subscribes, answers PING, and ignores messages."""
 
-    __slots__ = ("_greeting", "_leaving", "_rest", "_transport", "address", "gone", "name", "ready")
+    __slots__ = ("_greet", "_leaving", "_rest", "_transport", "address", "gone", "name", "ready")
 
-    def __init__(self, address: tuple[str, int], name: str, greeting: bytes) -> None:
+    def __init__(
+        self, address: tuple[str, int], name: str, greet: Callable[[bytes], bytes]
+    ) -> None:
+        """`greet` returns what it sends first, after the INFO that the server sent."""
         loop = asyncio.get_running_loop()
         self.address = address
         self.name = name
         self.ready: asyncio.Future[None] = loop.create_future()
         self.gone: asyncio.Future[None] = loop.create_future()
-        self._greeting = greeting
+        self._greet: Callable[[bytes], bytes] | None = greet
         self._leaving = False
         self._rest = b""
         self._transport: asyncio.Transport | None = None
@@ -97,9 +102,9 @@ class Member(asyncio.Protocol):
             self._transport.write(b"PONG\r\n")
         elif line == b"PONG" and not self.ready.done():
             self.ready.set_result(None)
-        elif line.startswith(b"INFO ") and self._greeting:
-            self._transport.write(self._greeting)
-            self._greeting = b""
+        elif line.startswith(b"INFO ") and self._greet:
+            self._transport.write(self._greet(line.removeprefix(b"INFO ")))
+            self._greet = None
         elif line.startswith(b"-ERR") and not self.ready.done():
             self._refuse(line[5:].decode("utf-8", "replace").strip("' "))
 
@@ -140,6 +145,7 @@ class Crowd:
         *,
         user: str | None = None,
         password: str | None = None,
+        login: Login | None = None,
         name: str = "crowd",
         lang: str = "python",
         version: str = "2.16.0",
@@ -148,23 +154,26 @@ class Crowd:
     ) -> list[Member]:
         """Opens `count` connections to the server at `url`, and returns them.
 
-        Each has `subscriptions` of its own; `{i}` in `subject` counts them from 0 through this
-        call, `{i}` in `name` counts the connections. On return the server has them all, counts
-        included. ConnectError, and none of them, if it refuses one.
+        They log in as `user` with `password`, or as `login` says. Each has `subscriptions` of its
+        own; `{i}` in `subject` counts them from 0 through this call, `{i}` in `name` counts the
+        connections. On return the server has them all, counts included. ConnectError, and none of
+        them, if it refuses one.
         """
         _allow_files(len(self) + count)
         address = _address(url)
         hello: dict[str, object] = {"verbose": False, "pedantic": False, "protocol": 1}
         hello |= {"lang": lang, "version": version}
         if user is not None:
-            hello |= {"user": user, "pass": password}
+            login = Login(user, password or "")
         members = []
         for i in range(count):
             own = name.replace("{i}", str(i))
             subjects = (
                 subject.replace("{i}", str(i * subscriptions + k)) for k in range(subscriptions)
             )
-            members.append(Member(address, own, _greeting(hello | {"name": own}, subjects)))
+            subs = "".join(f"SUB {one} {sid}\r\n" for sid, one in enumerate(subjects, 1))
+            greet = partial(_greeting, hello | {"name": own}, subs, login)
+            members.append(Member(address, own, greet))
         try:
             await self._connect(members)
         except BaseException:
@@ -213,10 +222,10 @@ def _address(url: str) -> tuple[str, int]:
     return parts.hostname, parts.port
 
 
-def _greeting(hello: dict[str, object], subjects: Iterable[str]) -> bytes:
+def _greeting(hello: dict[str, object], subs: str, login: Login | None, info: bytes) -> bytes:
     """What a client sends first; the PONG to its PING means that the server has processed it."""
-    subs = "".join(f"SUB {subject} {sid}\r\n" for sid, subject in enumerate(subjects, 1))
-    return f"CONNECT {json.dumps(hello)}\r\n{subs}PING\r\n".encode()
+    who = login.connect(info) if login else {}
+    return f"CONNECT {json.dumps(hello | who)}\r\n{subs}PING\r\n".encode()
 
 
 async def _close(members: Iterable[Member]) -> None:

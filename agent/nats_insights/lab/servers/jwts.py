@@ -37,7 +37,11 @@ class Key:
         body |= {"name": name, "nats": {"version": 2, **nats}, **claims}
         head = {"typ": "JWT", "alg": "ed25519-nkey"}
         text = ".".join(_encoded(json.dumps(part).encode()) for part in (head, body))
-        return f"{text}.{_encoded(self._pair.sign(text.encode()))}"
+        return f"{text}.{self.signature(text.encode())}"
+
+    def signature(self, data: bytes) -> str:
+        """What proves to a server that the holder of this key has sent these bytes."""
+        return _encoded(self._pair.sign(data))
 
 
 class User:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 from nats_insights.errors import InsightsError
-from nats_insights.lab.servers import conf, mesh
+from nats_insights.lab.servers import conf, mesh, operated
+from nats_insights.lab.servers.login import Login
 from nats_insights.lab.servers.server import PortTaken, Server, find_server, until
 
 __all__ = ["Server", "System", "cluster", "find_server", "server", "system"]
@@ -47,7 +48,7 @@ class System:
                 binary=_of(binary, name) or find_server(),
                 host=plan.host(name),
                 group=group,
-                users=plan.passwords,
+                logins=plan.logins,
                 settle=self.settle,
             )
             for number, (name, cluster) in enumerate(plan.places.items(), 1)
@@ -63,9 +64,13 @@ class System:
     def urls(self) -> list[str]:
         return [server.url for server in self]
 
+    def login(self, name: str) -> Login:
+        """How a user logs in."""
+        return self._plan.logins[name]
+
     def user(self, name: str) -> tuple[str, str]:
-        """The login of a user: its name, and its password of this run."""
-        return name, self._plan.passwords[name]
+        """The name of a user, and its password of this run."""
+        return name, self._plan.logins[name].password
 
     def start(self) -> None:
         """Starts all servers, on other ports if some were taken meanwhile."""
@@ -90,7 +95,7 @@ class System:
 
         Servers without the user `root` cannot be asked: that they run must do.
         """
-        if len(self.servers) > 1 and "root" in self._plan.passwords:
+        if len(self.servers) > 1 and "root" in self._plan.logins:
             until(lambda: mesh.joined(self._plan, self.servers), "the servers to find one another")
 
 
@@ -102,6 +107,7 @@ def system(
     accounts: Mapping[str, Sequence[str]] | None = None,
     account_options: Mapping[str, str] | None = None,
     authorization: str | None = None,
+    operator: bool = False,
     options: Options = "",
     binary: Binary = None,
     jetstream: bool = False,
@@ -115,6 +121,8 @@ def system(
     accounts: accounts and their users, in addition to those of every system (`conf.APPLICATIONS`).
     account_options: more of an account's configuration: limits, imports, exports.
     authorization: configuration text instead of all accounts and users.
+    operator: the accounts and users are JWTs of an operator. Without leaves, `account_options` and
+        JetStream in OPS.
     options: more configuration, for all servers or by a server's name; it overrides the rest.
     binary: the nats-server to run, for all servers or by a server's name.
     jetstream: whether servers and OPS have it. There is a leader on return; its first stream may
@@ -125,17 +133,20 @@ def system(
     InsightsError, with the last lines of its log, if a server does not start.
     """
     applications = {**conf.APPLICATIONS, **(accounts or {})}
-    passwords: dict[str, str] = {}
-    if authorization is None:
+    logins: dict[str, Login] = {}
+    if operator:
+        authorization, logins = operated.accounts(applications)
+    elif authorization is None:
         users = [*conf.OPERATORS, *(user for users in applications.values() for user in users)]
         passwords = {user: secrets.token_hex(12) for user in users}
+        logins = {user: Login(user, password) for user, password in passwords.items()}
         authorization = conf.accounts(passwords, applications, account_options or {})
     places = {name: cluster for cluster, names in clusters.items() for name in names}
     plan = conf.Plan(
         places=places | dict.fromkeys(leaves or {}, ""),
         leaves=leaves or {},
         accounts=authorization,
-        passwords=passwords,
+        logins=logins,
         jetstream=jetstream,
         hosts=hosts or {},
         routing=routing,

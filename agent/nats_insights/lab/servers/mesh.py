@@ -72,18 +72,18 @@ def _ask(server: Server, endpoint: str, replies: int) -> list[dict[str, Any]]:
     By a socket of its own: this is asked while no event loop runs, or inside one. Ends when
     there are enough replies, or when no other comes.
     """
-    user, password = server.user("root")
-    hello = {"verbose": False, "user": user, "pass": password}
     commands = f"SUB here 1\r\nPUB $SYS.REQ.SERVER.PING.{endpoint} here 0\r\n\r\n"
     said: list[dict[str, Any]] = []
     address = (server.host.address, server.port)
     with (
         suppress(OSError, msgspec.DecodeError),
         socket.create_connection(address, timeout=_REPLY_SECONDS) as sock,
+        sock.makefile("rb") as lines,
     ):
-        sock.sendall(f"CONNECT {msgspec.json.encode(hello).decode()}\r\n{commands}".encode())
-        with sock.makefile("rb") as lines:
-            while len(said) < replies and (line := lines.readline()):
-                if line.startswith(b"MSG "):
-                    said.append(msgspec.json.decode(lines.read(int(line.split()[-1]) + 2)))
+        login = server.login("root").connect(lines.readline().removeprefix(b"INFO "))
+        hello = msgspec.json.encode({"verbose": False, **login}).decode()
+        sock.sendall(f"CONNECT {hello}\r\n{commands}".encode())
+        while len(said) < replies and (line := lines.readline()):
+            if line.startswith(b"MSG "):
+                said.append(msgspec.json.decode(lines.read(int(line.split()[-1]) + 2)))
     return said

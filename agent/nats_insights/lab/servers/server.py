@@ -18,6 +18,7 @@ import msgspec
 
 from nats_insights.errors import InsightsError
 from nats_insights.lab.servers import conf
+from nats_insights.lab.servers.login import Login
 
 T = TypeVar("T")
 
@@ -57,11 +58,11 @@ class Server:
         binary: Path,
         host: conf.Host,
         group: int,
-        users: Mapping[str, str],
+        logins: Mapping[str, Login],
         settle: Callable[[], None],
     ) -> None:
         """`file` is its configuration's path, `options` the part of it that a test is about,
-        `host` where it runs, `group` the process group it runs in, `users` the passwords of its
+        `host` where it runs, `group` the process group it runs in, `logins` the users of its
         system; `settle` waits until it has joined its peers."""
         self.name = name
         self.cluster = cluster
@@ -74,7 +75,7 @@ class Server:
         self._system_conf = ""
         self._file = file
         self._group = group
-        self._users = users
+        self._logins = logins
         self._settle = settle
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -97,9 +98,13 @@ class Server:
         """Whether the process runs, frozen or not."""
         return self._process is not None and self._process.poll() is None
 
+    def login(self, name: str) -> Login:
+        """How a user logs in."""
+        return self._logins[name]
+
     def user(self, name: str) -> tuple[str, str]:
-        """The login of a user: its name, and its password of this run."""
-        return name, self._users[name]
+        """The name of a user, and its password of this run."""
+        return name, self._logins[name].password
 
     def kill(self) -> None:
         """Kills the server, which cannot announce it (SIGKILL)."""
