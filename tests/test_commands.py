@@ -23,6 +23,20 @@ except SystemExit:
     pass
 print("--", *(name for name in sys.modules), sep="\\n")
 """
+# Sends itself SIGINT, as Ctrl-C does, when it is about to import a module.
+INTERRUPT = """
+import os, signal, sys
+_, module, *arguments = sys.argv
+class Finder:
+    def find_spec(self, name, path, target=None):
+        if name == module:
+            sys.meta_path.remove(self)
+            os.kill(os.getpid(), signal.SIGINT)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.meta_path.insert(0, Finder())
+from nats_insights.__main__ import main
+sys.exit(main(arguments))
+"""
 MODEL = {"model", "judge", "checks", "agent", "lab"}
 ASKING = ("watch", "findings", "status", "servers", "evaluate", "forget")
 
@@ -56,6 +70,16 @@ def test_only_the_command_that_is_asked_for_is_imported():
 @pytest.mark.parametrize("command", ASKING)
 def test_a_command_that_only_asks_an_agent_needs_no_model_and_no_checks(command):
     assert rooms(imported(command, "--help")) & MODEL == set()
+
+
+@pytest.mark.parametrize(
+    "module", ["argparse", "nats_insights.errors", "nats_insights.commands.demo", "rich.text"]
+)
+def test_an_interrupt_while_modules_are_imported_ends_without_a_word(module):
+    ran = subprocess.run(
+        [sys.executable, "-c", INTERRUPT, module, "demo"], capture_output=True, text=True
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -5,18 +5,21 @@ Exit codes: 0 ok, 1 warning, 2 critical, 3 unknown or failed. A failure prints o
 
 from __future__ import annotations
 
-import argparse
-import difflib
-import os
-import signal
-import sys
-from collections.abc import Collection, Coroutine, Sequence
-from importlib import import_module
-from typing import Any, NoReturn
+try:
+    import argparse
+    import difflib
+    import os
+    import signal
+    import sys
+    from collections.abc import Collection, Coroutine, Sequence
+    from importlib import import_module
+    from typing import Any, NoReturn
 
-from nats_insights import __version__
-from nats_insights.errors import InsightsError
-from nats_insights.text import plain
+    from nats_insights import __version__
+    from nats_insights.errors import InsightsError
+    from nats_insights.text import plain
+except KeyboardInterrupt:  # These take a moment too, in which Ctrl-C is no error.
+    raise SystemExit(130) from None
 
 # Modules of `commands`, in the order of the help. Each is imported only when it is asked for:
 # `--version` and `--help` import none.
@@ -77,12 +80,12 @@ def _title(command: str) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
     given = sys.argv[1:] if arguments is None else arguments
-    top = parser(set(given))
-    if not given:
-        top.print_help()
-        return COULD_NOT_TELL
-    args = top.parse_args(given)
     try:
+        top = parser(set(given))
+        if not given:
+            top.print_help()
+            return COULD_NOT_TELL
+        args = top.parse_args(given)
         code = _loop(args.run(args))
         sys.stdout.flush()
         return code
