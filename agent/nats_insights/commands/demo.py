@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
+import sys
 from argparse import ArgumentParser, Namespace
 from contextlib import AsyncExitStack
 from datetime import timedelta
@@ -12,7 +15,9 @@ from rich.console import Console
 from rich.text import Text
 
 from nats_insights import config
-from nats_insights.commands import show
+from nats_insights.agent import loop
+from nats_insights.commands import lines, show
+from nats_insights.commands.typed import typed
 from nats_insights.errors import InsightsError
 from nats_insights.lab.demo import simulation, stage, story
 from nats_insights.lab.demo.simulation import Audience, Fault, Simulator
@@ -26,6 +31,7 @@ from nats_insights.text import plain
 # The share of a fleet's servers on which a connection is replaced before each epoch.
 CHURN = 0.02
 
+_UNTIL = "run until you press Ctrl-C."
 _WORDS = {
     (True, True): "found",
     (True, False): "not found",
@@ -37,6 +43,14 @@ def options(parser: ArgumentParser) -> None:
     """Flags of `demo`."""
     parser.add_argument("--for", dest="seconds", metavar="20s", help="exit after this time")
     parser.add_argument(
+        "--pause", action="store_true", help="wait for Enter before each problem and each fix"
+    )
+    parser.add_argument(
+        "--operator",
+        action="store_true",
+        help="a cluster in operator mode: accounts and users as JWTs, logins by creds files",
+    )
+    parser.add_argument(
         "--fleet",
         type=size,
         metavar="SERVERSxCONNECTIONS",
@@ -47,54 +61,106 @@ def options(parser: ArgumentParser) -> None:
 async def run(args: Namespace) -> int:
     """Play the demo, then keep the cluster until interrupted; 3 if the time was too short."""
     seconds = config.seconds(args.seconds, "--for") if args.seconds else None
+    if args.fleet and (args.pause or args.operator):
+        raise InsightsError("leave out --fleet: --pause and --operator are for the real cluster")
+    if args.pause and not sys.stdin.isatty():
+        raise InsightsError("--pause waits for Enter: run it on a terminal, or leave it out")
+    # How late an epoch is says how busy this machine is, which is no part of the story.
+    logging.getLogger(loop.__name__).addFilter(lambda line: not line.msg.startswith("epoch"))
     told = asyncio.Event()
     try:
         async with asyncio.timeout(seconds):
-            await (_fleet(told, *args.fleet) if args.fleet else _demo(told))
+            await (_fleet(told, *args.fleet) if args.fleet else _demo(told, args))
     except TimeoutError:
         if not told.is_set():
             raise InsightsError("the time was too short for the demo; give it more") from None
+    except asyncio.CancelledError:
+        if not told.is_set():  # Afterwards, Ctrl-C is how it ends.
+            raise
     except BaseExceptionGroup as errors:
         # The first error is the cause; the others follow from it.
         raise errors.exceptions[0] from None
     return 0
 
 
-async def _demo(told: asyncio.Event) -> None:
+async def _demo(told: asyncio.Event, args: Namespace) -> None:
     out = show.console()
 
-    def say(text: str) -> None:
-        out.print(Text(f"\n{text}" if text else "", "bold"))
+    async def say(text: str) -> None:
+        if args.pause:
+            out.print(Text("\nPress Enter to go on.", "dim"))
+            await _enter()
+        else:
+            out.print()
+        lines.prose(out, text, style="bold")
 
     with show.progress("starting three nats-servers"):
-        system = local.cluster(*story.SERVERS, cluster_name="DEMO", options=story.OPTIONS)
+        system = local.cluster(
+            *story.SERVERS, cluster_name="DEMO", options=story.OPTIONS, operator=args.operator
+        )
         running = system.__enter__()
     try:
-        _introduce(running, context_file(running, "ops", "n2"))
+        context = context_file(running, "ops", "n2")
+        _introduce(running, context, args.operator)
         async with Crowd() as crowd, stage.watched(running, _shower()) as watched:
             await stage.tell(watched, crowd, running, say)
             told.set()
-            say("All problems are fixed. The cluster and the agent run until you press Ctrl-C.")
+            _conclude(context)
             await asyncio.Event().wait()
     finally:
         system.__exit__(None, None, None)
 
 
-def _introduce(system: local.System, context: Path) -> None:
+async def _enter() -> None:
+    """Waits until somebody presses Enter."""
+    pressed = asyncio.Event()
+    terminal = sys.stdin.fileno()
+
+    def read() -> None:
+        os.read(terminal, 4096)
+        pressed.set()
+
+    asyncio.get_running_loop().add_reader(terminal, read)
+    try:
+        await pressed.wait()
+    finally:
+        asyncio.get_running_loop().remove_reader(terminal)
+
+
+def _introduce(system: local.System, context: Path, operator: bool) -> None:
     out = show.console()
-    out.print("Cluster DEMO, three real nats-servers on this machine:")
+    mode = ", in operator mode" if operator else ""
+    lines.prose(out, f"Cluster DEMO, three real nats-servers on this machine{mode}:")
     for line in show.aligned(((s.name, s.url, story.OPTIONS.get(s.name, "")) for s in system), 2):
         out.print(line)
-    out.print("The agent logs in to the system account, on n3. What you see is what an")
-    out.print("ordinary account receives on n2. Try it yourself in another terminal:")
+    lines.prose(
+        out,
+        "The agent logs in to the system account, on n3.",
+        "An ordinary account receives its advisories on n2:",
+        "you see them here, and in another terminal by any of these:",
+    )
     _look(context)
 
 
 def _look(context: Path) -> None:
     out = show.console()
-    out.print(f"  nats-insights watch --context {context}")
-    out.print(f"  nats-insights findings --context {context}")
+    out.print(f"  {typed()} watch --context {context}")
+    out.print(f"  {typed()} findings --context {context}")
     out.print(f"  nats --context {context} sub '$INSIGHTS.>'")
+
+
+def _conclude(context: Path) -> None:
+    out = show.console()
+    out.print()
+    lines.prose(
+        out,
+        "Four problems are fixed.",
+        "Problem 1 stays, so that there is something to look at in another terminal:",
+        style="bold",
+    )
+    for command in ("findings", "explain USER_002", "status"):
+        out.print(f"  {typed()} {command} --context {context}")
+    lines.prose(out, f"The cluster and the agent {_UNTIL}", style="bold")
 
 
 def _shower() -> stage.Show:
@@ -120,8 +186,13 @@ async def _fleet(told: asyncio.Event, servers: int, connections: int) -> None:
             await _hear(audience, out)
         out.print(compared(audience.planted, audience.open))
         churned = f"{CHURN * 100:g} % of the servers"
-        out.print(f"\nFrom now on {churned} lose a connection and get another between epochs.")
-        out.print("The fleet and the agent run until you press Ctrl-C.\n")
+        out.print()
+        lines.prose(
+            out,
+            f"From now on {churned} lose a connection and get another between epochs.",
+            f"The fleet and the agent {_UNTIL}",
+        )
+        out.print()
         told.set()
         while True:
             if isinstance(await _hear(audience, out), Heartbeat):
@@ -130,11 +201,14 @@ async def _fleet(told: asyncio.Event, servers: int, connections: int) -> None:
 
 def _introduce_fleet(simulator: Simulator, context: Path) -> None:
     out = show.console()
-    out.print(f"A simulated fleet with faults: {simulator.size}, in process {simulator.pid}.")
-    out.print("It answers on n1, the agent asks on n2: two real nats-servers on this machine. The")
-    out.print("first epoch is slow, since the simulator writes each connection for the first time.")
-    out.print("What you see is what an ordinary account receives on n2. Try it yourself in")
-    out.print("another terminal:")
+    lines.prose(
+        out,
+        f"A simulated fleet with faults: {simulator.size}, in process {simulator.pid}.",
+        "It answers on n1, the agent asks on n2: two real nats-servers on this machine.",
+        "The first epoch is slow, since the simulator writes each connection for the first time.",
+        "An ordinary account receives the advisories on n2:",
+        "you see them here, and in another terminal by any of these:",
+    )
     _look(context)
     out.print()
 
@@ -146,7 +220,7 @@ async def _hear(audience: Audience, out: Console) -> Heartbeat | Advisory:
     if isinstance(said, Heartbeat):
         # The time of an advisory is the start of its epoch; a heartbeat is sent at the end.
         began = said.timestamp.astimezone() - timedelta(seconds=said.cost.wall_seconds)
-        out.print(Text(f"{began:%H:%M:%S}", "dim"), _epoch(said))
+        out.print(lines.row(Text(f"{began:%H:%M:%S}", "dim"), _epoch(said), out))
     else:
         show.transition(said, out)
     return said

@@ -15,6 +15,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from nats_insights.commands import lines
 from nats_insights.facts import Access
 from nats_insights.tell.messages import (
     Advisory,
@@ -226,14 +227,14 @@ def reads(needs: Sequence[str]) -> str:
 
 
 def transition(advisory: Advisory, out: Console) -> None:
-    """One advisory as one line."""
-    out.print(
+    """One advisory as one line, or as several where the terminal is narrow."""
+    cells = (
         Text(_clock(advisory.timestamp), "dim"),
         Text(f"{advisory.transition:<8}", STYLES.get(advisory.transition, "")),
         Text(f"{advisory.severity.upper():<8}", STYLES[advisory.severity]),
-        f"{plain(advisory.code):<15}",
-        plain(advisory.summary),
+        Text(f"{plain(advisory.code):<15}"),
     )
+    out.print(lines.row(Text(" ").join(cells), plain(advisory.summary), out))
 
 
 def _headline(status: StatusReply) -> Text:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 import msgspec
@@ -30,7 +30,7 @@ checks.connection_coldspot.open_after = 20
 checks.connection_churn.open_after = 100
 """
 
-Say = Callable[[str], None]
+Say = Callable[[str], Awaitable[None]]
 Show = Callable[[Advisory], None]
 
 
@@ -85,16 +85,15 @@ async def watched(system: System, show: Show) -> AsyncIterator[Stage]:
 
 
 async def tell(stage: Stage, crowd: Crowd, system: System, say: Say) -> None:
-    """All causes, one after another, then all fixes, each until its advisory was received."""
+    """All causes, one after another, then the fixes, each until its advisory was received."""
     await story.calm(crowd, system)
-    chapters = story.chapters(crowd, system)
-    members = []
-    for chapter in chapters:
-        say(chapter.cause)
-        members.append(await chapter.begin())
+    begun = []
+    for number, chapter in enumerate(story.chapters(crowd, system), 1):
+        await say(f"Problem {number}. {chapter.cause}")
+        begun.append((number, chapter, await chapter.begin()))
         await stage.until(lambda code=chapter.code: code in stage.open)  # type: ignore[misc]
-    say("")
-    for chapter, joined in reversed(list(zip(chapters, members, strict=True))):
-        say(chapter.cure)
-        await crowd.leave(joined)
-        await stage.until(lambda code=chapter.code: code not in stage.open)  # type: ignore[misc]
+    for number, chapter, members in reversed(begun):
+        if chapter.end is not None:
+            await say(f"Problem {number} is fixed. {chapter.cure}")
+            await chapter.end(members)
+            await stage.until(lambda code=chapter.code: code not in stage.open)  # type: ignore[misc]
