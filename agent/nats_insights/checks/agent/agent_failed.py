@@ -22,9 +22,9 @@ def agent_failed(agent: Agent, params: Failures) -> Finding | None:
     Why: such an epoch has no result, so no finding opens or resolves in it. If every epoch fails,
     nothing is found any more.
 
-    Do: report a bug, with the place in the program that the evidence names and the versions of the
-    agent and of the servers; with `--verbose` the log has the traceback. Restarting the agent is
-    safe.
+    Do: report a bug, with the place in the program, which the agent's log names, and the versions
+    of the agent and of the servers; with `--verbose` the log has the traceback. Restarting the
+    agent is safe.
     """
     if len(agent.failures) <= params.most:
         return None

@@ -16,9 +16,10 @@ def agent_isolated(agent: Agent) -> Finding | None:
     Why: until they reply again the system cannot be evaluated. No finding opens or resolves, the
     verdict is unknown, and open findings stay open and are marked as stale.
 
-    Do: check the network between the agent's server and the servers that the evidence names. If
-    they will not come back, run `nats-insights forget NAME` for each. In a system of two servers
-    the loss of one is half of all: the agent cannot distinguish it from a broken network.
+    Do: check the network between the agent's server and the servers that `nats-insights servers`
+    shows as not answering. If they will not come back, run `nats-insights forget NAME` for each. In
+    a system of two servers the loss of one is half of all: the agent cannot distinguish it from a
+    broken network.
     """
     if not agent.unreachable:
         return None

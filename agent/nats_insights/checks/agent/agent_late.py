@@ -22,8 +22,8 @@ def agent_late(agent: Agent, params: Lateness) -> Finding | None:
 
     Why: findings open and resolve later than the configured interval.
 
-    Do: look for servers that hang, because an epoch waits for each of them; the heartbeat names
-    them. Then give the agent more CPU, or set a longer `interval`.
+    Do: look for servers that hang, because an epoch waits for each of them; `nats-insights servers`
+    shows them. Then give the agent more CPU, or set a longer `interval`.
     """
     if agent.late < params.epochs:
         return None

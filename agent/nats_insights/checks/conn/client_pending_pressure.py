@@ -30,7 +30,8 @@ def client_pending_pressure(account: Account, params: Pending) -> Finding | None
     wait for. At `max_pending`, or when a write takes longer than `write_deadline`, the server cuts
     the client off as a slow consumer, and what it had not read is lost unless it is in a stream.
 
-    Do: look at the clients of {account} in the evidence. Have them do their work outside of the
+    Do: see which clients of {account} these are: `nats-insights findings --code CONN_002 --format
+    json` names them. Have them do their work outside of the
     callback that receives messages, share it in a queue group, or subscribe to less. A client far
     away from its server may need a server that is nearer.
     """

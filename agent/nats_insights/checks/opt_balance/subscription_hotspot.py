@@ -70,9 +70,10 @@ def subscription_hotspot(server: Server, params: Hotspot) -> Finding | None:
     Why: every message that reaches this server is matched against all of these subscriptions and
     copied to those that match, so one server does the work of the whole cluster.
 
-    Do: look at the clients with the most subscriptions, which the evidence names: one wildcard
-    often replaces many subjects. Configure the clients with every server of {cluster}, then put
-    {server} into lame duck mode, so that its clients move to the others.
+    Do: look at the clients of {server} with the most subscriptions, which `nats server report
+    connections --sort subs` shows: one wildcard often replaces many subjects. Configure the clients
+    with every server of {cluster}, then put {server} into lame duck mode, so that its clients move
+    to the others.
     """
     if server.cluster is None or len(server.cluster.servers) < 2:
         return None

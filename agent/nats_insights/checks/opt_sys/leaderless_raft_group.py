@@ -16,7 +16,7 @@ def leaderless_raft_group(group: RaftGroup) -> Finding | None:
     Why: without a leader the group decides nothing. If other servers know one, then this server is
     cut off from them: what it is asked for waits or fails.
 
-    Do: look at the routes of {server} and at the other members in the evidence. If too few members
+    Do: look at the routes of {server} and at the other members of {group}. If too few members
     run, start more of them. Otherwise restart {server}, or have {group} elect a leader with
     `nats server raft step-down`.
     """

@@ -31,7 +31,8 @@ def streams_unhealthy(server: Server, params: Unhealthy) -> Finding | None:
     Why: this replica cannot take over. If the others fail, the stream is lost or unavailable, and
     with a write error it may already be.
 
-    Do: look in the evidence for what is wrong with each. A replica that catches up needs time. If
+    Do: see what is wrong with each, in the reply of {server} to `nats server request
+    jetstream-health` or in its log. A replica that catches up needs time. If
     its group has no leader, bring the other servers of the group back. After a write error check
     the disk of {server} and restart it. If that does not help, `nats stream cluster peer-remove`
     makes a new replica elsewhere where others are healthy, and a backup restores the stream where

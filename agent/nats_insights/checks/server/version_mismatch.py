@@ -28,8 +28,8 @@ def version_mismatch(cluster: Cluster) -> Finding | None:
     Why: the servers behave differently, assets that use what only the newer version has do not work
     on the others, and a fault that is fixed in one version is still there in the other.
 
-    Do: finish the upgrade, or undo it: run one version on all servers of {cluster}. The evidence
-    has the servers of each version.
+    Do: finish the upgrade, or undo it: run one version on all servers of {cluster}. `nats server
+    list` shows the version of each.
     """
     by_version: dict[str, list[str]] = defaultdict(list)
     for server in cluster.servers:

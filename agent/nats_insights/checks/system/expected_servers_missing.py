@@ -17,7 +17,7 @@ def expected_servers_missing(system: System) -> Finding | None:
     can report it.
 
     Do: start the missing servers, and check their logs and their routes. If there should be fewer
-    servers from now on, change `expect`.
+    servers from now on, change `expect` in the agent's configuration.
     """
     if not system.never_seen:
         return None
