@@ -1,64 +1,93 @@
 """Posts every open finding to Alertmanager, for as long as it is open.
 
-python alertmanager_bridge.py http://am-1:9093 http://am-2:9093     every replica
+python alertmanager_bridge.py --context ops http://am-1:9093 http://am-2:9093     every replica
 
-It has no state: it requests what is open from the agent, at the start and at each refresh. It exits
-on errors: run it under something that restarts it. Its alerts stay active for four minutes.
+It takes the connection flags and variables of `nats-insights`. It has no state: it requests what is
+open from the agent, at the start and at each refresh. It exits when the connection breaks: run it
+under something that restarts it. Its alerts stay active for four minutes.
 """
 
+import argparse
 import asyncio
 import json
-import os
 import sys
 import urllib.request
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from http.client import HTTPException
+from urllib.parse import urlsplit
 
-import nats
-from nats.errors import NoRespondersError
+from nats.errors import Error as NatsError
+
+from nats_insights.connection import contexts
+from nats_insights.connection.connect import connect
+from nats_insights.errors import InsightsError
 
 REFRESH = timedelta(minutes=1)
 AHEAD = 4 * REFRESH  # Alertmanager resolves an alert that is not posted again for so long.
 KEEP = 5 * REFRESH  # A resolved alert is posted again for so long, for a replica that was down.
+PATIENCE = 2 * REFRESH  # Servers that are missing for so long are an alert.
+# The agent's fields that become annotations, where they have a value.
+TOLD = ("summary", "remediation", "value", "threshold", "unit")
 
 
 class Findings:
-    """The newest state of each finding, and when the agent counts as stopped."""
+    """The newest state of each finding, and of the agent, which has two alerts of its own.
+
+    NatsInsightsSilent: no agent that leads has sent a heartbeat in time.
+    NatsInsightsIncomplete: its heartbeats say that servers do not answer.
+    """
 
     def __init__(self) -> None:
         self.known = {}
+        self.news = asyncio.Event()
         self.heard = {}  # The last heartbeat of each agent.
-        self.silent_at = datetime.now(UTC) + AHEAD
-        self.silence = None  # When the last one began and ended.
+        self.last = datetime.now(UTC)
+        self.silent_at = self.last + AHEAD
+        self.missing_since = None
 
     def hear(self, state):
         """Take in an advisory, or a finding from FINDINGS: they have the same fields."""
         key = state["fingerprint"], state["severity"]
         if key not in self.known or age(self.known[key]) < age(state):
             self.known[key] = state
+            self.news.set()
 
     def alive(self, heartbeat):
         """Take in a heartbeat, unless it is an old one that a frozen server delivers late."""
         now = datetime.now(UTC)
         agent = heartbeat["agent"]
         beat = agent["epoch"], datetime.fromisoformat(heartbeat["timestamp"])
-        if agent["instance"] in self.heard and beat <= self.heard[agent["instance"]]:
+        late = agent["instance"] in self.heard and beat <= self.heard[agent["instance"]]
+        if late or agent["role"] != "leader":
             return
         self.heard[agent["instance"]] = beat
         if now > self.silent_at:
-            self.silence = self.silent_at, now
+            self._own(silent(self.last, self.silent_at), now, over=True)
         silence = timedelta(seconds=heartbeat["silent_after_seconds"])
-        self.silent_at = now + max(silence, REFRESH)
+        self.last, self.silent_at = now, now + max(silence, REFRESH)
+        self._coverage(heartbeat["coverage"], now)
 
     def alerts(self, now):
-        """The alerts to post: open findings, those resolved lately, and a missing heartbeat."""
-        self.known = {key: one for key, one in self.known.items() if end(one) > now - KEEP}
-        alerts = [alert(state, now) for state in self.known.values()]
+        """The alerts to post: what is open, and what ended lately."""
         if now > self.silent_at:
-            alerts.append(silent(self.silent_at, now + AHEAD))
-        elif self.silence and self.silence[1] > now - KEEP:
-            alerts.append(silent(*self.silence))
-        return alerts
+            self._own(silent(self.last, self.silent_at), now)
+        self.known = {key: one for key, one in self.known.items() if end(one) > now - KEEP}
+        return [alert(state, now) for state in self.known.values()]
+
+    def _coverage(self, coverage, now):
+        absent = coverage["servers_answered"] < coverage["servers_known"]
+        since = self.missing_since or now
+        self.missing_since = since if absent else None
+        if now - since >= PATIENCE:
+            self._own(incomplete(coverage, since), now, over=not absent)
+
+    def _own(self, state, now, over=False):
+        state["resolved_at"] = now.isoformat() if over else None
+        state["valid_until"] = (now + AHEAD).isoformat()
+        self.known[state["alertname"]] = state
+        if over:
+            self.news.set()
 
 
 def age(state):
@@ -72,28 +101,58 @@ def end(state):
 
 
 def alert(state, now):
-    """Labels are the identity of an alert. What may change is an annotation."""
-    entity = state["entity"]
-    labels = {"alertname": state["code"], "severity": state["severity"]}
-    labels |= {"finding": state["fingerprint"], "kind": entity["kind"], "entity": entity["name"]}
-    labels |= {f"nats_{on}": entity.get(on, "") for on in ("cluster", "server", "account", "user")}
-    told = ("summary", "remediation", "value", "threshold", "unit")
+    """Labels are the identity of an alert. What may change is an annotation.
+
+    It begins when the finding opened, and neither begins nor resolves in the future, whatever the
+    clock of the agent says.
+    """
+    ends = min(end(state), now if state["resolved_at"] else now + AHEAD)
+    begins = min(datetime.fromisoformat(state["opened_at"]), now, ends)
+    values = {field: state.get(field) for field in TOLD}
+    values["summary"] = values["summary"] or state["title"]
     return {
-        "labels": labels,
-        "annotations": {field: str(state[field]) for field in told},
-        "startsAt": state["opened_at"],
-        "endsAt": min(end(state), now + AHEAD).isoformat(),
+        "labels": labels(state),
+        "annotations": {name: str(value) for name, value in values.items() if value or value == 0},
+        "startsAt": begins.isoformat(),
+        "endsAt": ends.isoformat(),
     }
 
 
-def silent(began, ends):
-    """The alert for a missing heartbeat: the agent stopped, or cannot publish."""
-    summary = f"no heartbeat of a NATS Insights agent in time, at {began:%H:%M:%S} UTC"
+def labels(state):
+    """NatsConnectionHotspot, its code and severity, and the names of what the finding is about."""
+    if "alertname" in state:
+        return {"alertname": state["alertname"], "severity": state["severity"]}
+    entity = state["entity"]
+    name = "".join(word.capitalize() for word in state["name"].split("_"))
+    known = {"alertname": f"Nats{name}", "code": state["code"], "severity": state["severity"]}
+    known |= {"finding": state["fingerprint"], "kind": entity["kind"], "entity": entity["name"]}
+    return known | {
+        f"nats_{on}": name for on, name in entity.items() if on not in ("kind", "id", "name")
+    }
+
+
+def silent(last, began):
+    """The agent stopped, or cannot publish; or this program does not receive it."""
     return {
-        "labels": {"alertname": "NatsInsightsSilent", "severity": "critical"},
-        "annotations": {"summary": summary, "remediation": "Look for the agent and its server."},
-        "startsAt": began.isoformat(),
-        "endsAt": ends.isoformat(),
+        "alertname": "NatsInsightsSilent",
+        "severity": "critical",
+        "opened_at": began.isoformat(),
+        "summary": f"no heartbeat of a NATS Insights agent since {last:%H:%M:%S} UTC",
+        "remediation": "Check that the agent runs, its log, and its connection to NATS.",
+    }
+
+
+def incomplete(coverage, began):
+    """Servers do not answer, whatever the findings say."""
+    answered, known = coverage["servers_answered"], coverage["servers_known"]
+    names = f": without {', '.join(coverage['missing'])}" if coverage["missing"] else ""
+    return {
+        "alertname": "NatsInsightsIncomplete",
+        "severity": "warning",
+        "opened_at": began.isoformat(),
+        "summary": f"{answered} of {known} servers answer the NATS Insights agent{names}",
+        "remediation": "Check these servers, and the network between them and the agent's server. "
+        "For one that will not come back, run `nats-insights forget NAME`.",
     }
 
 
@@ -103,7 +162,7 @@ def post(url, alerts):
     try:
         request = urllib.request.Request(f"{url}/api/v2/alerts", body, headers)
         urllib.request.urlopen(request, timeout=10).close()
-    except OSError as error:
+    except (OSError, HTTPException) as error:
         print(f"{url} did not accept the alerts: {error}", file=sys.stderr)
 
 
@@ -114,7 +173,7 @@ async def open_now(client):
         body = json.dumps({"offset": page["offset"] + len(page["findings"])}).encode()
         try:
             reply = await client.request("INSIGHTS.API.FINDINGS", body, timeout=5)
-        except (NoRespondersError, TimeoutError):
+        except (NatsError, TimeoutError):
             return
         page = json.loads(reply.data)
         if "findings" not in page:
@@ -124,31 +183,51 @@ async def open_now(client):
             yield state
 
 
-async def main(*alertmanagers):
-    findings, news = Findings(), asyncio.Event()
+async def main(settings, alertmanagers):
+    findings = Findings()
 
     async def hear(message):
         findings.hear(json.loads(message.data))
-        news.set()
 
     async def alive(message):
         findings.alive(json.loads(message.data))
 
-    url, user, password = (os.environ.get(f"NATS_{name}") for name in ("URL", "USER", "PASSWORD"))
-    url = url or "nats://127.0.0.1:4222"
-    client = await nats.connect(url, user=user, password=password, allow_reconnect=False)
+    async def lost():
+        await client.closed.wait()
+        findings.news.set()
+
+    client = await connect(settings, name="alertmanager_bridge.py")
+    watching = asyncio.create_task(lost())
     await client.subscribe("$INSIGHTS.ADVISORY.>", cb=hear)
     await client.subscribe("$INSIGHTS.HEARTBEAT.*", cb=alive)
-    while client.is_connected:
-        news.clear()
+    while not client.closed.is_set():
         async for state in open_now(client):
             findings.hear(state)
+        findings.news.clear()
         alerts = findings.alerts(datetime.now(UTC))
         await asyncio.gather(*(asyncio.to_thread(post, to, alerts) for to in alertmanagers))
         with suppress(TimeoutError):
-            await asyncio.wait_for(news.wait(), REFRESH.total_seconds())
-    sys.exit("the connection to NATS is lost")
+            await asyncio.wait_for(findings.news.wait(), REFRESH.total_seconds())
+    await watching
+    sys.exit(f"the connection to NATS is lost: {client.last_error}")
+
+
+def http_url(text):
+    """An URL to post to: one with a password would be shown in the log."""
+    url = urlsplit(text)
+    if url.scheme not in ("http", "https") or not url.hostname or url.username:
+        raise argparse.ArgumentTypeError("give http://HOST:PORT or https://..., without a login")
+    return text.rstrip("/")
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    parser = argparse.ArgumentParser(description="Posts every open finding to Alertmanager.")
+    parser.add_argument("alertmanager", nargs="+", type=http_url, help="URL, one for each replica")
+    contexts.add_options(parser)
+    args = parser.parse_args()
+    try:
+        asyncio.run(main(contexts.from_args(args), args.alertmanager))
+    except InsightsError as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit(130)

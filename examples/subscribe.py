@@ -1,19 +1,28 @@
 """Prints every advisory as it is published, from any account that imports "$INSIGHTS.>"."""
 
+import argparse
 import asyncio
 import json
-import os
+import sys
 
-import nats
-
-
-async def main() -> None:
-    url, user, password = (os.environ.get(f"NATS_{name}") for name in ("URL", "USER", "PASSWORD"))
-    client = await nats.connect(url or "nats://127.0.0.1:4222", user=user, password=password)
-    advisories = await client.subscribe("$INSIGHTS.ADVISORY.>")
-    async for message in advisories.messages:
-        told = json.loads(message.data)
-        print(told["transition"], told["severity"], told["code"], told["summary"], flush=True)
+from nats_insights.connection import contexts
+from nats_insights.connection.connect import clients
+from nats_insights.errors import InsightsError
 
 
-asyncio.run(main())
+async def main(settings: contexts.Settings) -> None:
+    async for client in clients(settings, name="subscribe.py"):
+        advisories = await client.subscribe("$INSIGHTS.ADVISORY.>")
+        async for message in advisories.messages:
+            told = json.loads(message.data)
+            print(told["transition"], told["severity"], told["code"], told["summary"], flush=True)
+
+
+parser = argparse.ArgumentParser(description=__doc__)
+contexts.add_options(parser)
+try:
+    asyncio.run(main(contexts.from_args(parser.parse_args())))
+except InsightsError as error:
+    sys.exit(str(error))
+except KeyboardInterrupt:
+    sys.exit(130)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import importlib.util
 import json
@@ -15,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from kit.programs import EXAMPLES, connected, environment, found, until
+from nats_insights.connection import contexts
 
 BINARY = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
 NOW = datetime(2027, 1, 15, 12, tzinfo=UTC)
@@ -35,10 +37,22 @@ def load():
 bridge = load()
 
 
-def state(now=NOW, *, severity="warning", revision=1, resolved=False, opened=0, valid=60, **more):
+def state(
+    now=NOW,
+    *,
+    code="SERVER_011",
+    severity="warning",
+    revision=1,
+    resolved=False,
+    opened=0,
+    valid=60,
+    **more,
+):
     """A finding, opened so many minutes ago and valid for so many more."""
     return {
-        "code": "SERVER_011",
+        "code": code,
+        "name": "connection_count_high",
+        "title": "A server has nearly as many connections as it accepts",
         "severity": severity,
         "fingerprint": "0123456789abcdef0123456789abcdef",
         "entity": {"kind": "server", "id": "N1", "name": "n1", "cluster": "C1", "server": "n1"},
@@ -55,10 +69,15 @@ def state(now=NOW, *, severity="warning", revision=1, resolved=False, opened=0, 
     }
 
 
-def beat(epoch, silent_after=100, seconds=0, instance="first"):
+def beat(epoch, silent_after=100, seconds=0, instance="first", role="leader", missing=()):
     """A heartbeat, so many seconds after noon."""
     return {
-        "agent": {"instance": instance, "epoch": epoch},
+        "agent": {"instance": instance, "epoch": epoch, "role": role},
+        "coverage": {
+            "servers_known": 3,
+            "servers_answered": 3 - len(missing),
+            "missing": list(missing),
+        },
         "timestamp": (NOW + timedelta(seconds=seconds)).isoformat(),
         "silent_after_seconds": silent_after,
     }
@@ -112,14 +131,14 @@ def test_an_end_is_told_for_five_minutes():
     assert told(ended, at=NOW + timedelta(minutes=5.1)) == []
 
 
-def test_silence_of_the_agent_is_told_until_it_is_heard_again():
+@pytest.mark.parametrize(("silent_after", "silence"), [(100, 100), (25, 60)])
+def test_silence_of_the_agent_is_told_after_the_time_that_it_gave(silent_after, silence):
     findings = bridge.Findings()
-    for epoch, (silent_after, silence) in enumerate([(100, 100), (25, 60)]):
-        findings.alive(beat(epoch, silent_after))
-        now = datetime.now(UTC)
-        assert findings.alerts(now + timedelta(seconds=silence - 5)) == []
-        (alert,) = findings.alerts(now + timedelta(seconds=silence + 5))
-        assert alert["labels"] == {"alertname": "NatsInsightsSilent", "severity": "critical"}
+    findings.alive(beat(1, silent_after))
+    now = datetime.now(UTC)
+    assert findings.alerts(now + timedelta(seconds=silence - 5)) == []
+    (alert,) = findings.alerts(now + timedelta(seconds=silence + 5))
+    assert alert["labels"] == {"alertname": "NatsInsightsSilent", "severity": "critical"}
 
 
 def test_the_alert_of_a_silence_says_since_when_and_ends_when_the_agent_is_back():
@@ -128,10 +147,18 @@ def test_the_alert_of_a_silence_says_since_when_and_ends_when_the_agent_is_back(
     (alert,) = findings.alerts(now)
     assert alert["startsAt"] == began.isoformat()
     assert datetime.fromisoformat(alert["endsAt"]) > now
-    assert "no heartbeat" in alert["annotations"]["summary"]
+    last = findings.last
+    assert alert["annotations"]["summary"] == (
+        f"no heartbeat of a NATS Insights agent since {last:%H:%M:%S} UTC"
+    )
+    findings.alive(beat(1, seconds=50, role="standby"))
+    assert [one["startsAt"] for one in findings.alerts(now)] == [began.isoformat()]
+    assert not findings.news.is_set()
     findings.alive(beat(1, seconds=100))
+    assert findings.news.is_set()
     (over,) = findings.alerts(datetime.now(UTC))
     assert (over["labels"], over["startsAt"]) == (alert["labels"], alert["startsAt"])
+    assert over["annotations"] == alert["annotations"]
     assert now <= datetime.fromisoformat(over["endsAt"]) <= datetime.now(UTC)
     findings.silent_at += timedelta(hours=1)
     assert findings.alerts(now + timedelta(minutes=6)) == []
@@ -144,6 +171,8 @@ NEXT = {
     "of the same epoch, but later": (beat(18, seconds=61), True),
     "of a later epoch, though the clock was set back": (beat(19, seconds=5), True),
     "of another agent": (beat(1, instance="other"), True),
+    "of an agent that stands by": (beat(1, instance="other", role="standby"), False),
+    "of an agent that says goodbye": (beat(20, role="stopped"), False),
 }
 
 
@@ -154,6 +183,68 @@ def test_a_heartbeat_counts_unless_a_server_had_held_it_back(next_one, counts):
     findings.silent_at = before = datetime.now(UTC) + timedelta(days=1)
     findings.alive(next_one)
     assert (findings.silent_at != before) is counts
+
+
+def test_servers_that_do_not_answer_are_an_alert_until_they_do():
+    findings = bridge.Findings()
+    findings.alive(beat(1))
+    findings.alive(beat(2, missing=["n3"]))
+    assert findings.alerts(datetime.now(UTC)) == []
+    findings.missing_since = began = datetime.now(UTC) - bridge.PATIENCE
+    findings.alive(beat(3, missing=["n3"]))
+    (alert,) = findings.alerts(datetime.now(UTC))
+    assert alert["labels"] == {"alertname": "NatsInsightsIncomplete", "severity": "warning"}
+    assert alert["startsAt"] == began.isoformat()
+    assert alert["annotations"]["summary"] == (
+        "2 of 3 servers answer the NATS Insights agent: without n3"
+    )
+    assert datetime.fromisoformat(alert["endsAt"]) > datetime.now(UTC)
+    findings.alive(beat(4))
+    (over,) = findings.alerts(datetime.now(UTC))
+    assert (over["labels"], over["startsAt"]) == (alert["labels"], alert["startsAt"])
+    assert datetime.fromisoformat(over["endsAt"]) <= datetime.now(UTC)
+    assert over["annotations"]["summary"] == "3 of 3 servers answer the NATS Insights agent"
+    findings.alive(beat(5))
+    assert findings.alerts(datetime.now(UTC)) == [over]
+
+
+CLOCKS = {
+    "an agent whose clock is ahead": state(NOW + timedelta(minutes=3)),
+    "one that resolved what it opened": state(
+        NOW + timedelta(minutes=3), opened=2, revision=2, resolved=True
+    ),
+    "a finding that is no longer valid": state(NOW, opened=3, valid=-1),
+    "a finding that was valid for no time": state(NOW, opened=0, valid=-1),
+}
+
+
+@pytest.mark.parametrize("heard", CLOCKS.values(), ids=CLOCKS)
+def test_no_alert_begins_or_resolves_in_the_future(heard):
+    findings = bridge.Findings()
+    findings.silent_at = NOW + timedelta(days=1)
+    findings.hear(heard)
+    (alert,) = findings.alerts(NOW)
+    begins, ends = (datetime.fromisoformat(alert[at]) for at in ("startsAt", "endsAt"))
+    assert begins <= NOW
+    assert begins <= ends
+    assert ends <= (NOW if heard["resolved_at"] else NOW + bridge.AHEAD)
+
+
+def test_an_alert_has_only_annotations_with_a_value_and_always_a_summary():
+    bare = state(value=0, threshold=None, unit="", remediation="", summary="")
+    assert bridge.alert(bare, NOW)["annotations"] == {
+        "summary": "A server has nearly as many connections as it accepts",
+        "value": "0",
+    }
+
+
+@pytest.mark.parametrize(
+    "url", ["am:9093", "ftp://am", "http://", "http://me:s3cret@am:9093", "http://[am"]
+)
+def test_it_posts_to_http_urls_without_a_login(url, capsys):
+    with pytest.raises((argparse.ArgumentTypeError, ValueError)) as caught:
+        bridge.http_url(url)
+    assert "s3cret" not in str(caught.value)
 
 
 @pytest.fixture
@@ -178,21 +269,29 @@ async def alertmanager(tmp_path):
         await process.communicate()
 
 
+def moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
 def active(url: str) -> list[dict]:
     """The alerts that are on."""
     with urllib.request.urlopen(f"{url}/api/v2/alerts", timeout=10) as reply:
         return json.load(reply)
 
 
+def called(labels: dict[str, str]) -> str:
+    return labels.get("code", labels["alertname"])
+
+
 async def alerts(url: str, *codes: str) -> dict[str, dict]:
-    """The alerts that are on, by name, as soon as they are these."""
+    """The alerts that are on, by code or else by name, as soon as they are these."""
     named: dict[str, dict] = {}
 
     async def these_are() -> bool:
-        now = await asyncio.to_thread(active, url)
+        now = [(called(alert["labels"]), alert) for alert in await asyncio.to_thread(active, url)]
         named.clear()
-        named.update((alert["labels"]["alertname"], alert) for alert in now)
-        return sorted(alert["labels"]["alertname"] for alert in now) == sorted(codes)
+        named.update(now)
+        return sorted(name for name, _ in now) == sorted(codes)
 
     await until(these_are)
     return named
@@ -205,15 +304,20 @@ async def test_alertmanager_takes_whatever_is_told(alertmanager):
     findings.silent_at = now - timedelta(minutes=1)
     findings.hear(state(now, opened=5))
     bridge.post(alertmanager, findings.alerts(now))
-    await alerts(alertmanager, "SERVER_011", "NatsInsightsSilent")
+    on = await alerts(alertmanager, "SERVER_011", "NatsInsightsSilent")
+    assert all(moment(alert["startsAt"]) <= now for alert in on.values())
+    assert all(alert["annotations"]["summary"] for alert in on.values())
 
-    findings.silent_at = now + timedelta(minutes=1)
+    findings.alive(beat(1))
+    bridge.post(alertmanager, findings.alerts(datetime.now(UTC)))
+    await alerts(alertmanager, "SERVER_011")
     findings.hear(state(now, opened=5, revision=2, resolved=True))
     findings.hear(state(now, opened=5, revision=3, severity="critical"))
     bridge.post(alertmanager, findings.alerts(datetime.now(UTC)))
     (critical,) = [a for a in active(alertmanager) if "finding" in a["labels"]]
     assert critical["labels"] == {
-        "alertname": "SERVER_011",
+        "alertname": "NatsConnectionCountHigh",
+        "code": "SERVER_011",
         "severity": "critical",
         "finding": "0123456789abcdef0123456789abcdef",
         "kind": "server",
@@ -276,9 +380,33 @@ async def test_an_open_finding_is_told_again_until_the_connection_is_lost(
         return last
 
     monkeypatch.setattr(bridge, "REFRESH", timedelta(milliseconds=100))
-    for name, value in environment(system["n3"], system.user("ops")).items():
-        monkeypatch.setenv(name, value)
+    settings = contexts.settings({}, environment(system["n3"], system.user("ops")))
     watching = asyncio.create_task(told_again())
     with pytest.raises(SystemExit, match="the connection to NATS is lost"):
-        await bridge.main(alertmanager)
+        await bridge.main(settings, [alertmanager])
     assert await watching
+
+
+@needs_alertmanager
+@pytest.mark.skipif(shutil.which("amtool") is None, reason="no amtool on this machine")
+async def test_a_silence_as_the_page_has_it_is_for_one_account(alertmanager, tmp_path):
+    page = (EXAMPLES.parent / "docs" / "alerting.md").read_text()
+    (block,) = re.findall(r"```sh\n(amtool .*?)```", page, re.S)
+    block = block.replace("http://am-1:9093", alertmanager)
+    silence = await asyncio.create_subprocess_exec(
+        *("bash", "-c", block), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    said, _ = await silence.communicate()
+    assert silence.returncode == 0, said
+    now, findings = datetime.now(UTC), bridge.Findings()
+    for number, account in enumerate(("BILLING", "ORDERS")):
+        entity = {"kind": "user", "id": "app", "name": "app", "account": account}
+        findings.hear(state(now, code="USER_002", entity=entity, fingerprint=str(number)))
+    bridge.post(alertmanager, findings.alerts(now))
+
+    async def states() -> dict[str, str]:
+        now = await asyncio.to_thread(active, alertmanager)
+        found = {alert["labels"]["nats_account"]: alert["status"]["state"] for alert in now}
+        return found if set(found.values()) == {"suppressed", "active"} else {}
+
+    assert await until(states) == {"BILLING": "suppressed", "ORDERS": "active"}

@@ -1,21 +1,32 @@
-"""The pages on permissions and on alerting: what they show is there, and does what they say."""
+"""The pages on permissions and alerting: what they show exists, and does what they say."""
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shlex
+import shutil
+import subprocess
+import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from kit.programs import EXAMPLES
 from nats_insights import checks, subjects
 from nats_insights.__main__ import parser
+from nats_insights.facts import Cost, Coverage
 from nats_insights.judge.declare import discover
+from nats_insights.tell.messages import AgentInfo, Heartbeat, OpenCounts
+from scenario import FOUNDING, OF_SILENCE, Server, Story, cluster, hung, system
 
 DOCS = Path(__file__).parents[2] / "docs"
 PERMISSIONS = (DOCS / "permissions.md").read_text()
 ALERTING = (DOCS / "alerting.md").read_text()
+PAGES = {"permissions": PERMISSIONS, "alerting": ALERTING}
 FINGERPRINT = "0123456789abcdef0123456789abcdef"
 
 
@@ -81,7 +92,7 @@ def test_a_name_with_dots_is_encoded_as_shown():
     assert len(shown) == 1
 
 
-@pytest.mark.parametrize("page", [PERMISSIONS, ALERTING], ids=["permissions", "alerting"])
+@pytest.mark.parametrize("page", PAGES.values(), ids=PAGES)
 def test_the_commands_it_shows_exist(page):
     shown = re.findall(r"^nats-insights (.+)$|`nats-insights (.+?)`", page, re.M)
     assert shown
@@ -89,7 +100,81 @@ def test_the_commands_it_shows_exist(page):
         assert parser().parse_args(shlex.split("".join(command)))
 
 
-@pytest.mark.parametrize("page", [PERMISSIONS, ALERTING], ids=["permissions", "alerting"])
+@pytest.mark.parametrize("page", PAGES.values(), ids=PAGES)
 def test_in_a_shell_it_quotes_subjects(page):
     for block in re.findall(r"```sh\n(.*?)```", page, re.S):
         assert "$" not in re.sub(r"'[^']*'|\$\(", "", block)
+
+
+EXAMPLES_SHOWN = [
+    block for block in re.findall(r"```sh\n(.*?)```", ALERTING, re.S) if "python examples/" in block
+]
+
+
+@pytest.mark.parametrize("block", EXAMPLES_SHOWN)
+def test_the_examples_are_run_as_shown_and_take_the_context(block, tmp_path):
+    context = tmp_path / "nats" / "context" / "ops.json"
+    context.parent.mkdir(parents=True)
+    context.write_text(json.dumps({"url": "nats://127.0.0.1:1"}))
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("NATS_")}
+    path = f"{Path(sys.executable).parent}:{clean['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", block],
+        cwd=DOCS.parent,
+        env=clean | {"XDG_CONFIG_HOME": str(tmp_path), "PATH": path},
+        capture_output=True,
+        text=True,
+    )
+    shown = block.count("python examples/")
+    assert done.stderr == shown * "nats://127.0.0.1:1 cannot be reached: Connection refused\n"
+    assert done.returncode == 1
+
+
+def test_every_example_for_alerting_is_shown():
+    shown = {name for block in EXAMPLES_SHOWN for name in re.findall(r"examples/(\w+\.py)", block)}
+    assert shown == {file.name for file in EXAMPLES.glob("*.py")}
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="no jq on this machine")
+def test_the_servers_that_do_not_answer_are_taken_from_heartbeats_of_the_leader():
+    (filter,) = re.findall(r"jq -c '(.+?)'", ALERTING)
+    beats = [
+        Heartbeat(
+            id="0" * 32,
+            timestamp=datetime.now(UTC),
+            agent=AgentInfo(id="a", instance="i", version="1", epoch=7, role=role),
+            coverage=Coverage(servers_known=3, servers_answered=2, missing=missing),
+            interval_seconds=30,
+            silent_after_seconds=100,
+            leading_since=None,
+            open=OpenCounts(),
+            cost=Cost(),
+        )
+        for role, missing in (("standby", []), ("leader", ["n3"]))
+    ]
+    done = subprocess.run(
+        ["jq", "-c", filter],
+        input=b"\n".join(map(msgspec.json.encode, beats)),
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout == b'["n3"]\n'
+
+
+def test_the_overrides_that_silence_do_so_where_their_labels_match():
+    (block,) = re.findall(r"```toml\n(.*?)```", ALERTING, re.S)
+    story = Story(block, (FOUNDING | OF_SILENCE).values())
+    n1 = Server(users={"BILLING app": 150, "ORDERS app": 150})
+    for n2, n4 in ((0, 0), (hung, hung)):
+        test, live = cluster("TEST1", n1=n1, n2=n2, n5=0), cluster("LIVE", n3=0, n4=n4, n6=0)
+        story.hears(system(test, live))
+    found = {
+        (life.key.code, life.entity.get("account") or life.entity["name"], str(life.severity))
+        for life in story.lives.values()
+    }
+    silenced = {"USER_002", "SERVER_901"}
+    assert {one for one in found if one[0] in silenced} == {
+        ("USER_002", "ORDERS", "warning"),
+        ("SERVER_901", "n2", "info"),
+        ("SERVER_901", "n4", "warning"),
+    }
