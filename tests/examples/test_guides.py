@@ -1,4 +1,4 @@
-"""The pages on permissions and alerting: what they show exists, and does what they say."""
+"""The pages on permissions, alerting and history: what they show exists, and does what they say."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ from scenario import FOUNDING, OF_SILENCE, Server, Story, cluster, hung, system
 DOCS = Path(__file__).parents[2] / "docs"
 PERMISSIONS = (DOCS / "permissions.md").read_text()
 ALERTING = (DOCS / "alerting.md").read_text()
-PAGES = {"permissions": PERMISSIONS, "alerting": ALERTING}
+HISTORY = (DOCS / "history.md").read_text()
+PAGES = {"permissions": PERMISSIONS, "alerting": ALERTING, "history": HISTORY}
 FINGERPRINT = "0123456789abcdef0123456789abcdef"
 
 
