@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from argparse import Namespace
 from pathlib import Path
 
 import msgspec
 import pytest
-from nats.aio.msg import Msg
 
 from kit.asked import view
 from kit.published import HOSTILE, openings, tell
@@ -66,32 +64,11 @@ def test_json_is_safe_to_print_and_equal_when_it_is_read(hostile, capsys):
     assert msgspec.json.decode(said, type=Advisory) == hostile
 
 
-async def test_advisories_that_are_watched_as_json_are_lines_that_are_safe_and_equal(
-    hostile, capsys
-):
-    message = Msg(_client=None, subject="S", data=msgspec.json.encode(hostile))
-    await watch._printer(Namespace(format="json"))(message)
-    said = capsys.readouterr().out
-    assert (is_safe(said), said.count("\n")) == (True, 1)
-    assert msgspec.json.decode(said, type=Advisory) == hostile
-
-
 def test_a_character_that_takes_two_escapes_is_read_as_one(capsys):
     name = "\U000e0001\U000e007f\x7f"
     assert not is_safe(name)
     assert is_safe(show.escaped(json.dumps(name, ensure_ascii=False)))
     assert json.loads(show.escaped(json.dumps(name, ensure_ascii=False))) == name
-
-
-@pytest.mark.parametrize("form", ["text", "json"])
-@pytest.mark.parametrize("data", [b"\xff", b"{", b"\x1b[31m", b'{"id": "\xff"}'])
-async def test_a_message_that_is_no_advisory_is_told_and_not_shown(form, data, capsys):
-    message = Msg(_client=None, subject="S.\x1b[31m", data=data)
-    await watch._printer(Namespace(format=form))(message)
-    said = capsys.readouterr()
-    assert is_safe(said.out + said.err)
-    assert "a message on S.\\x1b[31m that is not an advisory" in said.out + said.err
-    assert form == "text" or said.out == ""
 
 
 @pytest.mark.parametrize(

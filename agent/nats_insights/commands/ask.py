@@ -59,15 +59,20 @@ async def all_pages(settings: Settings, name: str, into: type[P], field: str, **
     `field` is the one that holds the rows.
     """
     client = await connect(settings, name="nats-insights")
-    rows: list[Any] = []
     try:
-        while True:
-            page = await query(client, name, into, offset=len(rows), limit=1000, **filters)
-            rows += (some := getattr(page, field))
-            if not page.more or not some:
-                return msgspec.structs.replace(page, **{field: rows}, offset=0, more=False)
+        return await every_row(client, name, into, field, **filters)
     finally:
         await client.close()
+
+
+async def every_row(client: Client, name: str, into: type[P], field: str, **filters: Any) -> P:
+    """The same on an open connection."""
+    rows: list[Any] = []
+    while True:
+        page = await query(client, name, into, offset=len(rows), limit=1000, **filters)
+        rows += (some := getattr(page, field))
+        if not page.more or not some:
+            return msgspec.structs.replace(page, **{field: rows}, offset=0, more=False)
 
 
 class _StreamAck(Struct):

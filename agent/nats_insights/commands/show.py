@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime
+from datetime import UTC, datetime
 from json import dumps
 from typing import Any
 
@@ -25,6 +25,7 @@ from nats_insights.tell.messages import (
     ExplainReply,
     FindingsReply,
     FindingState,
+    Heartbeat,
     NotEvaluated,
     ParameterInfo,
     ServersReply,
@@ -43,6 +44,9 @@ STYLES = {
     "unknown": "magenta",
     "opened": "bold",
     "resolved": "green",
+    "silent": "magenta",
+    "stopped": "magenta",
+    "back": "green",
 }
 # Characters of a key that are shown beside its name.
 _KEY = 8
@@ -135,7 +139,7 @@ def check(reply: FindingsReply, headline: str) -> None:
 def status(reply: StatusReply) -> None:
     """STATUS."""
     out = console()
-    out.print(_headline(reply))
+    out.print(headline(reply))
     counts = (("critical", reply.open.critical), ("warning", reply.open.warning))
     open_now = [Text(f"{n} {name}", STYLES[name] if n else "dim") for name, n in counts]
     open_now.append(Text(f"{reply.open.info} info", STYLES["info"] if reply.open.info else "dim"))
@@ -237,7 +241,17 @@ def transition(advisory: Advisory, out: Console) -> None:
     out.print(lines.row(Text(" ").join(cells), plain(advisory.summary), out))
 
 
-def _headline(status: StatusReply) -> Text:
+def agent(event: str, sentence: str, out: Console) -> None:
+    """What happened to the agent, as one line."""
+    out.print(
+        Text(_clock(datetime.now(UTC)), "dim"),
+        Text(f"{event:<8}", STYLES.get(event, "")),
+        sentence,
+    )
+
+
+def headline(status: StatusReply | Heartbeat) -> Text:
+    """The verdict, and what it is based on."""
     coverage = status.coverage
     line = Text.assemble((f"● {status.verdict}", STYLES[status.verdict]))
     line.append(f"  {coverage.servers_answered} of {coverage.servers_known} servers answered")
