@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from kit.programs import ask, connected, environment, found
+from kit.terminal import ENTER, HIDE, LEAVE, SHOW, Terminal, plain, terminal
 from nats_insights.lab.servers import local
 
 pytestmark = pytest.mark.live
@@ -291,3 +293,77 @@ async def test_it_ends_when_its_reader_left(system, cli, agent, crowd):
     watch.leave()
     await crowd.leave(list(crowd))
     assert await watch.ended() == 141
+
+
+SIZES = (60, 80, 100, 200)
+
+
+@pytest.mark.parametrize("columns", SIZES)
+async def test_the_screen_shows_a_real_system_and_ends_with_ctrl_c(system, agent, crowd, columns):
+    await agent("first")
+    await busy(system, crowd)
+    env = environment(system["n2"], system.user("ops"), TERM="xterm-256color")
+    program = ("-m", "nats_insights", "watch", "--full")
+    with terminal(program, columns, 16, env) as shown:
+        before = shown.attributes
+        await shown.until(lambda: any("last heartbeat" in line for line in shown.screen()))
+        lines = [plain(line) for line in shown.screen()]
+        assert lines[0] == "● warning  3 of 3 servers answered"
+        assert lines[1].startswith("agent first, epoch ")
+        assert lines[2] == "3 open: 0 critical, 1 warning, 2 info"
+        assert lines[4].startswith("WARNING   SERVER_011 ")
+        assert (len(lines), lines[-1]) == (16, "Ctrl-C ends")
+        assert max(map(len, lines)) <= columns
+        shown.resize(72, 10)
+        await shown.until(lambda: len(shown.screen()) == 10)
+        assert max(len(plain(line)) for line in shown.screen()) <= 72
+        await crowd.leave(list(crowd))
+        await shown.until(lambda: any("0 open" in line for line in shown.screen()))
+        shown.type("\x03")
+        assert await shown.ended() == 0
+        assert shown.attributes == before
+    first, last = shown.text.index(ENTER), shown.text.index(LEAVE)
+    assert shown.text[:first].strip() == ""
+    assert shown.text[last + len(LEAVE) :].strip() == ""
+    assert shown.text.count(HIDE) == shown.text[:last].count(SHOW) == 1
+
+
+def epoch(shown: Terminal) -> int:
+    """The epoch that stands on the screen."""
+    (number,) = re.findall(r"agent first, epoch (\d+)", "\n".join(shown.screen()))
+    return int(number)
+
+
+async def test_the_screen_says_what_was_lost_and_that_it_is_back(system, agent, crowd):
+    first = await agent("first")
+    await busy(system, crowd)
+    env = environment(system["n2"], system.user("ops"), TERM="xterm-256color", NO_COLOR="1")
+    with terminal(("-m", "nats_insights", "watch", "--full"), 100, 16, env) as shown:
+        await shown.until(lambda: any("last heartbeat" in line for line in shown.screen()))
+        first.process.send_signal(signal.SIGKILL)
+        dead = "● unknown  no heartbeat of agent first for "
+        await shown.until(lambda: any(dead in plain(line) for line in shown.screen()))
+        assert any("SERVER_011" in line for line in shown.screen())
+        await agent("first")
+        back = "agent first is back"
+        await shown.until(lambda: any(back in line for line in shown.screen()))
+        await shown.until(lambda: any("● warning  3 of 3" in plain(x) for x in shown.screen()))
+        system["n2"].kill()
+        await shown.until(lambda: any("connection to nats://" in x for x in shown.screen()))
+        last = epoch(shown)
+        system["n2"].restart()
+        await shown.until(lambda: epoch(shown) > last)
+        shown.program.send_signal(signal.SIGTERM)
+        assert await shown.ended() == 143
+    assert shown.text.endswith(SHOW + LEAVE)
+
+
+async def test_without_a_terminal_there_is_no_screen(system, cli):
+    watch = await cli("watch", "--full")
+    assert await watch.ended() == 3
+    sentence = "--full needs a terminal: leave it out, or give --format json"
+    assert watch.lines == [f"nats-insights: {sentence}"]
+    env = environment(system["n2"], system.user("ops"), TERM="dumb")
+    with terminal(("-m", "nats_insights", "watch", "--full"), 80, 16, env) as shown:
+        assert await shown.ended() == 3
+        assert shown.text.strip() == f"nats-insights: {sentence}"

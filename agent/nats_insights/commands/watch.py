@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from argparse import ArgumentParser, Namespace
-from contextlib import aclosing, suppress
+from contextlib import aclosing, nullcontext, suppress
 from datetime import UTC, datetime
 from typing import Literal, Protocol
 
@@ -18,7 +18,7 @@ from nats.aio.msg import Msg
 from rich.text import Text
 
 from nats_insights import config, subjects
-from nats_insights.commands import show, wanted
+from nats_insights.commands import screen, show, wanted
 from nats_insights.commands.ask import every_row, query
 from nats_insights.commands.leading import Event, Leading, News
 from nats_insights.commands.options import format_option
@@ -26,7 +26,7 @@ from nats_insights.commands.wanted import Wanted
 from nats_insights.connection import contexts
 from nats_insights.connection.client import Client
 from nats_insights.connection.connect import clients
-from nats_insights.errors import ConnectError, RequestError
+from nats_insights.errors import ConfigError, ConnectError, RequestError
 from nats_insights.facts import Coverage
 from nats_insights.tell.messages import (
     Advisory,
@@ -95,6 +95,11 @@ class Output(Protocol):
 def options(parser: ArgumentParser) -> None:
     """Flags of `watch`."""
     format_option(parser)
+    parser.add_argument(
+        "--full",
+        action="store_true",
+        help="show a screen that refreshes, until Ctrl-C; needs a terminal",
+    )
     wanted.options(parser)
     parser.add_argument("--for", dest="seconds", metavar="20s", help="exit after this time")
     contexts.add_options(parser)
@@ -103,6 +108,10 @@ def options(parser: ArgumentParser) -> None:
 async def run(args: Namespace) -> int:
     """Watch until interrupted, or for as long as was asked."""
     seconds = config.seconds(args.seconds, "--for") if args.seconds else None
+    if args.full and args.format == "json":
+        raise ConfigError("--full is for people and --format json for programs: give one of them")
+    if args.full and not screen.possible():
+        raise ConfigError("--full needs a terminal: leave it out, or give --format json")
     try:
         async with asyncio.timeout(seconds):
             await _watch(args)
@@ -113,10 +122,11 @@ async def run(args: Namespace) -> int:
 
 async def _watch(args: Namespace) -> None:
     leading = Leading()
-    output: Output = _JsonLines() if args.format == "json" else _TextLines()
+    full = screen.Screen(leading) if args.full else None
+    output: Output = full or (_JsonLines() if args.format == "json" else _TextLines())
     wants: Wanted | None = None
     connections = clients(contexts.from_args(args), name="nats-insights-watch")
-    async with aclosing(connections):
+    async with aclosing(connections), full.shown() if full else nullcontext():
         async for client in connections:
             if wants is None:
                 wants = await wanted.wanted(args, client)
