@@ -63,6 +63,7 @@ def test_an_advisory_tells_everything():
         "muted": None,
         "stale": None,
         "explained_by": None,
+        "clearing": False,
         "agent": {
             "id": "agent",
             "instance": 32 * "f",

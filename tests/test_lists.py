@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import get_args
 
 import jsonschema_rs
 import msgspec
@@ -11,6 +12,7 @@ import pytest
 from kit.asked import AGENT, MIB, after, pages, view
 from nats_insights.facts import Coverage
 from nats_insights.tell import queries
+from nats_insights.tell.messages import GroupedBy
 from nats_insights.tell.queries import Refused, answer
 from nats_insights.tell.schemas import schemas
 from scenario import FOUNDING, Server, Story, cluster, hung, lone, system
@@ -80,6 +82,13 @@ def test_pages_fit_whatever_the_names(query, field, max_payload, hostile):
     assert max(map(len, replies)) < min(256 * 1024, max_payload)
 
 
+@pytest.mark.parametrize("by", get_args(GroupedBy))
+@pytest.mark.parametrize("max_payload", [MIB, 4096])
+def test_groups_fit_whatever_the_names(max_payload, by, hostile):
+    replies = list(pages(view(hostile, max_payload=max_payload), "FINDINGS", "groups", by=by))
+    assert max(map(len, replies)) < min(256 * 1024, max_payload)
+
+
 @pytest.mark.parametrize("max_payload", [MIB, 4096])
 def test_the_status_fits_whatever_the_names(max_payload, hostile):
     assert len(answer(view(hostile, max_payload=max_payload), "STATUS", b"")) < max_payload
@@ -100,19 +109,57 @@ def test_a_reply_without_pages_fits_a_small_max_payload(name):
 REFUSED = {
     "no JSON": ("FINDINGS", b"{", 400, "the request is not a JSON object"),
     "bad UTF-8": ("FINDINGS", b'{"code":"\xff"}', 400, "the request is not a JSON object"),
-    "too deep": ("FINDINGS", 50_000 * b"[", 400, "the request is"),
-    "a list": ("FINDINGS", b"[]", 400, "the request is refused: Expected object, got array"),
-    "an unknown field": ("STATUS", b'{"verbose":1}', 400, "unknown field verbose; fields are none"),
+    "too deep": ("FINDINGS", 50_000 * b"[", 400, "the request is not a JSON object"),
+    "a list": ("FINDINGS", b"[]", 400, "the request is not a JSON object"),
+    "an unknown field": (
+        "STATUS",
+        b'{"verbose":1}',
+        400,
+        "there is no field verbose; known are none",
+    ),
     "an unknown field beside known ones": (
         *("CHECKS", b'{"verbose":1}', 400),
-        "unknown field verbose; fields are offset, limit",
+        "there is no field verbose; known are offset, limit",
     ),
-    "a wrong type": ("FINDINGS", b'{"limit":"9"}', 400, "Expected int, got str"),
-    "a negative offset": ("FINDINGS", b'{"offset":-1}', 400, "Expected int >= 0"),
-    "no limit at all": ("FINDINGS", b'{"limit":0}', 400, "Expected int >= 1"),
-    "a huge limit": ("FINDINGS", b'{"limit":1001}', 400, "Expected int <= 1000"),
-    "an unknown severity": ("FINDINGS", b'{"severity":"bad"}', 400, "Invalid enum value"),
-    "an unknown state": ("FINDINGS", b'{"state":"closed"}', 400, "Invalid enum value"),
+    "a field with a slip": (
+        *("FINDINGS", b'{"severty":"info"}', 400),
+        "there is no field severty; did you mean severity?",
+    ),
+    "a wrong type": (
+        *("FINDINGS", b'{"limit":"9"}', 400),
+        'limit is a whole number from 1 to 1000, not "9"',
+    ),
+    "a number for a text": ("FINDINGS", b'{"account":7}', 400, "account is text, not 7"),
+    "a number for a word": (
+        *("FINDINGS", b'{"state":7}', 400),
+        "state is one of all, open, resolved, not 7",
+    ),
+    "a negative offset": (
+        *("FINDINGS", b'{"offset":-1}', 400),
+        "offset is a whole number from 0, not -1",
+    ),
+    "half an offset": (
+        *("FINDINGS", b'{"offset":0.5}', 400),
+        "offset is a whole number from 0, not 0.5",
+    ),
+    "no limit at all": (
+        *("FINDINGS", b'{"limit":0}', 400),
+        "limit is a whole number from 1 to 1000, not 0",
+    ),
+    "a huge limit": ("FINDINGS", b'{"limit":1001}', 400, "from 1 to 1000, not 1001"),
+    "a severity with a slip": (
+        *("FINDINGS", b'{"severity":"warn"}', 400),
+        "there is no severity warn; did you mean warning?",
+    ),
+    "a severity in capitals": (
+        *("FINDINGS", b'{"severity_at_least":"WARNING"}', 400),
+        "there is no severity_at_least WARNING; did you mean warning?",
+    ),
+    "an unknown state": (
+        *("FINDINGS", b'{"state":"xyz"}', 400),
+        "there is no state xyz; known are all, open, resolved",
+    ),
+    "too large a number": ("FINDINGS", b'{"offset":1e400}', 400, "the request"),
     "an unknown check": ("EXPLAIN", b'{"code":"SERVER_O11"}', 404, "did you mean SERVER_011?"),
     "an unknown check of findings": (
         "FINDINGS",
@@ -120,7 +167,10 @@ REFUSED = {
         404,
         "did you mean connection_hotspot?",
     ),
-    "no check": ("EXPLAIN", b"", 404, "there is no check"),
+    "no check": (
+        *("EXPLAIN", b"", 400),
+        'name a check by code or name, such as {"code": "SERVER_011"}',
+    ),
 }
 
 

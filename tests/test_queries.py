@@ -224,6 +224,12 @@ FILTERS = {
     "a code": ({"code": "USER_002"}, ["USER_002 bob"]),
     "a name": ({"code": "connection_count_high"}, ["SERVER_011 n1"]),
     "a severity": ({"severity": "critical"}, ["SERVER_011 n1"]),
+    "a severity and worse": (
+        {"severity_at_least": "warning"},
+        ["SERVER_011 n1", "USER_002 bob"],
+    ),
+    "both severities": ({"severity": "info", "severity_at_least": "warning"}, []),
+    "a user": ({"user": "bob"}, ["USER_002 bob"]),
     "a scope": (
         {"scope": "ACCOUNT"},
         ["USER_002 bob", "OPT_BALANCE_006 A", "OPT_BALANCE_006 B"],
@@ -251,6 +257,119 @@ def test_findings_are_told_worst_first_by(body, expected, mixed):
 def test_all_findings_are_the_open_and_the_resolved(mixed):
     states = [one["state"] for one in ask(mixed, "FINDINGS", state="all")["findings"]]
     assert states == ["open"] * 6 + ["resolved"]
+
+
+def test_the_resolved_are_told_with_the_last_first():
+    story = Story()
+    for full in ("n1", "n2", "n3", "n3"):
+        story.hears(system(lone(**{"n1": 1, "n2": 1, "n3": 1, full: FULL})))
+    resolved = ask(view(story), "FINDINGS", state="resolved")["findings"]
+    assert [one["entity"]["name"] for one in resolved] == ["n2", "n1"]
+
+
+WEIGHTS = {
+    "the fuller server": ({"a": (85, 100), "b": (94, 100), "c": (81, 100)}, ["b", "a", "c"]),
+    "by name, where they are alike": (
+        {"c": (90, 100), "a": (90, 100), "b": (90, 100)},
+        list("abc"),
+    ),
+    "severity before all else": ({"a": (94, 100), "b": (99, 100)}, ["b", "a"]),
+}
+
+
+@pytest.mark.parametrize(("servers", "expected"), WEIGHTS.values(), ids=WEIGHTS)
+def test_of_equal_severity_that_comes_first_which_is_furthest_beyond_its_limit(servers, expected):
+    some = {name: Server(n, max_connections=most) for name, (n, most) in servers.items()}
+    found = ask(after(system(lone(**some))), "FINDINGS", code="SERVER_011")["findings"]
+    assert [one["entity"]["name"] for one in found] == expected
+
+
+def test_the_first_page_holds_the_worst():
+    users = {f"A u{number:04}": 101 + number for number in range(900)}
+    of = after(system(lone(n1=Server(users=users))))
+    page = ask(of, "FINDINGS", code="USER_002", limit=3)
+    names = [one["entity"]["name"] for one in page["findings"]]
+    assert (names, page["total"]) == (["u0899", "u0898", "u0897"], 900)
+
+
+def test_what_clears_is_told_as_such_until_it_resolved():
+    story, said = Story(), []
+    # The limit is twice the mean, and 1.8 times for what is open.
+    for connections in (200, 200, 170, 100, 100):
+        story.hears(system(cluster(n1=connections, n2=50, n3=50)))
+        told = ask(view(story), "FINDINGS", state="all", code="OPT_BALANCE_002")["findings"]
+        said.append([(one["state"], one["clearing"]) for one in told])
+    assert said == [
+        [],
+        [("open", False)],
+        [("open", True)],
+        [("open", True)],
+        [("resolved", False)],
+    ]
+
+
+def test_all_that_match_are_counted_whatever_the_page(mixed):
+    page = ask(mixed, "FINDINGS", limit=1)
+    assert page["counts"] == {"critical": 1, "warning": 1, "info": 4}
+    page = ask(mixed, "FINDINGS", account="A", state="all")
+    assert page["counts"] == {"critical": 0, "warning": 1, "info": 1}
+
+
+def test_a_page_says_of_which_epoch_it_is(mixed):
+    page = ask(mixed, "FINDINGS")
+    assert (page["epoch"]["started_at"], page["epoch"]["interval_seconds"]) == (
+        "2027-01-15T08:02:00Z",
+        30.0,
+    )
+
+
+GROUPS = {
+    "code": [
+        {"code": "SERVER_011", "critical": 1},
+        {"code": "USER_002", "warning": 1},
+        {"code": "OPT_BALANCE_002", "info": 2},
+        {"code": "OPT_BALANCE_006", "info": 2},
+    ],
+    "cluster": [
+        {"cluster": "EU", "critical": 1, "info": 2},
+        {"warning": 1},
+        {"cluster": "US", "info": 2},
+    ],
+    "server": [
+        {"cluster": "EU", "server": "n1", "critical": 1, "info": 1},
+        {"warning": 1},
+        {"cluster": "EU", "info": 1},
+        {"cluster": "US", "info": 1},
+        {"cluster": "US", "server": "n1", "info": 1},
+    ],
+    "account": [
+        {"critical": 1, "info": 2},
+        {"account": "A", "warning": 1, "info": 1},
+        {"account": "B", "info": 1},
+    ],
+    "user": [
+        {"critical": 1, "info": 2},
+        {"account": "A", "user": "bob", "warning": 1},
+        {"account": "A", "info": 1},
+        {"account": "B", "info": 1},
+    ],
+}
+
+
+@pytest.mark.parametrize(("by", "expected"), GROUPS.items(), ids=GROUPS)
+def test_findings_are_counted_in_groups(by, expected, mixed):
+    page = ask(mixed, "FINDINGS", by=by)
+    assert (page["groups"], page["findings"], page["total"]) == (expected, [], len(expected))
+
+
+def test_groups_are_filtered_and_paged(mixed):
+    page = ask(mixed, "FINDINGS", by="server", severity="info", limit=1, offset=1)
+    assert (page["groups"], page["total"], page["more"]) == (
+        [{"cluster": "EU", "server": "n1", "info": 1}],
+        4,
+        True,
+    )
+    assert page["counts"] == {"critical": 0, "warning": 0, "info": 4}
 
 
 PAGES = {

@@ -38,6 +38,7 @@ QUERIES = {
     "STATUS": {},
     "FINDINGS": {"limit": 1000},
     "FINDINGS of one account": {"account": "APP", "offset": 40_000},
+    "FINDINGS by user": {"by": "user"},
     "SERVERS": {},
 }
 

@@ -16,6 +16,7 @@ from nats.micro.service import EndpointConfig, Service, ServiceConfig
 from nats_insights import __version__, subjects
 from nats_insights.connection.client import Client
 from nats_insights.facts import Coverage
+from nats_insights.gather.stepwise import stepwise
 from nats_insights.model.roster import Roster
 from nats_insights.tell import queries
 from nats_insights.tell.messages import AgentInfo
@@ -118,27 +119,30 @@ class Answers:
         self.wanted.set()
 
     async def _forget(self, request: Request) -> None:
+        async def forget(view: View) -> bytes:
+            return queries.forget(view, self.roster, request.data)
+
         # The reply is sent after an epoch, too: then STATUS does not name the server any more.
-        reply = await self._reply(
-            request, "FORGET", lambda view: queries.forget(view, self.roster, request.data)
-        )
+        reply = await self._reply(request, "FORGET", forget)
         if reply is not None:
             self._for_next.append((request, reply))
             self.wanted.set()
 
     async def _respond(self, request: Request, name: str, body: bytes) -> None:
-        reply = await self._reply(request, name, lambda view: queries.answer(view, name, body))
+        reply = await self._reply(
+            request, name, lambda view: stepwise(queries.steps(view, name, body))
+        )
         if reply is not None:
             await self._send(request, reply, {})
 
     async def _reply(
-        self, request: Request, name: str, make: Callable[[View], bytes]
+        self, request: Request, name: str, make: Callable[[View], Awaitable[bytes]]
     ) -> bytes | None:
         """The reply; None where the request was refused."""
         try:
             if self.view is None:
                 raise Refused(503, "the first epoch has not ended yet; ask again in a moment")
-            return make(self.view)
+            return await make(self.view)
         except Refused as refused:
             await self._refuse(request, refused)
         except Exception:
@@ -148,8 +152,10 @@ class Answers:
 
     async def _refuse(self, request: Request, refused: Refused) -> None:
         assert self._agent is not None
-        coverage = self.view.coverage if self.view else _NOTHING_KNOWN
-        reply = queries.error(self._agent, coverage, refused)
+        agent, coverage = self._agent, _NOTHING_KNOWN
+        if self.view is not None:
+            agent, coverage = self.view.agent, self.view.coverage
+        reply = queries.error(agent, coverage, refused)
         headers = {ERROR_HEADER: str(refused), ERROR_CODE_HEADER: str(refused.code)}
         await self._send(request, reply, headers)
 

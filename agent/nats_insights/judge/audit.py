@@ -73,7 +73,8 @@ class Held(Protocol):
 class Found(Struct, frozen=True, eq=False, gc=False):
     """A finding and its noun. `partial` names a missing reply: the figures are then minimums.
 
-    It is `torn` if it rests on a sum that may count moved clients twice. `explained_by` is the
+    It is `torn` if it rests on a sum that may count moved clients twice, and `eased` if only the
+    eased limits, by which an open finding is held, still find it. `explained_by` is the
     fingerprint of the finding that explains it.
 
     The evidence is kept here as JSON: there may be a hundred thousand findings, and a garbage
@@ -87,6 +88,7 @@ class Found(Struct, frozen=True, eq=False, gc=False):
     partial: str = ""
     evidence: Raw = NOTHING
     torn: bool = False
+    eased: bool = False
     explained_by: str = ""
 
     @property
@@ -299,9 +301,9 @@ class _Run:
                 self.result.gone[Key(check.code, subject.names)] = DISABLED
             return None
         is_open = held is not None and held.is_open
-        finding = check.judge(subject, force.params)
+        now = finding = check.judge(subject, force.params)
         if held is not None and is_open:
-            finding = _hold(force, subject, finding, held.severity)
+            finding = _hold(force, subject, now, held.severity)
         if finding is None and held is None:
             return None
         if check.settle and snapshot.settling(subject, self.settle):
@@ -313,7 +315,7 @@ class _Run:
             finding, evidence = _packed(finding, subject)
             torn = snapshot.torn and subject.depends_on == ALL_SERVERS
             self.result.found[key] = Found(
-                check, subject, finding, severity, lacking, evidence, torn
+                check, subject, finding, severity, lacking, evidence, torn, eased=now is None
             )
             return None
         if lacking and not _clear_at_most(force, subject):

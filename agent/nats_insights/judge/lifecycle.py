@@ -38,9 +38,10 @@ class Life(Struct, frozen=True, kw_only=True, gc=False):
 
     `evidence` is the check's, as JSON, `clients` those behind it. `stale_since` is the time
     since which the replies it rests on are missing, and `stale` names them. `home` is the cluster
-    of its noun, `rests_on` the (cluster, name) of the server that it is part of. A pending
-    finding does not open while it is `explained_by` the finding of that fingerprint; an open one
-    stays open. One that `is_common` is about the whole system in place of many.
+    of its noun, `rests_on` the (cluster, name) of the server that it is part of. It is `eased`
+    while only the eased limits find it. A pending finding does not open while it is `explained_by`
+    the finding of that fingerprint; an open one stays open. One that `is_common` is about the whole
+    system in place of many.
     """
 
     key: Key
@@ -72,6 +73,12 @@ class Life(Struct, frozen=True, kw_only=True, gc=False):
     stale: str = ""
     stale_since: float | None = None
     explained_by: str = ""
+    eased: bool = False
+
+    @property
+    def clearing(self) -> bool:
+        """Whether it is open, and its condition was no longer true when it was judged last."""
+        return self.is_open and (self.eased or self.cleared > 0)
 
 
 class Told(Struct, frozen=True, kw_only=True, gc=False):
@@ -240,6 +247,7 @@ def _figures(life: Life, found: Found, now: float) -> Life:
         stale="",
         stale_since=None,
         explained_by=found.explained_by,
+        eased=found.eased,
     )
 
 

@@ -89,16 +89,14 @@ def finding_state(life: Life, check: Check, valid_for: float) -> dict[str, Any]:
         "revision": life.revision,
         "valid_until": at(max(life.told_at, life.updated_at) + valid_for),
         "explained_by": life.explained_by or None,
+        "clearing": life.clearing,
         "stale": at(life.stale_since) if life.stale_since is not None else None,
     }
 
 
 def resolved_state(told: Told, check: Check) -> FindingState:
     """A resolved finding, as FINDINGS returns it."""
-    over = at(told.at)
-    members = finding_state(told.life, check, 0.0)
-    members |= {"state": "resolved", "resolved_at": over, "valid_until": over}
-    return FindingState(**members)
+    return FindingState(**finding_state(told.life, check, 0.0) | _over(told.at))
 
 
 def advisory(
@@ -107,9 +105,8 @@ def advisory(
     """The message for one transition; `valid_for` is how long it is valid, in seconds."""
     life = told.life
     members = finding_state(life, check, valid_for)
-    resolved = told.transition == "resolved"
-    if resolved:
-        members |= {"state": "resolved", "resolved_at": at(told.at), "valid_until": at(told.at)}
+    if told.transition == "resolved":
+        members |= _over(told.at)
     return Advisory(
         **members,
         id=_identity(members["fingerprint"], told),
@@ -121,6 +118,11 @@ def advisory(
         severity_before=_name(told.severity_before),
         severity_now=_name(told.severity_now),
     )
+
+
+def _over(when: float) -> dict[str, Any]:
+    over = at(when)
+    return {"state": "resolved", "resolved_at": over, "valid_until": over, "clearing": False}
 
 
 def subject(life: Life, check: Check) -> str:

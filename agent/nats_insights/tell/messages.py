@@ -17,6 +17,7 @@ Time = Annotated[datetime, Meta(tz=True)]
 SeverityName = Literal["critical", "warning", "info"]
 Verdict = Literal["ok", "info", "warning", "critical", "unknown"]
 Role = Literal["leader", "standby", "stopped"]
+GroupedBy = Literal["code", "cluster", "server", "account", "user"]
 
 
 class Entity(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -54,7 +55,11 @@ class AgentInfo(Struct, frozen=True, kw_only=True):
 
 
 class FindingState(Struct, frozen=True, kw_only=True):
-    """A finding as it is now: part of advisories and of the reply to FINDINGS."""
+    """A finding as it is now: part of advisories and of the reply to FINDINGS.
+
+    It is `clearing` while it is open and its condition is no longer true, but not yet for long or
+    clearly enough to resolve.
+    """
 
     state: Literal["open", "resolved"]
     code: str
@@ -78,6 +83,7 @@ class FindingState(Struct, frozen=True, kw_only=True):
     muted: Time | None = None
     stale: Time | None = None
     explained_by: str | None = None
+    clearing: bool = False
 
 
 class Advisory(FindingState, frozen=True, kw_only=True):
@@ -95,7 +101,7 @@ class Advisory(FindingState, frozen=True, kw_only=True):
 
 
 class OpenCounts(Struct, frozen=True, kw_only=True):
-    """How many findings are open."""
+    """How many findings are open, by severity."""
 
     critical: int = 0
     warning: int = 0
@@ -200,11 +206,37 @@ class ListReply(Reply, frozen=True, kw_only=True):
     more: bool
 
 
+class Group(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How many findings there are with these labels, by severity; a label that is not there is "".
+
+    By server there are `cluster` and `server`, by user `account` and `user`. In operator mode these
+    are keys, and `account_name` and `user_name` their names, where they are known.
+    """
+
+    code: str = ""
+    cluster: str = ""
+    server: str = ""
+    account: str = ""
+    account_name: str = ""
+    user: str = ""
+    user_name: str = ""
+    critical: int = 0
+    warning: int = 0
+    info: int = 0
+
+
 class FindingsReply(ListReply, frozen=True, kw_only=True):
-    """FINDINGS: the most severe first. `status` is there only in the output of `check`."""
+    """FINDINGS: by severity, then by how far they are beyond their limit, the worst first.
+
+    Resolved ones follow, the last first. `counts` are of all that match. With `by` in the request,
+    there are `groups` in place of findings. `status` is there only in the output of `check`.
+    """
 
     type: Literal["insights.api.v1.findings_response"] = "insights.api.v1.findings_response"
     findings: list[FindingState]
+    groups: list[Group] = []
+    counts: OpenCounts | UnsetType = UNSET
+    epoch: EpochInfo | UnsetType = UNSET
     status: StatusReply | UnsetType = UNSET
 
 
@@ -313,7 +345,10 @@ class ListRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class FindingsRequest(ListRequest, frozen=True, kw_only=True):
-    """The body of FINDINGS: filters, all optional."""
+    """The body of FINDINGS: filters, all optional.
+
+    `severity` is exact, `severity_at_least` this one and worse. With `by` the reply has groups.
+    """
 
     code: str = ""
     severity: SeverityName | Literal[""] = ""
@@ -321,7 +356,10 @@ class FindingsRequest(ListRequest, frozen=True, kw_only=True):
     account: str = ""
     cluster: str = ""
     server: str = ""
+    user: str = ""
+    severity_at_least: SeverityName | Literal[""] = ""
     state: Literal["open", "resolved", "all"] = "open"
+    by: GroupedBy | Literal[""] = ""
 
 
 class ExplainRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

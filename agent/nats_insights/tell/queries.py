@@ -5,23 +5,22 @@ from __future__ import annotations
 import difflib
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import partial
 from typing import Any, Literal
 
 import msgspec
-from msgspec.structs import replace
 
-from nats_insights.config import refuse_unknown
-from nats_insights.errors import ConfigError
 from nats_insights.facts import Coverage
+from nats_insights.gather.stepwise import at_once, emptied
 from nats_insights.judge.audit import Outcome
-from nats_insights.judge.declare import Check, Severity, parameters_of
+from nats_insights.judge.declare import Check, parameters_of
 from nats_insights.judge.lifecycle import Life, Told
 from nats_insights.judge.limits import Parameter
 from nats_insights.judge.rules import Rule
 from nats_insights.model.roster import Entry, Roster
-from nats_insights.tell.advisory import at, brief, counts, finding_state, fitting, resolved_state
+from nats_insights.tell import requests
+from nats_insights.tell.advisory import at, brief, finding_state, fitting, resolved_state
 from nats_insights.tell.messages import (
     AgentInfo,
     CheckInfo,
@@ -45,12 +44,13 @@ from nats_insights.tell.messages import (
     ServerState,
     StatusReply,
 )
+from nats_insights.tell.ranking import parts
+from nats_insights.tell.requests import Refused as Refused
+from nats_insights.tell.requests import unknown
+from nats_insights.tell.selection import Counted, passing
 from nats_insights.tell.view import View, not_evaluated, verdict
-from nats_insights.text import plain, shortened
+from nats_insights.text import shortened
 
-# Filters of FINDINGS, beside the check, the severity and the scope.
-_LABELS = ("account", "cluster", "server")
-_SEVERITIES = {str(severity): severity for severity in Severity}
 # A reply ends before this many bytes, and before the server's max_payload; the rest is paged.
 LONGEST = 256 * 1024
 # The bytes of a page beside its head and its rows: type, total, offset, more.
@@ -60,19 +60,18 @@ _MOST_REASONS = 10
 _MOST_OTHERS = 20
 
 
-class Refused(Exception):
-    """A request that is answered with an error: an HTTP-like code and a sentence."""
-
-    def __init__(self, code: int, description: str) -> None:
-        super().__init__(plain(description)[:500])
-        self.code = code
-
-
 QUERIES = ("STATUS", "FINDINGS", "CHECKS", "EXPLAIN", "SERVERS")
 
 
 def answer(view: View, name: str, body: bytes) -> bytes:
     """The reply to one query; Refused with a sentence if there is none."""
+    return at_once(steps(view, name, body))
+
+
+def steps(view: View, name: str, body: bytes) -> Generator[None, None, bytes]:
+    """The same in steps: there may be a hundred thousand findings."""
+    if name == "FINDINGS":
+        return msgspec.json.encode((yield from _findings(view, body)))
     return msgspec.json.encode(_ANSWERS[name](view, body))
 
 
@@ -89,22 +88,26 @@ def error(agent: AgentInfo, coverage: Coverage, refused: Refused) -> bytes:
 
 def status(view: View, body: bytes = b"") -> StatusReply:
     """STATUS."""
-    _request(body, NoRequest)
+    requests.read(body, NoRequest)
     return StatusReply(
         **_head(view),
         verdict=verdict(view),
-        open=counts(view.open),
-        epoch=EpochInfo(
-            number=view.agent.epoch,
-            started_at=at(view.started_at),
-            interval_seconds=view.interval,
-            failed=view.failed_epochs,
-            last_failure=view.last_failure,
-        ),
+        open=view.counts,
+        epoch=_epoch(view),
         not_evaluated=_by_reason(view)[:_MOST_REASONS],
         checks_not_evaluated=not_evaluated(view),
         access=view.access,
         cost=view.cost,
+    )
+
+
+def _epoch(view: View) -> EpochInfo:
+    return EpochInfo(
+        number=view.agent.epoch,
+        started_at=at(view.started_at),
+        interval_seconds=view.interval,
+        failed=view.failed_epochs,
+        last_failure=view.last_failure,
     )
 
 
@@ -131,42 +134,35 @@ def _by_reason(view: View) -> list[NotEvaluated]:
 
 def findings(view: View, body: bytes = b"") -> FindingsReply:
     """FINDINGS."""
-    request = _request(body, FindingsRequest)
-    if request.code:
-        request = replace(request, code=named(view.checks, request.code).code)
+    return at_once(_findings(view, body))
+
+
+def _findings(view: View, body: bytes) -> Generator[None, None, FindingsReply]:
+    request = requests.read(body, FindingsRequest)
+    code = named(view.checks, request.code).code if request.code else ""
     codes = {
         check.code
         for check in view.checks
-        if request.code in ("", check.code) and request.scope in ("", check.about.scope)
+        if code in ("", check.code) and request.scope in ("", check.about.scope)
     }
-    labels = [(label, value) for label in _LABELS if (value := getattr(request, label))]
+    keep, counted = passing(request, codes), Counted(request.by)
     found: list[Life | Told] = []
     if request.state != "resolved":
-        # One filter after another: there may be a hundred thousand of them.
-        lives = [life for life in view.open if life.key.code in codes]
-        if request.severity:
-            wanted = _SEVERITIES[request.severity]
-            lives = [life for life in lives if life.severity == wanted]
-        for label, value in labels:
-            lives = [life for life in lives if _has(life, label, value)]
-        found += lives
+        for part in parts((yield from view.worst_first())):
+            found += (lives := keep(part))
+            counted.add(lives)
+            yield
     if request.state != "open":
-        found += [
-            told
-            for told in view.resolved
-            if told.life.key.code in codes
-            and request.severity in ("", str(told.life.severity))
-            and all(_has(told.life, label, value) for label, value in labels)
-        ]
-    return FindingsReply(**_part(view, request, found, "findings", _stater(view)))
-
-
-def _has(life: Life, label: str, value: str) -> bool:
-    """Whether the entity has this label, an account by its key or by its name."""
-    entity = life.entity
-    return entity.get(label) == value or (
-        label == "account" and entity.get("account_name") == value
-    )
+        found += (ended := [told for told in reversed(view.resolved) if keep([told.life])])
+        counted.add([told.life for told in ended])
+    more = {"counts": counted.counts(), "epoch": _epoch(view)}
+    if request.by:
+        names = yield from counted.names()
+        page = _part(view, request, names, "groups", counted.group, **more)
+        names.clear()
+        yield from emptied(counted.groups)
+        return FindingsReply(findings=[], **page)
+    return FindingsReply(**_part(view, request, found, "findings", _stater(view), **more))
 
 
 def open_findings(view: View) -> list[FindingState]:
@@ -193,15 +189,16 @@ def _stater(view: View) -> Callable[[Life | Told], FindingState]:
 
 def checks(view: View, body: bytes = b"") -> ChecksReply:
     """CHECKS."""
-    request = _request(body, ListRequest)
+    request = requests.read(body, ListRequest)
     return ChecksReply(**_part(view, request, all_checks(view), "checks"))
 
 
 def explain(view: View, body: bytes = b"") -> ExplainReply:
     """EXPLAIN."""
-    request = _request(body, ExplainRequest)
-    asked = request.code or request.name
-    check = named(view.checks, asked)
+    request = requests.read(body, ExplainRequest)
+    if not (name := request.code or request.name):
+        raise Refused(400, 'name a check by code or name, such as {"code": "SERVER_011"}')
+    check = named(view.checks, name)
     return ExplainReply(
         **_head(view),
         check=_check_info(view, check),
@@ -213,7 +210,7 @@ def explain(view: View, body: bytes = b"") -> ExplainReply:
 
 def servers(view: View, body: bytes = b"") -> ServersReply:
     """SERVERS."""
-    request = _request(body, ListRequest)
+    request = requests.read(body, ListRequest)
     rows = sorted(view.servers, key=lambda entry: entry.key)
     return ServersReply(**_part(view, request, rows, "servers", partial(_server, view)))
 
@@ -223,7 +220,7 @@ def forget(view: View, roster: Roster, body: bytes) -> bytes:
 
     Refused for a server that answers, and if the name matches none or several.
     """
-    request = _request(body, ForgetRequest)
+    request = requests.read(body, ForgetRequest)
     found = roster.by_name(request.server, request.cluster)
     homes = ", ".join(sorted(f'"{one.cluster}"' for one in roster.by_name(request.server)))
     if not found and homes:
@@ -258,7 +255,6 @@ def _server(view: View, entry: Entry) -> ServerState:
 
 _ANSWERS: dict[str, Callable[[View, bytes], Reply]] = {
     "STATUS": status,
-    "FINDINGS": findings,
     "CHECKS": checks,
     "EXPLAIN": explain,
     "SERVERS": servers,
@@ -272,11 +268,7 @@ def named(checks: Iterable[Check], asked: str) -> Check:
     for name in (asked.upper(), asked.lower().replace("-", "_")):
         if name in found:
             return found[name]
-    try:
-        refuse_unknown(asked, found)
-    except ConfigError as unknown:
-        raise Refused(404, str(unknown).replace("there is no key", "there is no check")) from None
-    raise Refused(404, f"there is no check {asked[:80]!r}")
+    raise Refused(404, unknown("check", asked, found))
 
 
 def _head(view: View) -> dict[str, Any]:
@@ -287,25 +279,15 @@ def _head(view: View) -> dict[str, Any]:
     }
 
 
-def _request(body: bytes, into: Any) -> Any:
-    try:
-        return msgspec.json.decode(body or b"{}", type=into)
-    except msgspec.ValidationError as wrong:
-        known = ", ".join(into.__struct_fields__) or "none"
-        sentence = str(wrong).replace("`", "")
-        raise Refused(400, f"the request is refused: {sentence}; fields are {known}") from None
-    except Exception:
-        raise Refused(400, "the request is not a JSON object") from None
-
-
 def _part(
     view: View,
     request: ListRequest,
     rows: Sequence[Any],
     field: str,
     make: Callable[[Any], Any] = lambda row: row,
+    **more_fields: Any,
 ) -> dict[str, Any]:
-    head = _head(view)
+    head = _head(view) | more_fields
     room = min(LONGEST, view.max_payload) - len(msgspec.json.encode(head)) - _FRAME
     taken: list[Any] = []
     for row in map(make, rows[request.offset : request.offset + request.limit]):

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from functools import cached_property
 
 from msgspec import Struct
 
 from nats_insights.facts import Access, Cost, Coverage, Names
+from nats_insights.gather.stepwise import at_once
 from nats_insights.judge.audit import Outcome
 from nats_insights.judge.auditor import Auditor
-from nats_insights.judge.declare import CRITICAL, Check, Severity
+from nats_insights.judge.declare import Check
 from nats_insights.judge.lifecycle import Life, Told
 from nats_insights.judge.rules import Rule
 from nats_insights.model.roster import Entry
-from nats_insights.tell.messages import AgentInfo, Verdict
+from nats_insights.tell.advisory import counts
+from nats_insights.tell.messages import AgentInfo, OpenCounts, Verdict
+from nats_insights.tell.ranking import worst_first
 
 
 class View(Struct, kw_only=True, dict=True):
     """The state after the last epoch, from which queries are answered.
 
-    `lives` are in the order of their keys.
+    `lives` are in the order of their keys, `ranked` are the open ones as they were asked for.
     """
 
     agent: AgentInfo
@@ -39,17 +43,23 @@ class View(Struct, kw_only=True, dict=True):
     last_failure: str = ""
     valid_for: float
     max_payload: int = 1024 * 1024
+    ranked: list[Life] | None = None
 
     @cached_property
+    def counts(self) -> OpenCounts:
+        """How many findings are open, by severity."""
+        return counts(self.lives)
+
+    @property
     def open(self) -> list[Life]:
-        """Open findings, the worst first, in the order of their keys within each severity."""
-        by_severity: dict[Severity, list[Life]] = {severity: [] for severity in Severity}
-        for life in self.lives:
-            if life.is_open:
-                by_severity[life.severity].append(life)
-        return [
-            life for severity in sorted(by_severity, reverse=True) for life in by_severity[severity]
-        ]
+        """Open findings, the worst first."""
+        return at_once(self.worst_first())
+
+    def worst_first(self) -> Generator[None, None, list[Life]]:
+        """The same in steps; they are ordered once, when somebody asks for them."""
+        if self.ranked is None:
+            self.ranked = yield from worst_first(life for life in self.lives if life.is_open)
+        return self.ranked
 
     @classmethod
     def of(
@@ -86,12 +96,13 @@ def verdict(view: View) -> Verdict:
 
     Coverage is complete if each known server answered and each enabled check could be judged.
     """
-    worst = view.open[0].severity if view.open else None
-    if worst is CRITICAL:
+    if view.counts.critical:
         return "critical"
     if not view.coverage.complete or not_evaluated(view):
         return "unknown"
-    return "ok" if worst is None else str(worst)  # type: ignore[return-value]
+    if view.counts.warning:
+        return "warning"
+    return "info" if view.counts.info else "ok"
 
 
 def not_evaluated(view: View) -> int:

@@ -1,0 +1,59 @@
+"""The order of long lists, the worst first: in steps, because a list may have 100,000 rows."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+from collections.abc import Callable, Generator, Iterable, Iterator
+from typing import Any, TypeVar
+
+from nats_insights.judge.lifecycle import Life
+
+T = TypeVar("T")
+
+# Rows that are handled between two yields.
+AT_A_STEP = 2048
+# Rows that are merged between two yields.
+_MERGED_AT_A_STEP = 256
+
+
+def weight(life: Life) -> float:
+    """How many times its limit a finding is, on either side of it; less than 1 once it clears.
+
+    1 where there are no figures, infinite where nothing was allowed or nothing is left.
+    """
+    value, threshold = life.value, life.threshold
+    if value is None or threshold is None or value == threshold:
+        return 1.0
+    if value <= 0 or threshold <= 0:
+        return 0.0 if life.cleared else math.inf
+    times = value / threshold
+    beyond = max(times, 1 / times)
+    return 1 / beyond if life.cleared else beyond
+
+
+def worst_first(lives: Iterable[Life]) -> Generator[None, None, list[Life]]:
+    """By severity, then by weight; what is equal stays in its order."""
+    return ordered(lives, lambda life: (-life.severity, -weight(life)))
+
+
+def ordered(rows: Iterable[T], key: Callable[[T], Any]) -> Generator[None, None, list[T]]:
+    """The rows in the order of their keys; what is equal stays in its order."""
+    runs = []
+    for run in parts(rows):
+        runs.append(sorted(run, key=key))
+        yield
+    merged: list[T] = []
+    rest = heapq.merge(*runs, key=key)
+    while some := list(itertools.islice(rest, _MERGED_AT_A_STEP)):
+        merged += some
+        yield
+    return merged
+
+
+def parts(rows: Iterable[T]) -> Iterator[list[T]]:
+    """The rows in lists that are short enough for one step."""
+    waiting = iter(rows)
+    while part := list(itertools.islice(waiting, AT_A_STEP)):
+        yield part
