@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -143,6 +146,11 @@ WORDS = {
     "fnidings": "there is no 'fnidings', did you mean findings?",
     "findings --format jsno": "there is no 'jsno', did you mean json?",
     "findings --state zzz": "there is no 'zzz', known are open, resolved, all",
+    "findings --severty info": "nats-insights findings: there is no option '--severty', did you "
+    "mean --severity?; see nats-insights findings --help",
+    "status --zzz": "there is no option '--zzz'; see nats-insights status --help",
+    "status now": "there is no argument 'now'; see nats-insights status --help",
+    "findings --limit -1": "'-1' is not a whole number from 0",
 }
 
 
@@ -152,6 +160,58 @@ def test_a_word_that_is_not_known_is_answered_with_the_nearest(given, expected, 
         program.main(given.split())
     assert ended.value.code == 3
     assert expected in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("given", ["--pasword=hunter2", "--pasword hunter2"])
+def test_what_follows_a_misspelt_option_is_not_shown(given, capsys):
+    with pytest.raises(SystemExit):
+        program.main(["status", *given.split()])
+    said = capsys.readouterr().err
+    assert "there is no option '--pasword', did you mean --password?" in said
+    assert "hunter2" not in said
+
+
+@pytest.mark.parametrize("given", ["--severity WARNING --scope server", "--severity warning"])
+def test_words_are_taken_in_either_case(given):
+    args = program.parser({"findings"}).parse_args(["findings", *given.split()])
+    assert (args.severity, args.scope) in {("warning", "SERVER"), ("warning", None)}
+
+
+HELP = {
+    "help": "usage: nats-insights [-h]",
+    "help findings": "usage: nats-insights findings [-h]",
+    "help connection": "usage: nats-insights COMMAND [flags]",
+}
+
+
+@pytest.mark.parametrize(("given", "expected"), HELP.items(), ids=HELP)
+def test_help_can_be_asked_for_by_a_command(given, expected, capsys):
+    assert program.main(given.split()) == 0
+    assert capsys.readouterr().out.startswith(expected)
+
+
+def test_help_on_what_there_is_not_is_answered_with_the_nearest(capsys):
+    assert program.main(["help", "conection"]) == 3
+    said = capsys.readouterr().err
+    assert said == "nats-insights: there is no help on 'conection', did you mean connection?\n"
+
+
+def every_option() -> list[Any]:
+    """Each option of each command, as argparse has it, but for those of the connection."""
+    (below,) = [a for a in program.parser()._actions if a.choices and not a.option_strings]
+    return [
+        pytest.param(action, id=f"{name} {action.option_strings[0]}")
+        for name, command in below.choices.items()
+        for action in command._actions
+        if action.option_strings and action.help not in (argparse.SUPPRESS, None)
+    ]
+
+
+@pytest.mark.parametrize("option", every_option())
+def test_an_option_with_a_default_tells_it_and_its_value_has_a_name_and_not_an_example(option):
+    default = option.default not in (None, False, [], argparse.SUPPRESS)
+    assert ("default" in option.help) >= default
+    assert not re.search(r"[0-9.]", option.metavar or "")
 
 
 def test_without_a_command_the_help_is_shown(capsys):

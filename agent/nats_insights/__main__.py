@@ -25,7 +25,7 @@ except KeyboardInterrupt:  # These take a moment too, in which Ctrl-C is no erro
 # `--version` and `--help` import none.
 COMMANDS = (
     *("run", "check", "demo", "watch", "findings", "status", "servers", "evaluate", "forget"),
-    *("checks", "explain", "doctor", "permissions", "schemas"),
+    *("checks", "explain", "doctor", "permissions", "schemas", "help"),
     "docs",
 )
 # For maintainers: the help of the program does not list them.
@@ -36,6 +36,20 @@ STOPPED_BY = 128
 
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors exit with 3: argparse's 2 would mean critical."""
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """An unknown option is refused here: the parser of the command knows what is near."""
+        parsed, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            # What follows an option may be a secret.
+            word = unknown[0].partition("=")[0]
+            near = difflib.get_close_matches(word, self._option_string_actions, n=1)
+            hint = f", did you mean {near[0]}?" if near else ""
+            kind = "option" if word.startswith("-") else "argument"
+            self.error(f"there is no {kind} {word!r}{hint}")
+        return parsed, unknown
 
     def error(self, message: str) -> NoReturn:
         self.exit(COULD_NOT_TELL, f"{self.prog}: {plain(message)}; see {self.prog} --help\n")
@@ -56,7 +70,9 @@ def parser(complete: Collection[str] = COMMANDS) -> Parser:
         description="Audits a NATS system from its system account and publishes findings.",
     )
     top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    below = top.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
+    below = top.add_subparsers(
+        title="commands", metavar="COMMAND", required=True, parser_class=Parser
+    )
     for name in COMMANDS:
         title = _title(name)
         if name in UNLISTED:

@@ -137,6 +137,15 @@ async def test_unreachable_servers_are_all_told(dead: str) -> None:
     assert type(told) is Unreachable
 
 
+async def test_who_gave_no_server_is_told_that_the_default_was_tried(dead: str) -> None:
+    with pytest.raises(Unreachable) as told:
+        await connect(Settings(servers=(dead,), is_default=True), name="test")
+    assert str(told.value) == (
+        f"{dead} cannot be reached: Connection refused; no server was given, so the default was "
+        "tried: give --server, --context or NATS_URL"
+    )
+
+
 async def test_what_a_person_can_mend_is_told_before_what_may_pass(serve: Any, dead: str) -> None:
     url = serve(SYSTEM).url
     told = await refused(dead, url, user="agent", password="wrong")

@@ -68,7 +68,13 @@ def home(tmp_path: Path) -> Home:
 
 
 def test_without_anything_the_server_on_this_machine_is_meant(home: Home) -> None:
-    assert home.settings() == Settings(servers=("nats://127.0.0.1:4222",))
+    assert home.settings() == Settings(servers=("nats://127.0.0.1:4222",), is_default=True)
+
+
+def test_the_server_on_this_machine_may_also_be_given(home: Home) -> None:
+    assert not home.settings(NATS_URL="nats://127.0.0.1:4222").is_default
+    home.context("c", url="nats://127.0.0.1:4222")
+    assert not home.settings(NATS_CONTEXT="c").is_default
 
 
 @pytest.mark.parametrize("field", FIELDS)
@@ -99,6 +105,11 @@ def test_an_empty_flag_or_variable_is_none_at_all(home: Home) -> None:
     home.context("c", creds="/c.creds")
     found = home.settings({"creds": "", "context": None}, NATS_CREDS="", NATS_CONTEXT="c")
     assert found.creds == "/c.creds"
+
+
+def test_an_empty_name_of_a_context_is_refused(home: Home) -> None:
+    with pytest.raises(ConfigError, match="--context is empty: name a context, or leave it out"):
+        home.settings({"context": ""}, NATS_CONTEXT="c")
 
 
 def test_a_context_is_named_by_flag_over_variable_over_the_selected_one(home: Home) -> None:
@@ -388,7 +399,20 @@ def test_every_flag_is_parsed_and_reaches_the_settings(
         assert getattr(contexts.from_args(parser.parse_args(line.split())), flag[2:]) == value
     with pytest.raises(ConfigError, match="'other'"):
         contexts.from_args(parser.parse_args(["--context", "other"]))
-    assert "NATS_CREDS" in parser.format_help()
+
+
+def test_help_sums_the_flags_up_and_lists_them_once_with_variables_and_defaults() -> None:
+    brief, whole = argparse.ArgumentParser(), argparse.ArgumentParser()
+    contexts.add_options(brief)
+    contexts.add_options(whole, listed=True)
+    assert "`nats-insights help connection` lists them" in brief.format_help()
+    listed = [
+        word for word in ("NATS_CREDS", "--tlsca", "127.0.0.1") if word in brief.format_help()
+    ]
+    assert listed == []
+    text = " ".join(whole.format_help().split())
+    for words in ("--creds FILE", "(NATS_CREDS)", "(NATS_URL; default: nats://127.0.0.1:4222)"):
+        assert words in text
 
 
 def test_every_flag_and_variable_is_documented() -> None:

@@ -133,7 +133,7 @@ async def test_findings_have_names_beside_keys_and_nothing_has_a_token(operated,
         assert f"web {key[:8]}…" in text
         by_key = await run(operated, "findings", "--account", app.id, "--format", "json")
         assert {one["entity"]["account"] for one in json.loads(by_key)["findings"]} == {app.id}
-        assert "no findings" in await run(operated, "findings", "--account", operated.twin.id)
+        assert "nothing open" in await run(operated, "findings", "--account", operated.twin.id)
         printed = text + by_key + await run(operated, "status") + await run(operated, "check")
         assert "web" in printed
     said = b"".join(message.data + repr(message.headers).encode() for message in watch.messages)

@@ -180,7 +180,9 @@ async def test_a_server_that_is_gone_for_good_can_be_forgotten(start_cluster, cl
         assert watch.heartbeats[-1].verdict == "unknown"
         ops = login(system, "ops", "n2")
         code, listed = await cli_of(ops, "servers")()
-        states = [line.split()[:3] for line in listed.splitlines()]
+        counted, *lines, hint = listed.splitlines()
+        assert (counted, "forget SERVER" in hint) == ("3 servers: 2 answering, 1 dead", True)
+        states = [line.split()[:3] for line in lines]
         assert (code, states) == (
             0,
             [

@@ -15,6 +15,10 @@ from nats_insights.connection.contexts import Settings
 from nats_insights.errors import RequestError
 from nats_insights.tell.messages import ListReply
 
+# The most rows that are asked for at a time.
+_PAGE = 1000
+# Lists that are read anew if an epoch ended meanwhile; the last one is taken as it is.
+_ATTEMPTS = 3
 R = TypeVar("R", bound=Struct)
 P = TypeVar("P", bound=ListReply)
 
@@ -53,26 +57,45 @@ async def query(
     return _decode(subject, reply.data, into)
 
 
-async def all_pages(settings: Settings, name: str, into: type[P], field: str, **filters: Any) -> P:
-    """All rows of a list that pass the filters, page after page, as one reply.
+async def all_pages(
+    settings: Settings, name: str, into: type[P], field: str, *, most: int = 0, **filters: Any
+) -> P:
+    """The rows of a list that pass the filters, page after page, as one reply.
 
-    `field` is the one that holds the rows.
+    `field` is the one that holds the rows; there are at most `most` of them, 0 is all.
     """
     client = await connect(settings, name="nats-insights")
     try:
-        return await every_row(client, name, into, field, **filters)
+        return await every_row(client, name, into, field, most=most, **filters)
     finally:
         await client.close()
 
 
-async def every_row(client: Client, name: str, into: type[P], field: str, **filters: Any) -> P:
+async def every_row(
+    client: Client, name: str, into: type[P], field: str, *, most: int = 0, **filters: Any
+) -> P:
     """The same on an open connection."""
+    for _ in range(_ATTEMPTS):
+        reply, is_of_one_epoch = await _pages(client, name, into, field, most, filters)
+        if is_of_one_epoch:
+            break
+    return reply
+
+
+async def _pages(
+    client: Client, name: str, into: type[P], field: str, most: int, filters: dict[str, Any]
+) -> tuple[P, bool]:
+    """The pages as one reply, and whether no epoch ended between them and changed the order."""
     rows: list[Any] = []
+    epochs: set[int] = set()
     while True:
-        page = await query(client, name, into, offset=len(rows), limit=1000, **filters)
+        limit = min(_PAGE, most - len(rows)) if most else _PAGE
+        page = await query(client, name, into, offset=len(rows), limit=limit, **filters)
+        epochs.add(page.agent.epoch)
         rows += (some := getattr(page, field))
-        if not page.more or not some:
-            return msgspec.structs.replace(page, **{field: rows}, offset=0, more=False)
+        if not page.more or not some or len(rows) == most:
+            reply = msgspec.structs.replace(page, **{field: rows}, offset=0)
+            return reply, len(epochs) == 1
 
 
 class _StreamAck(Struct):

@@ -18,7 +18,8 @@ from nats_insights.judge.rules import rules
 
 
 def checks_option(
-    parser: ArgumentParser, what: str = "also run the checks of this package"
+    parser: ArgumentParser,
+    what: str = "also run the checks of this Python package; may be repeated",
 ) -> None:
     """`--checks PACKAGE`."""
     parser.add_argument(

@@ -43,12 +43,12 @@ def options(parser: ArgumentParser) -> None:
         type=int,
         default=1,
         metavar="N",
-        help="epochs, one interval apart (1)",
+        help="epochs to run, one interval apart (default: 1)",
     )
     parser.add_argument(
         "--wait-healthy",
-        metavar="5m",
-        help="repeat epochs until the exit code is 0 or this time is over",
+        metavar="DURATION",
+        help="repeat epochs until the exit code is 0 or this time, such as 5m, is over",
     )
     contexts.add_options(parser)
 

@@ -41,7 +41,9 @@ _WORDS = {
 
 def options(parser: ArgumentParser) -> None:
     """Flags of `demo`."""
-    parser.add_argument("--for", dest="seconds", metavar="20s", help="exit after this time")
+    parser.add_argument(
+        "--for", dest="seconds", metavar="DURATION", help="exit after this time, such as 20s"
+    )
     parser.add_argument(
         "--pause", action="store_true", help="wait for Enter before each problem and each fix"
     )

@@ -30,14 +30,18 @@ R = TypeVar("R", bound=Struct)
 
 def options(parser: ArgumentParser) -> None:
     """`--own`, `--config` and `--checks`."""
-    parser.add_argument("--own", action="store_true", help="ask no agent: show the defaults")
+    parser.add_argument(
+        "--own", action="store_true", help="ask no agent: show the defaults of this program"
+    )
     parser.add_argument(
         "--config",
         type=Path,
-        metavar="FILE.toml",
-        help="ask no agent: show the parameters of this file",
+        metavar="FILE",
+        help="ask no agent: show the parameters that this TOML file sets",
     )
-    checks_option(parser, "ask no agent: also show the checks of this package")
+    checks_option(
+        parser, "ask no agent: also show the checks of this Python package; may be repeated"
+    )
     contexts.add_options(parser)
 
 

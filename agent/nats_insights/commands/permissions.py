@@ -20,7 +20,7 @@ def options(parser: ArgumentParser) -> None:
         choices=tuple(FORMATS),
         default="server",
         help="a block for the configuration of a server, flags of `nats auth user add`, "
-        "flags of `nsc edit user`, or claims of a user JWT (server)",
+        "flags of `nsc edit user`, or claims of a user JWT (default: server)",
     )
     config_options(parser)
     checks_option(parser)

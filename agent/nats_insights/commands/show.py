@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from json import dumps
@@ -11,20 +12,19 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from nats_insights.commands import lines
+from nats_insights.commands import lines, rows
+from nats_insights.commands.table import aligned as aligned
+from nats_insights.commands.table import filled, folded, wrapped
 from nats_insights.facts import Access
 from nats_insights.tell.messages import (
     Advisory,
     CheckInfo,
     ChecksReply,
-    Entity,
     ExplainReply,
     FindingsReply,
-    FindingState,
     Heartbeat,
     NotEvaluated,
     ParameterInfo,
@@ -36,10 +36,7 @@ from nats_insights.text import plain
 
 # The exit code of each verdict, as monitoring plugins have them.
 EXIT = {"ok": 0, "info": 0, "warning": 1, "critical": 2, "unknown": 3}
-STYLES = {
-    "critical": "bold red",
-    "warning": "yellow",
-    "info": "cyan",
+STYLES = rows.STYLES | {
     "ok": "green",
     "unknown": "magenta",
     "opened": "bold",
@@ -48,8 +45,8 @@ STYLES = {
     "stopped": "magenta",
     "back": "green",
 }
-# Characters of a key that are shown beside its name.
-_KEY = 8
+# Columns of prose.
+_WIDEST = 88
 
 
 class _Output(Console):
@@ -60,19 +57,6 @@ class _Output(Console):
 def console() -> Console:
     """Standard output, coloured on a terminal only; lines are broken by the terminal alone."""
     return _Output(highlight=False, soft_wrap=True, markup=False)
-
-
-def aligned(rows: Iterable[Sequence[str | Text]], indent: int = 0) -> Iterator[Text]:
-    """Rows of cells as lines whose columns stand below each other."""
-    table = [[cell if isinstance(cell, Text) else Text(cell) for cell in row] for row in rows]
-    widths = [max(cell_len(cell.plain) for cell in column) for column in zip(*table, strict=True)]
-    for row in table:
-        line = Text(" " * indent)
-        for cell, width in zip(row, widths, strict=True):
-            line.append_text(cell)
-            line.append(" " * (width - cell_len(cell.plain) + 2))
-        line.rstrip()
-        yield line
 
 
 def progress(text: str) -> AbstractContextManager[Any]:
@@ -90,47 +74,19 @@ def escaped(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else dumps(c)[1:-1] for c in text)
 
 
-def word(name: str) -> Text:
-    """A verdict, a severity or a transition in its colour."""
-    loud = name in ("critical", "warning", "info")
-    return Text(name.upper() if loud else name, STYLES.get(name, ""))
-
-
-def whose(entity: Entity) -> str:
-    """An entity in one short phrase."""
-    name = plain(entity.name)
-    if entity.kind in ("server", "account_in_cluster") and entity.cluster:
-        key = entity.account if entity.kind == "account_in_cluster" else entity.name
-        return f"{_beside(name, key)} ({plain(entity.cluster)})"
-    if entity.kind in ("route", "gateway", "leaf", "listener"):
-        return f"{name} ({plain(entity.server)})"
-    if entity.kind == "user":
-        account = _beside(entity.account_name or entity.account, entity.account)
-        return f"{_beside(name, entity.id)} ({account})"
-    if entity.kind == "account":
-        return _beside(name, entity.id)
-    return name
-
-
 def _access(access: Access) -> str:
-    user = _beside(access.user_name or access.user, access.user)
-    return (
-        f"user {user} of account {_beside(access.account_name or access.account, access.account)}"
-    )
-
-
-def _beside(name: str, key: str) -> str:
-    """A name and the beginning of the key that has it, since others may have the same name."""
-    name, key = plain(name), plain(key)
-    return name if name == key else f"{name} {key[:_KEY]}…"
+    account = rows.beside(access.account_name or access.account, access.account)
+    return f"user {rows.beside(access.user_name or access.user, access.user)} of account {account}"
 
 
 def check(reply: FindingsReply, headline: str) -> None:
     """What `check` saw."""
     out = console()
     assert isinstance(reply.status, StatusReply)
-    out.print(Text(headline, STYLES[reply.status.verdict]))
-    _rows(out, reply.findings)
+    _say(Text(headline, STYLES[reply.status.verdict]), out)
+    if reply.findings:
+        out.print()
+        rows.listed(reply.findings, reply.timestamp, out, ages=False)
     _not_evaluated(out, reply.status.not_evaluated)
     if reply.findings:
         out.print(Text("\n`nats-insights explain CODE` says what to do.", "dim"))
@@ -139,15 +95,15 @@ def check(reply: FindingsReply, headline: str) -> None:
 def status(reply: StatusReply) -> None:
     """STATUS."""
     out = console()
-    out.print(headline(reply))
+    _say(headline(reply), out)
     counts = (("critical", reply.open.critical), ("warning", reply.open.warning))
     open_now = [Text(f"{n} {name}", STYLES[name] if n else "dim") for name, n in counts]
     open_now.append(Text(f"{reply.open.info} info", STYLES["info"] if reply.open.info else "dim"))
-    rows: list[tuple[str, str | Text]] = [("open", Text(", ").join(open_now))]
+    table: list[tuple[str, str | Text]] = [("open", Text(", ").join(open_now))]
     agent, epoch, cost = reply.agent, reply.epoch, reply.cost
     every = f"every {epoch.interval_seconds:g} s, last at {_clock(epoch.started_at)}"
     spent = f"{cost.cpu_seconds * 1000:.0f} ms of CPU in {cost.wall_seconds * 1000:.0f} ms"
-    rows += [
+    table += [
         ("agent", f"{plain(agent.id)} {agent.version}, {agent.role}"),
         ("access", _access(reply.access)),
         ("epoch", f"{epoch.number}, {every}"),
@@ -155,74 +111,102 @@ def status(reply: StatusReply) -> None:
     ]
     if cost.dropped_messages or cost.dropped_advisories:
         what = f"{cost.dropped_messages} messages, {cost.dropped_advisories} advisories"
-        rows.append(("lost", Text(what, STYLES["warning"])))
+        table.append(("lost", Text(what, STYLES["warning"])))
     if epoch.failed:
         what = f"{epoch.failed} epochs, the last by {plain(epoch.last_failure)}"
-        rows.append(("failed", Text(what, STYLES["warning"])))
-    for line in aligned(rows, 2):
+        table.append(("failed", Text(what, STYLES["warning"])))
+    for line in wrapped(table, out, 2):
         out.print(line)
     _not_evaluated(out, reply.not_evaluated)
 
 
-def findings(reply: FindingsReply) -> None:
-    """FINDINGS."""
+def findings(reply: FindingsReply, state: str = "open") -> None:
+    """FINDINGS: how many there are, and those of this page."""
     out = console()
-    if not reply.findings:
-        out.print("no findings")
-    _rows(out, reply.findings)
+    _say(rows.headline(reply, state), out)
+    rows.listed(reply.findings, reply.timestamp, out)
+    if left := reply.total - len(reply.findings):
+        how = "`nats-insights findings --limit 0` lists all, `--by code` counts them"
+        _say(Text(f"{left} more; {how}", "dim"), out)
+
+
+def groups(reply: FindingsReply, state: str, by: str) -> None:
+    """FINDINGS in groups."""
+    out = console()
+    _say(rows.headline(reply, state), out)
+    rows.grouped(reply.groups, by, out)
+    if left := reply.total - len(reply.groups):
+        _say(Text(f"{left} more; `--limit 0` lists all", "dim"), out)
 
 
 def servers(reply: ServersReply) -> None:
-    """SERVERS, those that do not answer first."""
-    out = console()
-    rows = [
+    """SERVERS: how many there are in each state, then each, those that do not answer first."""
+    out, now = console(), reply.timestamp
+    states = Counter(server.state for server in reply.servers)
+    told = [Text(f"{n} {state}", _state(state)) for state, n in sorted(states.items())]
+    _say(Text(f"{reply.total} server{'s' * (reply.total != 1)}: ") + Text(", ").join(told), out)
+    table = [
         (
-            Text(row.state, "" if row.state == "answering" else STYLES["unknown"]),
-            plain(row.name),
-            plain(row.cluster),
-            plain(row.version),
-            f"{row.last_seen.astimezone():%Y-%m-%d %H:%M:%S}",
-            plain(row.last_error),
+            Text(server.state, _state(server.state)),
+            plain(server.name),
+            plain(server.cluster),
+            plain(server.version),
+            f"{rows.age(server.last_seen, now)} ago",
+            plain(server.last_error),
         )
-        for row in sorted(reply.servers, key=lambda row: row.state == "answering")
+        for server in sorted(reply.servers, key=lambda server: server.state == "answering")
     ]
-    heading = tuple(Text(word, "dim") for word in ("state", "server", "cluster", "version"))
-    heading += (Text("last answered", "dim"), Text(""))
-    for line in aligned([heading, *rows]):
+    columns = ("state", "server", "cluster", "version", "last answered", "")
+    if table:
+        for line in wrapped(filled(columns, table), out):
+            out.print(line)
+    if "dead" in states:
+        how = "`nats-insights forget SERVER` removes one that will not come back"
+        _say(Text(how, "dim"), out)
+
+
+def _say(text: Text, out: Console) -> None:
+    for line in folded(text, out):
         out.print(line)
+
+
+def _state(name: str) -> str:
+    return STYLES["ok" if name == "answering" else "unknown"]
 
 
 def checks(reply: ChecksReply) -> None:
     """CHECKS."""
     out = console()
-    rows = [
+    table = [
         (
             row.code,
-            word(row.severity),
+            rows.severity(row.severity),
             Text(row.name, "" if row.enabled else "dim strike"),
-            _parameters(row),
-            Text(_last(row), "dim"),
+            Text("; ").join(filter(None, (Text(_parameters(row)), Text(_last(row), "dim")))),
         )
         for row in reply.checks
     ]
-    for line in aligned(rows):
+    columns = ("check", "severity", "name", "parameters; last outcome")
+    for line in wrapped(filled(columns, table), out):
         out.print(line)
 
 
 def explain(reply: ExplainReply) -> None:
     """EXPLAIN."""
     out, found = console(), reply.check
-    out.print(Text(f"{found.code} {found.name}", "bold"), word(found.severity))
-    out.print(f"{found.title}.\n")
+    out.print(Text(f"{found.code} {found.name}", "bold"), rows.severity(found.severity))
+    width = min(_WIDEST, out.width) if out.is_terminal else _WIDEST
+    out.print(textwrap.fill(f"{found.title}.", width) + "\n")
     for heading, text in (("Finds", reply.finds), ("Why", reply.why), ("Do", reply.do)):
         out.print(Text(heading, "bold"))
-        out.print(textwrap.fill(text, 88, initial_indent="  ", subsequent_indent="  ") + "\n")
+        out.print(textwrap.fill(text, width, initial_indent="  ", subsequent_indent="  ") + "\n")
     if found.parameters:
         out.print(Text("Parameters", "bold"))
-        for line in aligned(map(_parameter, found.parameters), 2):
+        for line in wrapped(map(_parameter, found.parameters), out, 2):
             out.print(line)
     opens, resolves = _evaluations(found.open_after), _evaluations(found.resolve_after)
-    out.print(f"\n{reads(found.needs)} Opens after {opens}, resolves after {resolves}.")
+    sentence = f"{reads(found.needs)} Opens after {opens}, resolves after {resolves}."
+    out.print("\n" + textwrap.fill(sentence, width))
 
 
 def reads(needs: Sequence[str]) -> str:
@@ -238,7 +222,8 @@ def transition(advisory: Advisory, out: Console) -> None:
         Text(f"{advisory.severity.upper():<8}", STYLES[advisory.severity]),
         Text(f"{plain(advisory.code):<15}"),
     )
-    out.print(lines.row(Text(" ").join(cells), plain(advisory.summary), out))
+    text = rows.sentence(advisory, advisory.timestamp).plain
+    out.print(lines.row(Text(" ").join(cells), text, out))
 
 
 def agent(event: str, sentence: str, out: Console) -> None:
@@ -263,34 +248,11 @@ def headline(status: StatusReply | Heartbeat) -> Text:
     return line
 
 
-def _rows(out: Console, found: Iterable[FindingState]) -> None:
-    rows = [
-        (
-            word(finding.severity),
-            plain(finding.code),
-            whose(finding.entity),
-            plain(finding.summary),
-            _state(finding),
-        )
-        for finding in found
-    ]
-    if rows:
-        out.print()
-    for line in aligned(rows):
-        out.print(line)
-
-
-def _state(finding: FindingState) -> Text:
-    if finding.state == "resolved":
-        return Text("resolved", STYLES["resolved"])
-    return Text("stale", STYLES["unknown"]) if finding.stale else Text("")
-
-
 def _not_evaluated(out: Console, unknown: list[NotEvaluated]) -> None:
     if not unknown:
         return
     out.print(Text("\nnot evaluated, or only in part", STYLES["unknown"]))
-    rows = (
+    table = [
         (
             row.code,
             row.name,
@@ -299,8 +261,8 @@ def _not_evaluated(out: Console, unknown: list[NotEvaluated]) -> None:
         )
         for row in unknown
         for also in [_also(row)]
-    )
-    for line in aligned(rows, 2):
+    ]
+    for line in wrapped(table, out, 2):
         out.print(line)
 
 

@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 
 from nats_insights.commands import show
 from nats_insights.commands.ask import ask
-from nats_insights.commands.options import format_option
+from nats_insights.commands.options import EXIT_CODES, format_option
 from nats_insights.connection import contexts
 from nats_insights.tell.messages import StatusReply
 
@@ -15,6 +15,7 @@ def options(parser: ArgumentParser) -> None:
     """Flags of `status`."""
     format_option(parser)
     contexts.add_options(parser)
+    parser.epilog = EXIT_CODES
 
 
 async def run(args: Namespace) -> int:

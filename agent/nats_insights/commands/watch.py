@@ -18,7 +18,7 @@ from nats.aio.msg import Msg
 from rich.text import Text
 
 from nats_insights import config, subjects
-from nats_insights.commands import screen, show, wanted
+from nats_insights.commands import rows, screen, show, wanted
 from nats_insights.commands.ask import every_row, query
 from nats_insights.commands.leading import Event, Leading, News
 from nats_insights.commands.options import format_option
@@ -101,7 +101,9 @@ def options(parser: ArgumentParser) -> None:
         help="show a screen that refreshes, until Ctrl-C; needs a terminal",
     )
     wanted.options(parser)
-    parser.add_argument("--for", dest="seconds", metavar="20s", help="exit after this time")
+    parser.add_argument(
+        "--for", dest="seconds", metavar="DURATION", help="exit after this time, such as 20s"
+    )
     contexts.add_options(parser)
 
 
@@ -196,8 +198,8 @@ async def _list_open(client: Client, wants: Wanted, leading: Leading, output: Ou
         return
     if HEARTBEATS not in client.denied:
         leading.answered(status.agent, status.epoch.interval_seconds, time.monotonic())
-    rows = [finding for finding in found.findings if wants.admits(finding)]
-    output.listed(replace(found, findings=rows, total=len(rows)), status, wants)
+    admitted = [finding for finding in found.findings if wants.admits(finding)]
+    output.listed(replace(found, findings=admitted, total=len(admitted)), status, wants)
 
 
 class _TextLines:
@@ -208,8 +210,7 @@ class _TextLines:
 
     def listed(self, found: FindingsReply, status: StatusReply, wants: Wanted) -> None:
         self._out.print(show.headline(status))
-        if found.findings:
-            show.findings(found)
+        rows.listed(found.findings, found.timestamp, self._out)
         only = f" ({words})" if (words := wants.words()) else ""
         self._out.print(Text(f"{found.total} open{only}; waiting for advisories", "dim"))
 

@@ -27,6 +27,7 @@ PING_SECONDS = 5
 PROBE_SECONDS, PROBE_TIMEOUT = 10.0, 5.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 15.0  # seconds between attempts, doubling
 SERVERS_MAX = 100
+_HINT = "no server was given, so the default was tried: give --server, --context or NATS_URL"
 
 
 class Subjects(Struct, frozen=True, kw_only=True):
@@ -147,7 +148,8 @@ async def _first(servers: list[_Server], settings: Settings, name: str, timeout:
         if not isinstance(failure, Unreachable):
             raise failure
     more = [f"and {len(failures) - 3} more servers"] if len(failures) > 3 else []
-    raise Unreachable("; ".join([*map(str, failures[:3]), *more]))
+    hint = [_HINT] if settings.is_default else []
+    raise Unreachable("; ".join([*map(str, failures[:3]), *more, *hint]))
 
 
 async def _open(server: _Server, settings: Settings, name: str, timeout: float) -> Client:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import re
-from argparse import ArgumentParser, Namespace
+from argparse import SUPPRESS, ArgumentParser, Namespace
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -24,11 +24,13 @@ DEFAULT_SERVER = "nats://127.0.0.1:4222"
 class Settings(Struct, frozen=True, kw_only=True):
     """What a connection needs; "" is absent, and no secret is in the repr.
 
-    At most one kind of credentials is present; a token may be added to creds, nkey and JWT.
-    `creds` and `nkey` are a path or a `data:` reference; `cert`, `key` and `ca` are paths.
+    `is_default` says that no server was given. At most one kind of credentials is present; a token
+    may be added to creds, nkey and JWT. `creds` and `nkey` are a path or a `data:` reference;
+    `cert`, `key` and `ca` are paths.
     """
 
     servers: tuple[str, ...] = (DEFAULT_SERVER,)
+    is_default: bool = False
     user: str = ""
     password: str = ""
     token: str = ""
@@ -70,19 +72,32 @@ class _Option(NamedTuple):
 
 
 _OPTIONS = (
-    _Option("servers", "server", "NATS_URL", "url", "plain", "URL", "server URLs, comma-separated"),
+    _Option("servers", "server", "NATS_URL", "url", "plain", "URLS", "servers, comma-separated"),
     _Option("user", "user", "NATS_USER", "user", "plain", "USER", "user name, or a token"),
     _Option("password", "password", "NATS_PASSWORD", "password", "secret", "PASSWORD", "password"),
     _Option("token", "token", "NATS_TOKEN", "token", "secret", "TOKEN", "token"),
-    _Option("creds", "creds", "NATS_CREDS", "creds", "material", "FILE", "file with credentials"),
+    _Option("creds", "creds", "NATS_CREDS", "creds", "material", "FILE", "credentials file"),
     _Option("nkey", "nkey", "NATS_NKEY", "nkey", "material", "FILE", "file with an nkey seed"),
     _Option("user_jwt", "", "NATS_JWT", "user_jwt", "secret", "", ""),
     _Option("user_seed", "", "NATS_SEED", "user_seed", "secret", "", ""),
     _Option("cert", "tlscert", "NATS_CERT", "cert", "file", "FILE", "TLS client certificate"),
     _Option("key", "tlskey", "NATS_KEY", "key", "file", "FILE", "TLS private key"),
     _Option("ca", "tlsca", "NATS_CA", "ca", "file", "FILE", "TLS certificate authorities"),
-    _Option("tls_first", "tlsfirst", "", "tls_first", "plain", "", "TLS before the server's INFO"),
-    _Option("inbox_prefix", "inbox_prefix", "", "inbox_prefix", "plain", "PREFIX", "inbox prefix"),
+    _Option("tls_first", "tlsfirst", "", "tls_first", "plain", "", "TLS before the server greets"),
+    _Option(
+        "inbox_prefix",
+        "inbox_prefix",
+        "",
+        "inbox_prefix",
+        "plain",
+        "PREFIX",
+        "subject prefix of replies",
+    ),
+)
+_DEFAULTS = {"servers": DEFAULT_SERVER, "inbox_prefix": "_INBOX.insights"}
+_SUMMARY = (
+    "--server, --context, --creds and the other settings of the nats CLI; "
+    "`nats-insights help connection` lists them"
 )
 # Kinds of credentials, the likelier first, and what belongs to each; "@" is a login in a URL.
 _KINDS: dict[str, tuple[str, ...]] = {
@@ -97,17 +112,27 @@ _KINDS: dict[str, tuple[str, ...]] = {
 _LOGIN_FIELDS = {field for kind, belongings in _KINDS.items() for field in (kind, *belongings)}
 
 
-def add_options(parser: ArgumentParser) -> None:
-    """Adds the flags of the connection, under a heading of their own."""
-    group = parser.add_argument_group("connection")
+def add_options(parser: ArgumentParser, *, listed: bool = False) -> None:
+    """Adds the flags of the connection, under a heading of their own.
+
+    The help of a command sums them up; they are `listed` once, by the command `help`.
+    """
+    group = parser.add_argument_group("connection", None if listed else _SUMMARY)
+
+    def add(*names: str, help: str, **settings: Any) -> None:
+        group.add_argument(*names, help=help if listed else SUPPRESS, **settings)
+
     for option in _OPTIONS:
         names = ["-s"] * (option.flag == "server") + [f"--{option.flag.replace('_', '-')}"]
-        text = f"{option.help} ({option.variable})" if option.variable else option.help
+        default = _DEFAULTS.get(option.field, "")
+        notes = "; ".join(filter(None, (option.variable, default and f"default: {default}")))
+        text = f"{option.help} ({notes})" if notes else option.help
         if option.metavar:
-            group.add_argument(*names, dest=option.flag, metavar=option.metavar, help=text)
+            add(*names, dest=option.flag, metavar=option.metavar, help=text)
         elif option.flag:
-            group.add_argument(*names, action="store_const", const="yes", help=text)
-    group.add_argument("--context", metavar="NAME", help="context of the nats CLI (NATS_CONTEXT)")
+            add(*names, action="store_const", const="yes", help=text)
+    text = "context of the nats CLI (NATS_CONTEXT; default: the selected one)"
+    add("--context", metavar="NAME", help=text)
 
 
 def from_args(args: Namespace) -> Settings:
@@ -123,6 +148,8 @@ def settings(
     `config_home` is the directory above `nats/context`, in place of XDG_CONFIG_HOME.
     Raises ConfigError.
     """
+    if flags.get("context") == "":
+        raise ConfigError("--context is empty: name a context, or leave it out")
     home = config_home or Path(environ.get("XDG_CONFIG_HOME") or _expand("~/.config", environ))
     name = flags.get("context") or environ.get("NATS_CONTEXT") or ""
     context = _context(name, home / "nats")
@@ -139,9 +166,11 @@ def settings(
         raise ConfigError("a client certificate and its key go together: --tlscert and --tlskey")
     if not re.fullmatch(r"[^\s.*>]+(\.[^\s.*>]+)*", given.get("inbox_prefix", "_INBOX")):
         raise ConfigError(f"an inbox prefix is a subject, which {given['inbox_prefix']!r} is not")
+    is_default = "servers" not in given
     urls = _urls(given.pop("servers", DEFAULT_SERVER))
     return Settings(
         servers=urls if login == "@" else tuple(map(without_login, urls)),
+        is_default=is_default,
         tls_first=bool(given.pop("tls_first", "")),
         **{o.field: _resolve(o, given[o.field], environ) for o in _OPTIONS if o.field in given},
     )

@@ -1,0 +1,225 @@
+"""What lists look like at several widths: kept as text in `tests/shown`.
+
+`INSIGHTS_REGENERATE=1 pytest tests/test_shown.py` writes the files anew.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+from rich.console import Console
+
+from kit.asked import view
+from nats_insights.commands import rows, show
+from nats_insights.facts import Coverage
+from nats_insights.tell import queries
+from nats_insights.tell.advisory import at
+from nats_insights.tell.messages import Entity, EpochInfo, FindingsReply, Group
+from nats_insights.tell.view import View
+from scenario import START, Server, Story, cluster, dead, hung, left, lone, system
+
+KEPT = Path(__file__).parent / "shown"
+WIDTHS = (60, 80, 100, 200)
+NOW = START + 4000.0
+FULL = Server(80, max_connections=100)
+
+
+@pytest.fixture(scope="module")
+def known() -> View:
+    """Findings of each severity in two clusters: some new, some clearing, some not known now."""
+    story = Story()
+    leak = {"ORDERS billing": 180, "ORDERS a-service-with-quite-a-long-name": 101}
+    for third in (Server(users={"SHOP web": 10}), Server(users={"SHOP web": 10}), hung):
+        story.hears(
+            system(
+                cluster("EU", n1=Server(users=leak, max_connections=290), n2=0, n3=third),
+                cluster("US", n1=Server(80, max_connections=100), n2=70, n4=dead, n5=left),
+            ),
+            after=1200.0,
+        )
+    story.hears(
+        system(
+            cluster("EU", n1=Server(users=leak | {"ORDERS billing": 95}), n2=0, n3=hung),
+            cluster("US", n1=Server(79, max_connections=100), n2=70, n4=dead, n5=left),
+        )
+    )
+    return view(story)
+
+
+def of_now(reply: FindingsReply) -> FindingsReply:
+    return replace(reply, timestamp=at(NOW))
+
+
+def findings(of: View, body: bytes = b"") -> FindingsReply:
+    return of_now(queries.findings(of, body))
+
+
+LISTS: dict[str, Callable[[View], None]] = {
+    "findings": lambda of: show.findings(findings(of)),
+    "groups": lambda of: show.groups(findings(of, b'{"by": "server"}'), "open", "server"),
+    "servers": lambda of: show.servers(replace(queries.servers(of), timestamp=at(NOW))),
+    "checks": lambda of: show.checks(queries.checks(of)),
+}
+# What contains a time of day in the zone of the machine, and the text of a check.
+OTHERS: dict[str, Callable[[View], None]] = {
+    "status": lambda of: show.status(queries.status(of)),
+    "explain": lambda of: show.explain(queries.explain(of, b'{"code": "SERVER_011"}')),
+}
+
+
+def shown(monkeypatch: pytest.MonkeyPatch, of: View, name: str, width: int, colour: bool) -> str:
+    """What a terminal of this width gets."""
+    screen = StringIO()
+    system = "standard" if colour else None
+    out = Console(
+        file=screen,
+        width=width,
+        force_terminal=True,
+        color_system=system,  # type: ignore[arg-type]
+        highlight=False,
+        soft_wrap=True,
+        markup=False,
+        legacy_windows=False,
+        no_color=False,
+    )
+    monkeypatch.setattr(show, "console", lambda: out)
+    (LISTS | OTHERS)[name](of)
+    return screen.getvalue()
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_lists_look_as_they_were_kept(name, known, monkeypatch):
+    screens = [
+        f"--- {width} columns\n{shown(monkeypatch, known, name, width, False)}" for width in WIDTHS
+    ]
+    screens.append(f"--- 80 columns, in colour\n{shown(monkeypatch, known, name, 80, True)}")
+    text = "".join(screens).replace("\x1b", "ESC")
+    kept = KEPT / f"{name}.txt"
+    if os.environ.get("INSIGHTS_REGENERATE"):
+        kept.write_text(text)
+    assert text == kept.read_text()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", LISTS | OTHERS)
+def test_no_line_is_wider_than_the_terminal_and_no_word_is_broken(name, width, known, monkeypatch):
+    lines = shown(monkeypatch, known, name, width, False).splitlines()
+    words = {word for line in lines for word in line.split()}
+    whole = {
+        w
+        for line in shown(monkeypatch, known, name, 1000, False).splitlines()
+        for w in line.split()
+    }
+    assert max(map(len, lines)) <= width
+    assert words <= whole
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_what_is_piped_has_a_line_for_each_row(name, known, monkeypatch, capsys):
+    LISTS[name](known)
+    piped = capsys.readouterr().out
+    wide = shown(monkeypatch, known, name, 1000, False)
+    assert piped == wide
+
+
+def headed(of: View, **changed) -> str:
+    return rows.headline(replace(findings(of), **changed), "open").plain
+
+
+HEADS: dict[str, tuple[dict, str]] = {
+    "of this moment": ({"timestamp": at(START + 59)}, "1 open: 1 warning"),
+    "late": ({"timestamp": at(START + 330)}, "1 open: 1 warning; as it was 5m ago"),
+    "in part": (
+        {
+            "timestamp": at(START),
+            "coverage": Coverage(servers_known=3, servers_answered=2, missing=["n3"]),
+        },
+        "1 open: 1 warning; 2 of 3 servers answered",
+    ),
+}
+
+
+@pytest.mark.parametrize(("changed", "expected"), HEADS.values(), ids=HEADS)
+def test_the_first_line_counts_and_says_what_is_missing(changed, expected):
+    story = Story()
+    story.hears(system(lone(n1=FULL)), after=0.0)
+    assert headed(view(story), **changed) == expected
+
+
+def test_nothing_is_told_in_words():
+    story = Story()
+    story.hears(system(cluster(n1=1, n2=1)))
+    assert headed(view(story), timestamp=at(START)) == "nothing open"
+
+
+FIGURES: dict[str, tuple[float | None, float | None, str, str]] = {
+    "a count": (105, 100, "connections", "105 of 100"),
+    "large counts": (12_345, 10_000, "connections", "12,345 of 10,000"),
+    "a share": (83.3, 80, "%", "83.3 of 80 %"),
+    "times": (2.41, 2.0, "x", "2.41 of 2 x"),
+    "a duration": (95.2, 60, "s", "1m35s of 1m"),
+    "a short duration": (0.25, 0.1, "s", "250ms of 100ms"),
+    "bytes": (12_582_912, 1_048_576, "bytes", "12 MiB of 1 MiB"),
+    "few bytes": (900, 100, "bytes", "900 of 100"),
+    "less than none": (-3.5, 14, "days", "-3.5 of 14 days"),
+    "no limit": (5, None, "times", "5"),
+    "a limit of none": (6, 0, "s", "6s"),
+    "no figure": (None, 5, "", ""),
+}
+
+
+@pytest.mark.parametrize(("value", "limit", "unit", "expected"), FIGURES.values(), ids=FIGURES)
+def test_a_value_is_shown_with_its_limit(value, limit, unit, expected, known):
+    some = findings(known).findings[0]
+    assert rows.measured(replace(some, value=value, threshold=limit, unit=unit)) == expected
+
+
+AGES = {0: "0s", 59: "59s", 60: "1m", 3599: "59m", 3600: "1h", 86_399: "23h", 200_000: "2d"}
+
+
+@pytest.mark.parametrize(("seconds", "expected"), AGES.items(), ids=map(str, AGES))
+def test_an_age_is_in_its_largest_unit(seconds, expected):
+    assert rows.age(at(START), at(START + seconds)) == expected
+
+
+def test_what_resolved_is_shown_with_its_time(capsys):
+    story = Story()
+    for full in (80, 80, 10, 10):
+        story.hears(system(lone(n1=Server(full, max_connections=100))))
+    reply = findings(view(story), b'{"state": "resolved"}')
+    (one,) = reply.findings
+    assert one.resolved_at is not None
+    show.findings(replace(reply, timestamp=one.resolved_at), "resolved")
+    first, heading, row = capsys.readouterr().out.splitlines()
+    assert first == "1 resolved: 1 warning"
+    assert heading.split() == ["severity", "check", "value", "resolved"]
+    assert f"{one.resolved_at.astimezone():%H:%M:%S}" in row
+
+
+KEY, ACCOUNT = "UAOZAKP5UC", "ADOUPDVG2P"
+NAMED = Entity(kind="user", id=KEY, name="app", account=ACCOUNT, account_name="APP", user=KEY)
+
+
+def test_who_is_named_by_a_jwt_is_shown_with_the_beginnings_of_keys(known, capsys):
+    some = findings(known).findings[0]
+    rows.listed([replace(some, entity=NAMED)], at(NOW), show.console())
+    heading, row = capsys.readouterr().out.splitlines()
+    assert heading.split()[-1] == "of"
+    assert "  app UAOZAKP5… (APP ADOUPDVG…)  " in row
+
+
+def test_groups_are_shown_by_name_with_the_beginning_of_the_key(capsys):
+    group = Group(account=ACCOUNT, account_name="APP", user=KEY, user_name="app", warning=2)
+    rows.grouped([group], "user", show.console())
+    assert capsys.readouterr().out.splitlines()[1].split() == [
+        *("2", "APP", "ADOUPDVG…", "app", "UAOZAKP5…"),
+    ]
+
+
+def test_an_epoch_is_part_of_the_reply_so_that_old_news_can_be_told(known):
+    assert isinstance(findings(known).epoch, EpochInfo)
