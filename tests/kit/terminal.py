@@ -88,7 +88,8 @@ def terminal(
         stdin=secondary,
         stdout=secondary,
         stderr=secondary,
-        env=dict(env),
+        # Test processes in parallel have a size in their variables, which would overrule this one.
+        env={key: value for key, value in env.items() if key not in ("LINES", "COLUMNS")},
         start_new_session=True,
         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
     )
