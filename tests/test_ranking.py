@@ -56,7 +56,7 @@ TIMES = {
 
 @pytest.mark.parametrize(("of", "expected"), TIMES.values(), ids=TIMES)
 def test_the_weight_is_how_many_times_the_limit_it_is(of, expected):
-    assert weight(of) == pytest.approx(expected)
+    assert weight(of.value, of.threshold, of.cleared > 0) == pytest.approx(expected)
 
 
 def run(steps):

@@ -13,7 +13,8 @@ from kit.screens import screen
 from kit.terminal import ENTER, LEAVE, SHOW, colours, plain, terminal
 from kit.told import FINDINGS, NOW, finding, heartbeat, listing, status
 from nats_insights.commands.leading import Leading, News
-from nats_insights.commands.screen import Screen, ago
+from nats_insights.commands.rows import age
+from nats_insights.commands.screen import Screen
 from nats_insights.commands.wanted import Wanted
 from nats_insights.tell.messages import Advisory, FindingState
 
@@ -157,7 +158,7 @@ AGES = {0: "0s", 59: "59s", 60: "1m", 3599: "59m", 3600: "1h", 86399: "23h", 864
 
 @pytest.mark.parametrize(("seconds", "said"), AGES.items())
 def test_an_age_is_told_in_its_largest_unit(seconds, said):
-    assert ago(NOW - timedelta(seconds=seconds), NOW) == said
+    assert age(NOW - timedelta(seconds=seconds), NOW) == said
 
 
 def test_of_very_many_the_worst_are_kept():

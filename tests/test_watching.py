@@ -40,6 +40,22 @@ FILTERS = {
 }
 
 
+NAMED = Entity(
+    kind="user", id="UKEY", name="billing", account="AKEY", account_name="APP", user="UKEY"
+)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"account": "APP"}, {"account": "AKEY"}, {"user": "billing"}, {"user": "UKEY"}],
+    ids=str,
+)
+def test_in_operator_mode_filters_take_names_and_keys(given):
+    assert Wanted(**given).admits(finding("USER_002", "info", "many", entity=NAMED))
+    assert not Wanted(**given).admits(PERSON) or given == {"account": "APP"}
+    assert Wanted(**given).request == given
+
+
 @pytest.mark.parametrize(("given", "codes"), FILTERS.values(), ids=FILTERS)
 def test_a_finding_passes_that_has_all_that_is_asked_for(given, codes):
     assert {one.code for one in (SERVER, PERSON) if Wanted(**given).admits(one)} == codes

@@ -51,7 +51,7 @@ def sentence(finding: FindingState, now: datetime) -> Text:
     """What is wrong, and whether that is still sure."""
     text = Text(plain(finding.summary))
     if finding.stale:
-        text.append(f" (not known for {age(finding.stale, now)})", STALE)
+        text.append(f" (no data for {age(finding.stale, now)})", STALE)
     elif finding.clearing:
         text.append(" (clearing)", CLEARING)
     return text

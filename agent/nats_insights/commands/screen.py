@@ -18,7 +18,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.text import Text
 
-from nats_insights.commands import show
+from nats_insights.commands import rows, show
 from nats_insights.commands.leading import Leading, News
 from nats_insights.commands.wanted import SEVERITIES, Wanted
 from nats_insights.config import span
@@ -29,6 +29,7 @@ from nats_insights.tell.messages import (
     Heartbeat,
     StatusReply,
 )
+from nats_insights.tell.ranking import weight
 from nats_insights.text import plain
 
 # Seconds between two pictures: the size of the terminal is looked up for each.
@@ -103,11 +104,9 @@ class Picture(Struct, frozen=True, kw_only=True):
         start = Text.assemble(
             (f"{finding.severity.upper():<8}", show.STYLES[finding.severity]),
             f"  {plain(finding.code):<{codes}}",
-            (f"  {ago(finding.opened_at, self.now):>3}  ", "dim"),
+            (f"  {rows.age(finding.opened_at, self.now):>3}  ", "dim"),
         )
-        sentence = Text(plain(finding.summary))
-        if finding.stale:
-            sentence.append(" (stale)", show.STYLES["unknown"])
+        sentence = rows.sentence(finding, self.now)
         indent = len(start)
         if width - indent < NARROW:
             start.rstrip()
@@ -233,15 +232,6 @@ def possible() -> bool:
     return sys.stdout.isatty() and not Console().is_dumb_terminal
 
 
-def ago(then: datetime, now: datetime) -> str:
-    """How long ago that was, in the largest unit: 45s, 12m, 3h, 2d."""
-    seconds = max(0, int((now - then).total_seconds()))
-    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds >= length:
-            return f"{seconds // length}{unit}"
-    return f"{seconds}s"
-
-
 def _wrapped(text: Text, console: Console, width: int, indent: int = 0) -> list[Text]:
     """A text in lines that are broken between words, each indented by so many columns."""
     lines = text.wrap(console, max(1, width - indent), overflow="fold")
@@ -257,8 +247,7 @@ def _order(finding: FindingState) -> tuple[datetime, int]:
 
 def _worst_first(finding: FindingState) -> tuple[int, bool, float, str, str]:
     """The most severe first, then what nothing else explains, then the farthest past its limit."""
-    value, limit = finding.value, finding.threshold
-    past = max(value / limit, limit / value) if value and limit else 0.0
+    beyond = weight(finding.value, finding.threshold, finding.clearing)
     severity = -SEVERITIES.index(finding.severity)
     explained = finding.explained_by is not None
-    return severity, explained, -past, finding.code, finding.entity.name
+    return severity, explained, -beyond, finding.code, finding.entity.name

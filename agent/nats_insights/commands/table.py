@@ -28,7 +28,7 @@ def aligned(rows: Iterable[Row], indent: int = 0) -> Iterator[Text]:
         yield line
 
 
-def wrapped(rows: Iterable[Row], out: Console, indent: int = 0, gap: int = 2) -> Iterator[Text]:
+def wrapped(rows: Iterable[Row], out: Console, indent: int = 0) -> Iterator[Text]:
     """The same, and on a terminal the last column continues below itself, or below its row."""
     table = _texts(rows)
     if not out.is_terminal or not table:

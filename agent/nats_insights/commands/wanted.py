@@ -42,8 +42,8 @@ class Wanted(Struct, frozen=True, kw_only=True):
             and (not self.codes or finding.code in self.codes)
             and self.cluster in ("", entity.cluster)
             and self.server in ("", entity.server)
-            and self.account in ("", entity.account)
-            and self.user in ("", entity.user)
+            and self.account in ("", entity.account, entity.account_name)
+            and self.user in ("", entity.user, entity.name if entity.user else "")
         )
 
     @property
@@ -60,13 +60,13 @@ class Wanted(Struct, frozen=True, kw_only=True):
     @property
     def request(self) -> dict[str, Any]:
         """The fields of FINDINGS that leave out most of what is not wanted."""
-        severity = "critical" if self.severity == "critical" else ""
         given = {
             "code": self._only_code,
-            "severity": severity,
+            "severity_at_least": self.severity,
             "cluster": self.cluster,
             "server": self.server,
             "account": self.account,
+            "user": self.user,
         }
         return {name: value for name, value in given.items() if value}
 
@@ -105,7 +105,7 @@ def options(parser: ArgumentParser) -> None:
         "--server-name", dest="of_server", metavar="NAME", help="only findings about this server"
     )
     parser.add_argument(
-        "--account", metavar="ID", help="only findings about this account and what is in it"
+        "--account", metavar="NAME", help="only findings about this account and what is in it"
     )
     parser.add_argument(
         "--user-name", dest="of_user", metavar="NAME", help="only findings about this user"

@@ -18,24 +18,27 @@ AT_A_STEP = 2048
 _MERGED_AT_A_STEP = 256
 
 
-def weight(life: Life) -> float:
-    """How many times its limit a finding is, on either side of it; less than 1 once it clears.
+def weight(value: float | None, threshold: float | None, cleared: bool) -> float:
+    """How many times its limit a figure is, on either side of it; less than 1 once it clears.
 
     1 where there are no figures, infinite where nothing was allowed or nothing is left.
     """
-    value, threshold = life.value, life.threshold
     if value is None or threshold is None or value == threshold:
         return 1.0
     if value <= 0 or threshold <= 0:
-        return 0.0 if life.cleared else math.inf
+        return 0.0 if cleared else math.inf
     times = value / threshold
     beyond = max(times, 1 / times)
-    return 1 / beyond if life.cleared else beyond
+    return 1 / beyond if cleared else beyond
 
 
 def worst_first(lives: Iterable[Life]) -> Generator[None, None, list[Life]]:
     """By severity, then by weight; what is equal stays in its order."""
-    return ordered(lives, lambda life: (-life.severity, -weight(life)))
+    return ordered(lives, _worst_first)
+
+
+def _worst_first(life: Life) -> tuple[int, float]:
+    return -life.severity, -weight(life.value, life.threshold, life.cleared > 0)
 
 
 def ordered(rows: Iterable[T], key: Callable[[T], Any]) -> Generator[None, None, list[T]]:
