@@ -10,7 +10,8 @@ import pytest
 from nats_insights.judge.audit import Key
 from nats_insights.judge.finding import CRITICAL, INFO, WARNING, Severity
 from nats_insights.judge.lifecycle import Life
-from nats_insights.tell.ranking import AT_A_STEP, ordered, weight, worst_first
+from nats_insights.tell.ranking import AT_A_STEP, ordered, worst_first
+from nats_insights.tell.weight import weight
 
 
 def life(

@@ -29,7 +29,7 @@ from nats_insights.tell.messages import (
     Heartbeat,
     StatusReply,
 )
-from nats_insights.tell.ranking import weight
+from nats_insights.tell.weight import weight
 from nats_insights.text import plain
 
 # Seconds between two pictures: the size of the terminal is looked up for each.

@@ -197,7 +197,12 @@ def explain(reply: ExplainReply) -> None:
     out.print(Text(f"{found.code} {found.name}", "bold"), rows.severity(found.severity))
     width = min(_WIDEST, out.width) if out.is_terminal else _WIDEST
     out.print(textwrap.fill(f"{found.title}.", width) + "\n")
-    for heading, text in (("Finds", reply.finds), ("Why", reply.why), ("Do", reply.do)):
+    parts = (
+        ("What it finds", reply.finds),
+        ("Why it matters", reply.why),
+        ("What to do", reply.do),
+    )
+    for heading, text in parts:
         out.print(Text(heading, "bold"))
         out.print(textwrap.fill(text, width, initial_indent="  ", subsequent_indent="  ") + "\n")
     if found.parameters:

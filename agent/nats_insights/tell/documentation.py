@@ -92,9 +92,9 @@ def _check(check: Check) -> Iterator[str]:
     yield from ("", f"## {check.code} `{check.name}`", "")
     yield f"{check.title}. Severity {check.severity}, category {check.category}."
     for heading, text in (
-        ("Finds", check.finds),
-        ("Why", check.why),
-        ("Do", check.remediation({})),
+        ("What it finds", check.finds),
+        ("Why it matters", check.why),
+        ("What to do", check.remediation({})),
     ):
         yield from ("", *textwrap.wrap(f"**{heading}.** {text}", 100))
     if declared := parameters(None, check):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import math
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, TypeVar
 
 from nats_insights.judge.lifecycle import Life
+from nats_insights.tell.weight import weight
 
 T = TypeVar("T")
 
@@ -16,20 +16,6 @@ T = TypeVar("T")
 AT_A_STEP = 2048
 # Rows that are merged between two yields.
 _MERGED_AT_A_STEP = 256
-
-
-def weight(value: float | None, threshold: float | None, cleared: bool) -> float:
-    """How many times its limit a figure is, on either side of it; less than 1 once it clears.
-
-    1 where there are no figures, infinite where nothing was allowed or nothing is left.
-    """
-    if value is None or threshold is None or value == threshold:
-        return 1.0
-    if value <= 0 or threshold <= 0:
-        return 0.0 if cleared else math.inf
-    times = value / threshold
-    beyond = max(times, 1 / times)
-    return 1 / beyond if cleared else beyond
 
 
 def worst_first(lives: Iterable[Life]) -> Generator[None, None, list[Life]]:
