@@ -139,7 +139,7 @@ def test_what_is_accepted_is_shown_as_such(capsys):
     show.status(queries.status(view(story)))
     said = capsys.readouterr().out
     assert said.startswith("● ok")
-    assert "not permitted: ROUTEZ, which does not count" in said
+    assert "not permitted: ROUTEZ (expected)" in said
 
 
 WORDS = {

@@ -60,7 +60,8 @@ class TooSoon(Missing):
 
     def __init__(self, what: str, whose: str, needs: str) -> None:
         super().__init__(what, whose)
-        self.args = (f"{what} of {whose}: needs {needs}",)
+        self.needs = f"needs {needs}"
+        self.args = (f"{what} of {whose}: {self.needs}",)
 
 
 def place(error: BaseException) -> str:

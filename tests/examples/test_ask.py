@@ -43,4 +43,4 @@ async def test_it_hands_its_filters_on_and_prints_why_they_are_refused(ask_py):
     assert codes(findings) == ["OPT_BALANCE_006"]
     code, said = await ask_py("severity=dire")
     assert code == 1
-    assert "the request is refused" in said[-1]
+    assert "there is no severity dire" in said[-1]

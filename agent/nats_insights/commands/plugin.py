@@ -58,7 +58,7 @@ def _lines(reply: FindingsReply, status: StatusReply) -> Iterator[str]:
     if (rest := len(reply.findings) - _MOST_FINDINGS) > 0:
         yield f"and {rest} more findings"
     for row in status.not_evaluated:
-        accepted = ", which does not count" if row.excused else ""
+        accepted = " (expected)" if row.excused else ""
         line = f"not evaluated: {', '.join([row.code, *row.others])}: {row.why}"
         yield _without_pipes(shortened(line, _LONGEST) + accepted)
 

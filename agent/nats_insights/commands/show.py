@@ -261,7 +261,7 @@ def _not_evaluated(out: Console, unknown: list[NotEvaluated]) -> None:
         (
             row.code,
             row.name,
-            plain(row.why) + (", which does not count" if row.excused else ""),
+            plain(row.why) + (" (expected)" if row.excused else ""),
             also,
         )
         for row in unknown

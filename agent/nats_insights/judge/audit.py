@@ -279,7 +279,9 @@ class _Run:
         """Judge one noun and record the result."""
         try:
             doubt = self._found_or_clear(subject, held)
-        except (NotTold, TooSoon) as missing:
+        except TooSoon as missing:  # Whose past it is says nothing: mostly all are too short.
+            doubt = Doubt(missing.needs, excused=True)
+        except NotTold as missing:
             doubt = Doubt(str(missing), excused=True)
         except Missing as missing:
             doubt = Doubt(str(missing))

@@ -11,6 +11,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from nats_insights.config import span
 from nats_insights.errors import TooSoon
 from nats_insights.facts import Names
 from nats_insights.model.past import Past, pack, refuse, thawed, unfit, unpack, window
@@ -105,7 +106,7 @@ class Changes(Struct, frozen=True, gc=False):
         if self.times_within(seconds):
             return False
         if self.level.told - self.since < seconds:
-            raise TooSoon(self.past.name, self.whose, f"{seconds:g} s of its past")
+            raise TooSoon(self.past.name, self.whose, f"{span(seconds)} of history")
         return True
 
     def _since(self, seconds: float) -> list[float]:

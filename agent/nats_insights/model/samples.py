@@ -12,6 +12,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from nats_insights.config import span
 from nats_insights.errors import DeclarationError, TooSoon
 from nats_insights.facts import Names
 from nats_insights.model.past import Past, pack, refuse, thawed, unfit, unpack, window
@@ -147,7 +148,7 @@ class Samples(Struct, frozen=True, gc=False):
         begin, latest = at[-1] - seconds, at[-1] - seconds * _NEARLY
         bases = bisect_right(at, latest)
         if not bases:
-            raise self._too_soon(f"{seconds:g} s of its past")
+            raise self._too_soon(f"{span(seconds)} of history")
         base = bisect_left(at, begin, hi=bases)
         if base == bases or (base and begin - at[base - 1] <= at[base] - begin):
             base -= 1

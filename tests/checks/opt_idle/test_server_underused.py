@@ -129,4 +129,4 @@ def test_it_is_excused_until_it_can_know():
     story.hears(system(lone(n1=using(0))))
     story.hears(system(lone(n1=using(0))))
     outcome = story.audit.outcomes[check.code]
-    assert (outcome.why, outcome.excused) == ("connected of n1: needs 3600 s of its past", True)
+    assert (outcome.why, outcome.excused) == ("needs 1h of history", True)
