@@ -11,6 +11,7 @@ from pathlib import Path
 import jsonschema_rs
 import pytest
 
+from nats_insights.__main__ import main
 from nats_insights.tell.schemas import DRAFT, schemas, text
 
 FILES = Path(__file__).parent.parent / "schemas"
@@ -99,3 +100,17 @@ def test_what_the_contract_does_not_have_is_not_valid(changed):
 @pytest.mark.parametrize("field", ADVISORY)
 def test_no_field_may_lack(field):
     assert not is_valid({key: value for key, value in ADVISORY.items() if key != field})
+
+
+@pytest.mark.parametrize("message_type", sorted(TYPES))
+def test_the_command_prints_the_schema_of_one_type(message_type, capsys):
+    assert main(["schemas", message_type]) == 0
+    assert json.loads(capsys.readouterr().out) == SCHEMAS[message_type]
+
+
+def test_the_command_lists_the_types_and_refuses_others(capsys):
+    assert main(["schemas"]) == 0
+    assert set(capsys.readouterr().out.split()) == TYPES
+    with pytest.raises(SystemExit, match="3"):
+        main(["schemas", "insights.advisory.v1.findin"])
+    assert "did you mean insights.advisory.v1.finding?" in capsys.readouterr().err

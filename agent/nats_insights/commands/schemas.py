@@ -1,4 +1,4 @@
-"""Write the JSON Schemas of all published messages and replies."""
+"""List the JSON Schemas of all messages, print one, or write them to files."""
 
 from __future__ import annotations
 
@@ -11,20 +11,35 @@ from nats_insights.tell import schemas
 
 def options(parser: ArgumentParser) -> None:
     """Flags of `schemas`."""
+    parser.add_argument(
+        "type",
+        nargs="?",
+        choices=schemas.schemas(),
+        metavar="TYPE",
+        help="print the schema of this type, such as insights.advisory.v1.finding",
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="write one file per type to DIR")
 
 
 async def run(args: Namespace) -> int:
-    """Print the types, or write the files."""
-    for message_type, schema in schemas.schemas().items():
-        if args.out is None:
-            print(message_type)
-            continue
-        path = args.out / schemas.file_name(message_type)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(schemas.text(schema), encoding="utf-8")
-        except OSError as error:
-            raise InsightsError(f"cannot write {path}: {error.strerror or error}") from None
-        print(path)
+    """Print the types or one schema, or write the files."""
+    wanted = {
+        name: schema for name, schema in schemas.schemas().items() if args.type in (None, name)
+    }
+    for name, schema in wanted.items():
+        if args.out is not None:
+            print(_written(args.out / schemas.file_name(name), schemas.text(schema)))
+        elif args.type is not None:
+            print(schemas.text(schema), end="")
+        else:
+            print(name)
     return 0
+
+
+def _written(path: Path, text: str) -> Path:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InsightsError(f"cannot write {path}: {error.strerror or error}") from None
+    return path

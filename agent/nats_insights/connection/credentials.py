@@ -45,6 +45,13 @@ class _Claims(Struct):
     exp: int = 0
 
 
+# What OpenSSL says of files that it cannot use, in other words.
+_TLS_PROBLEMS = {
+    "KEY_VALUES_MISMATCH": "the key is not that of the certificate",
+    None: "not in PEM format, or the key has a password",
+}
+
+
 def login(settings: Settings, url: str) -> Login:
     """The login for the server at `url`, checked as far as this side can; raises ConnectError."""
     parts = urlsplit(url)
@@ -80,7 +87,7 @@ def tls(settings: Settings) -> ssl.SSLContext | None:
             # An empty password, so that an encrypted key is refused without a prompt.
             context.load_cert_chain(settings.cert, settings.key, password="")
     except ssl.SSLError as error:
-        reason = error.reason or "not in PEM format, or the key has a password"
+        reason = _TLS_PROBLEMS.get(error.reason, error.reason)
         raise ConnectError(f"{' and '.join(files)} cannot be used for TLS: {reason}") from error
     return context
 

@@ -45,6 +45,8 @@ def explain(error: Exception, client: Client, refusal: str, seconds: float) -> C
         return ConnectError(
             f"{url} requires a client certificate that it trusts: --tlscert and --tlskey"
         )
+    if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
+        return ConnectError(f"{url} does not begin with TLS: leave out --tlsfirst")
     if isinstance(error, ssl.SSLError):
         return ConnectError(f"TLS with {url} failed: {error.reason or error}")
     if heard is None:
