@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from argparse import Namespace
 from pathlib import Path
 from typing import Any, get_args
@@ -139,6 +140,19 @@ def test_no_link_leads_nowhere(page):
         target = (page.parent / path).resolve() if path else page
         assert target.exists(), path
         assert not anchor or anchor[1:] in anchors(target), f"{path}{anchor}"
+
+
+BLOCK = re.compile(r"^```(?:sh|console)?\n(.*?)^```", re.S | re.M)
+OURS = re.compile(r"^(?:\$ )?(?:\S*/)?nats-insights (.+)$", re.M)
+
+
+@pytest.mark.parametrize("page", pages_of_the_repository(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_every_command_in_a_block_can_be_given(page):
+    blocks = re.sub(r"\\\n\s*", " ", "\n".join(BLOCK.findall(page.read_text())))
+    for command in OURS.findall(blocks):
+        words = shlex.split(re.split(" [|>] ", command)[0], comments=True)
+        if words != ["--version"]:
+            assert parser().parse_args(words), command
 
 
 def test_every_page_can_be_reached_from_the_readme():
