@@ -217,15 +217,18 @@ async def test_without_a_file_there_is_nothing_to_reload(system, client):
 
 
 async def test_a_signal_before_the_first_epoch_is_not_lost(system, client, tmp_path):
-    pipe = tmp_path / "agent.toml"
+    pipe, another = tmp_path / "agent.toml", tmp_path / "another.toml"
     os.mkfifo(pipe)
+    os.mkfifo(another)
+    setting = f"{QUICK}checks.connection_hotspot.ratio = "
     async with running(system, "--config", pipe) as agent:
-        for ratio in (3, 4):
-            # It can be opened for writing when the agent is about to read it.
-            with await asyncio.to_thread(pipe.open, "w") as writing:
-                if ratio == 3:
-                    hang_up(agent)
-                writing.write(f"{QUICK}checks.connection_hotspot.ratio = {ratio}")
+        # It can be opened for writing when the agent is about to read it.
+        with await asyncio.to_thread(pipe.open, "w") as writing:
+            hang_up(agent)
+            another.replace(pipe)  # What is written next does not reach the first reading.
+            writing.write(f"{setting}3")
+        with await asyncio.to_thread(pipe.open, "w") as writing:
+            writing.write(f"{setting}4")
         await line(agent, "connection_hotspot.ratio is now 4, it was 3")
         assert await parameter(client, "connection_hotspot", "ratio") == 4.0
 

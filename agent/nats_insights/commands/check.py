@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from argparse import ArgumentParser, Namespace
 
@@ -12,7 +11,7 @@ from msgspec.structs import replace
 
 from nats_insights import __version__, config
 from nats_insights.agent.epoch import cost, epoch
-from nats_insights.commands import junit, plugin, prometheus, show
+from nats_insights.commands import junit, plugin, prometheus, show, unlogged
 from nats_insights.commands.catalogue import checks_option, known_checks, load_config
 from nats_insights.commands.options import config_options, format_option
 from nats_insights.connection import contexts
@@ -55,10 +54,9 @@ def options(parser: ArgumentParser) -> None:
 
 async def run(args: Namespace) -> int:
     """Run the epochs and print; the exit code is the verdict."""
-    # What gathering logs is also listed as not evaluated.
-    logging.getLogger("nats_insights").setLevel(logging.ERROR)
     try:
-        with show.progress("asking the servers"):
+        # What gathering logs is also listed as not evaluated.
+        with unlogged.warnings(), show.progress("asking the servers"):
             view = await _audit(args)
     except InsightsError as error:
         if args.format != "nagios":

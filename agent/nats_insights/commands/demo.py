@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import sys
 from argparse import ArgumentParser, Namespace
@@ -16,7 +15,7 @@ from rich.text import Text
 
 from nats_insights import config
 from nats_insights.agent import loop
-from nats_insights.commands import lines, show
+from nats_insights.commands import lines, show, unlogged
 from nats_insights.commands.typed import typed
 from nats_insights.errors import InsightsError
 from nats_insights.lab.demo import simulation, stage, story
@@ -67,12 +66,12 @@ async def run(args: Namespace) -> int:
         raise InsightsError("leave out --fleet: --pause and --operator are for the real cluster")
     if args.pause and not sys.stdin.isatty():
         raise InsightsError("--pause waits for Enter: run it on a terminal, or leave it out")
-    # How late an epoch is says how busy this machine is, which is no part of the story.
-    logging.getLogger(loop.__name__).addFilter(lambda line: not line.msg.startswith("epoch"))
     told = asyncio.Event()
     try:
-        async with asyncio.timeout(seconds):
-            await (_fleet(told, *args.fleet) if args.fleet else _demo(told, args))
+        # How late an epoch is says how busy this machine is, which is no part of the story.
+        with unlogged.lines(loop.__name__, "epoch"):
+            async with asyncio.timeout(seconds):
+                await (_fleet(told, *args.fleet) if args.fleet else _demo(told, args))
     except TimeoutError:
         if not told.is_set():
             raise InsightsError("the time was too short for the demo; give it more") from None

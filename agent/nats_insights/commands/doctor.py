@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import AsyncIterator
@@ -18,7 +17,7 @@ from rich.text import Text
 
 from nats_insights import subjects
 from nats_insights.agent.peers import Peers
-from nats_insights.commands import show
+from nats_insights.commands import show, unlogged
 from nats_insights.connection import contexts
 from nats_insights.connection.client import Client
 from nats_insights.connection.connect import connect, user_info
@@ -64,15 +63,15 @@ def options(parser: ArgumentParser) -> None:
 
 async def run(args: Namespace) -> int:
     """Print each step; 0 if the agent can do all its work, else 3."""
-    # Each problem that gathering logs is also found by a step of its own.
-    logging.getLogger("nats_insights").setLevel(logging.ERROR)
     out, healthy, hint = show.console(), True, False
-    async for mark, what, found in _steps(contexts.from_args(args)):
-        sign, style = _MARKS[mark]
-        out.print(Text.assemble((sign, style), f" {what:<12} {plain(found)}"))
-        healthy = healthy and mark != "bad"
-        refused = what in _ABOUT_PERMISSIONS or found.startswith(_REFUSED)
-        hint = hint or (mark != "ok" and refused)
+    # Each problem that gathering logs is also found by a step of its own.
+    with unlogged.warnings():
+        async for mark, what, found in _steps(contexts.from_args(args)):
+            sign, style = _MARKS[mark]
+            out.print(Text.assemble((sign, style), f" {what:<12} {plain(found)}"))
+            healthy = healthy and mark != "bad"
+            refused = what in _ABOUT_PERMISSIONS or found.startswith(_REFUSED)
+            hint = hint or (mark != "ok" and refused)
     if hint:
         out.print(Text(f"\n{PERMISSIONS}", "dim"))
     return 0 if healthy else 3
