@@ -14,6 +14,7 @@ from nats_insights.facts import Access, Cost
 from nats_insights.gather.stepwise import at_once
 from nats_insights.judge.auditor import Auditor, Known
 from nats_insights.judge.naming import MOST_USERS
+from nats_insights.model import jwt_names
 from nats_insights.replies.jsz import AccountDetail
 from nats_insights.tell import queries
 from nats_insights.tell.view import View
@@ -309,3 +310,15 @@ def test_a_server_that_died_keeps_no_name_from_being_read():
     gone = system(cluster(n1=dead, n2=Server(users={f"{APP} {CRON}": 120}, names=NAMES), n3=0))
     told.hears(gone)
     assert told.auditor.jwt_names.users[APP, CRON] == "cron"
+
+
+def test_the_names_of_accounts_are_bounded(monkeypatch):
+    monkeypatch.setattr(jwt_names, "MOST", 2)
+    names = jwt_names.JwtNames()
+    keys = [f"A{letter * 55}" for letter in "BCD"]
+    for number, key in enumerate(keys, 1):
+        names.begin()
+        names.take_account(key, f"account {number}")
+    assert len(names.accounts) == 3
+    names.begin()
+    assert names.accounts == {}
