@@ -32,6 +32,9 @@ async def test_a_reload_is_told_for_a_time_and_a_restart_is_none(start_cluster):
 
 async def test_a_reload_of_all_servers_is_one_finding(start_cluster):
     system = start_cluster("n1", "n2", "n3", "n4", "n5")
+    async with watching(system, checks=[config_reloaded]) as watch:
+        # On a busy machine the first epoch may not reach all of a young cluster.
+        await watch.until(lambda: watch.heartbeats[-1].coverage.servers_answered == 5)
     for server in system:
         server.reload("max_payload: 500000")
     # On a busy machine the first reload is some seconds old when the agent looks first.
