@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Collection, Iterable
-from contextlib import suppress
 
-from nats_insights.gather.asking import each
+from nats_insights.gather.asking import in_turns
 from nats_insights.gather.small import Gatherer
 from nats_insights.judge.audit import Key
 from nats_insights.judge.auditor import Auditor
@@ -45,18 +44,14 @@ async def name_clients(
 async def _read(wanted: Collection[Look], gatherer: Gatherer) -> dict[Look, list[Connection]]:
     """The rows received within one request timeout; each server gets one request at a time."""
     rows: dict[Look, list[Connection]] = {}
-    turns = {look.server_id: asyncio.Lock() for look in wanted}
 
     async def one(look: Look) -> None:
         try:
-            async with turns[look.server_id]:
-                page = await gatherer.pages.rows(look.server_id, FIELDS, **look.options())
+            page = await gatherer.pages.rows(look.server_id, FIELDS, **look.options())
         except Exception as problem:  # The finding is valid without the names of its clients.
             log.debug("no evidence from %s: %s", look.server_id, problem or type(problem).__name__)
         else:
             rows[look] = page.connections
 
-    with suppress(TimeoutError):
-        async with asyncio.timeout(gatherer.asker.timeout):
-            await each(one, wanted)
+    await in_turns(one, wanted, lambda look: look.server_id, gatherer.asker.timeout)
     return rows

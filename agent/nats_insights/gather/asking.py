@@ -227,3 +227,21 @@ async def each(
             tasks.create_task(work())
             if number % BREATH == 0:
                 await asyncio.sleep(0)
+
+
+async def in_turns(
+    one: Callable[[T], Awaitable[None]],
+    items: Collection[T],
+    turn: Callable[[T], str],
+    seconds: float,
+) -> None:
+    """The same for at most `seconds`; items of one turn, such as a server, come one at a time."""
+    turns = {turn(item): asyncio.Lock() for item in items}
+
+    async def wait(item: T) -> None:
+        async with turns[turn(item)]:
+            await one(item)
+
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await each(wait, items)
