@@ -12,6 +12,7 @@ from rich.cells import cell_len
 from kit.screens import screen
 from kit.terminal import ENTER, LEAVE, SHOW, colours, plain, terminal
 from kit.told import FINDINGS, NOW, finding, heartbeat, listing, status
+from nats_insights.commands import screen as screen_module
 from nats_insights.commands.leading import Leading, News
 from nats_insights.commands.rows import age
 from nats_insights.commands.screen import Screen
@@ -166,3 +167,23 @@ def test_of_very_many_the_worst_are_kept():
     picture = listed(*many).picture(NOW, 0.0)
     assert picture.counts == {"info": 2000}
     assert picture.worst[0].summary == "user 2000"
+
+
+def test_what_expired_is_forgotten_unless_nobody_could_publish_it_again():
+    of = listed(finding("SERVER_011", "warning", "n1 is nearly full", valid_until=LATER))
+    later = LATER + timedelta(seconds=1)
+    of.agent(News("silent", "east-1", "no heartbeat"))
+    assert len(of.picture(later, 100.0).worst) == 1
+    of.agent(News("back", "east-1", "agent east-1 is back"))
+    assert of.picture(later, 100.0).worst == []
+    assert of.picture(NOW, 100.0).worst == []
+
+
+def test_the_findings_that_are_kept_are_bounded(monkeypatch):
+    monkeypatch.setattr(screen_module, "MOST", 2)
+    of = listed()
+    for number in range(4):
+        of.advisory(advisory(finding(f"A_{number:03}", "info", f"the {number}th"), "opened"), b"")
+    assert summaries(of) == ["the 0th", "the 1th"]
+    of.advisory(advisory(finding("A_000", "warning", "the 0th"), revision=2), b"")
+    assert [one.severity for one in of.picture(NOW, 100.0).worst] == ["warning", "info"]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from typing import get_args
 
 from nats_insights.commands import show
 from nats_insights.commands.ask import all_pages
 from nats_insights.commands.options import format_option, whole
 from nats_insights.connection import contexts
-from nats_insights.tell.messages import FindingsReply
+from nats_insights.facts import Scope
+from nats_insights.tell.messages import FindingsReply, GroupedBy, SeverityName
 
 # Rows of text, unless --limit says otherwise.
 _ROWS = 100
@@ -32,7 +34,7 @@ def options(parser: ArgumentParser) -> None:
     format_option(parser)
     add(
         "--by",
-        choices=("code", "cluster", "server", "account", "user"),
+        choices=get_args(GroupedBy),
         help="show how many there are for each of these, and not each finding",
     )
     add(
@@ -44,14 +46,14 @@ def options(parser: ArgumentParser) -> None:
     add(
         "--severity",
         type=str.lower,
-        choices=("critical", "warning", "info"),
+        choices=get_args(SeverityName),
         help="only findings of this severity and worse",
     )
     add("--code", metavar="CODE", help="only findings of this check, by its code or name")
     add(
         "--scope",
         type=str.upper,
-        choices=("SYSTEM", "CLUSTER", "SERVER", "ACCOUNT"),
+        choices=get_args(Scope),
         help="only findings of checks with this scope",
     )
     add("--cluster", metavar="NAME", help="only findings about this cluster and what is in it")

@@ -38,6 +38,8 @@ REFRESH = 0.5
 ENDS = {signal.SIGINT: 0, signal.SIGTERM: 128 + signal.SIGTERM}
 # Where a sentence would get fewer columns than this, it stands below its severity and code.
 NARROW = 40
+# Findings that are kept: whoever may publish advisories may invent fingerprints.
+MOST = 200_000
 # Findings that are sorted for one picture: more lines than a terminal has.
 MOST_LINES = 500
 
@@ -146,7 +148,7 @@ class Screen:
             return
         if advisory.state == "resolved":
             self._open.pop(advisory.fingerprint, None)
-        else:
+        elif known or len(self._open) < MOST:
             self._open[advisory.fingerprint] = advisory
 
     def agent(self, news: News) -> None:
@@ -166,8 +168,9 @@ class Screen:
         if beat is not None:
             age, every = int(clock - self.leading.heard), span(round(beat.interval_seconds, 1))
             heard = f", last heartbeat {span(age)} ago, one every {every}"
-        # What was not told again in time is no longer true, unless nobody is there to tell it.
-        current = [f for f in self._open.values() if self._silence or f.valid_until > now]
+        if not self._silence:  # Else nobody is there to publish it again in time.
+            self._open = {key: f for key, f in self._open.items() if f.valid_until > now}
+        current = self._open.values()
         return Picture(
             now=now,
             status=beat if newer else status,
