@@ -16,12 +16,12 @@ ROOT = Path(nats_insights.__file__).parent
 
 # The rooms, in the order of the flow; a new room takes its place after all that it imports.
 ORDER = (
-    *("errors", "config", "subjects", "facts", "text"),
+    *("errors", "text", "config", "subjects", "facts"),
     *("connection", "replies", "gather", "model", "judge", "check", "checks", "tell"),
     *("testing", "agent", "lab", "commands", "__main__"),
 )
 PURE = (
-    *("errors", "config", "subjects", "facts", "text"),
+    *("errors", "text", "config", "subjects", "facts"),
     *("replies", "model", "judge", "check", "checks", "tell"),
 )
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 try:
     import argparse
-    import difflib
     import os
     import signal
     import sys
@@ -17,7 +16,7 @@ try:
 
     from nats_insights import __version__
     from nats_insights.errors import InsightsError
-    from nats_insights.text import plain
+    from nats_insights.text import nearest, plain
 except KeyboardInterrupt:  # These take a moment too, in which Ctrl-C is no error.
     raise SystemExit(130) from None
 
@@ -45,8 +44,8 @@ class Parser(argparse.ArgumentParser):
         if unknown:
             # What follows an option may be a secret.
             word = unknown[0].partition("=")[0]
-            near = difflib.get_close_matches(word, self._option_string_actions, n=1)
-            hint = f", did you mean {near[0]}?" if near else ""
+            near = nearest(word, self._option_string_actions)
+            hint = f", did you mean {near}?" if near else ""
             kind = "option" if word.startswith("-") else "argument"
             self.error(f"there is no {kind} {word!r}{hint}")
         return parsed, unknown
@@ -58,8 +57,8 @@ class Parser(argparse.ArgumentParser):
         """An unknown word is refused with the nearest known one."""
         known = [str(choice) for choice in action.choices or (value,)]
         if str(value) not in known:
-            near = difflib.get_close_matches(str(value), known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+            near = nearest(str(value), known)
+            hint = f"did you mean {near}?" if near else f"known are {', '.join(known)}"
             raise argparse.ArgumentError(action, f"there is no {str(value)!r}, {hint}")
 
 

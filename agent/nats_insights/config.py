@@ -5,7 +5,6 @@ Parameters of checks stay raw here; `rules` converts them with the types of the 
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 import typing
@@ -17,6 +16,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from nats_insights.errors import ConfigError
+from nats_insights.text import nearest
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
@@ -183,7 +183,7 @@ def parse(text: str, source: str = "configuration") -> Config:
         raise ConfigError(f"{source} holds a value that is too long or too deep") from None
     for key, value in raw.items():
         # The section of a check, most likely; at this place the checks are not known.
-        if isinstance(value, dict) and key not in _KEYS and not _nearest(key, _KEYS):
+        if isinstance(value, dict) and key not in _KEYS and not nearest(key, _KEYS):
             raise ConfigError(
                 f"{source}: there is no key {_printable(key)}; the section of a check is "
                 f"[checks.NAME], and other keys are {', '.join(sorted(_KEYS))}"
@@ -217,7 +217,7 @@ def refuse_unknown(key: str, known: Iterable[str], path: str = "", listed: str =
     names = sorted(known)
     if key in names:
         return
-    near = _nearest(key, names)
+    near = nearest(key, names)
     prefix = f"{path}." if path else ""
     hint = f"did you mean {prefix}{near}?" if near else listed or f"known are {', '.join(names)}"
     raise ConfigError(f"there is no key {prefix}{_printable(key)}; {hint}")
@@ -228,16 +228,9 @@ def refuse_word(word: str, known: Iterable[str], path: str) -> None:
     words = sorted(known)
     if word in words:
         return
-    near = _nearest(word, words)
+    near = nearest(word, words)
     hint = f"did you mean {near}?" if near else f"it is one of {', '.join(words)}"
     raise ConfigError(f"{path} is refused: there is no {_printable(word)}; {hint}")
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    """The known word that is most like this one, whatever its case, "" if none is like it."""
-    by_folded = {name.casefold(): name for name in known}
-    near = difflib.get_close_matches(word.casefold(), by_folded, n=1, cutoff=0.5)
-    return by_folded[near[0]] if near else ""
 
 
 def _converted(value: Any, hint: Any, where: str) -> Any:

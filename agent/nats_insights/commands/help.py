@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from argparse import ArgumentParser, Namespace, _SubParsersAction
 
 from nats_insights.commands import show
 from nats_insights.connection import contexts
 from nats_insights.errors import InsightsError
+from nats_insights.text import nearest
 
 _CONNECTION = """Every command that connects takes these settings, as the nats CLI has them: a flag
 overrides a variable, and a variable overrides a context. Passwords and tokens belong in variables,
@@ -30,8 +30,8 @@ async def run(args: Namespace) -> int:
         show.console().print(top.format_help(), end="")
         return 0
     if args.topic not in topics:
-        near = difflib.get_close_matches(args.topic, topics, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(topics)}"
+        near = nearest(args.topic, topics)
+        hint = f"did you mean {near}?" if near else f"known are {', '.join(topics)}"
         raise InsightsError(f"there is no help on {args.topic!r}, {hint}")
     show.console().print(topics[args.topic].format_help(), end="")
     return 0

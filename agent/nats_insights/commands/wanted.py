@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, get_args
 
 from msgspec import Struct
 
@@ -14,10 +13,10 @@ from nats_insights import subjects
 from nats_insights.commands.ask import every_row
 from nats_insights.connection.client import Client
 from nats_insights.errors import ConnectError, RequestError
-from nats_insights.tell.messages import ChecksReply, FindingState
-from nats_insights.text import plain
+from nats_insights.tell.messages import ChecksReply, FindingState, SeverityName
+from nats_insights.text import nearest, plain
 
-SEVERITIES = ("info", "warning", "critical")
+SEVERITIES: tuple[str, ...] = get_args(SeverityName)[::-1]
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
@@ -142,9 +141,8 @@ def codes(given: Iterable[str], known: dict[str, str]) -> set[str]:
         matching = {one for one in known if fnmatchcase(one, code)}
         matching = matching or {one for one in known if fnmatchcase(known[one], name)}
         if not matching:
-            near = difflib.get_close_matches(code, known, n=1, cutoff=0.5)
-            near = near or difflib.get_close_matches(name, known.values(), n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]}?" if near else "`nats-insights checks` lists them"
+            near = nearest(code, known) or nearest(name, known.values())
+            hint = f"did you mean {near}?" if near else "`nats-insights checks` lists them"
             raise RequestError(f"there is no check {word[:80]!r}; {hint}")
         found |= matching
     return found

@@ -7,7 +7,6 @@ import os
 import re
 from argparse import SUPPRESS, ArgumentParser, Namespace
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -16,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from nats_insights.errors import ConfigError
-from nats_insights.text import plain
+from nats_insights.text import nearest, plain
 
 DEFAULT_SERVER = "nats://127.0.0.1:4222"
 
@@ -226,7 +225,7 @@ def _context(name: str, directory: Path) -> dict[str, str]:
     contexts = directory / "context"
     known = sorted(file.stem for file in contexts.glob("*.json"))
     if name not in known:
-        near = "".join(f" did you mean {n!r}?" for n in get_close_matches(name, known, n=1))
+        near = f" did you mean {found!r}?" if (found := nearest(name, known)) else ""
         there = f"there are {', '.join(known)}" if known else "there are none"
         raise ConfigError(f"there is no context {name!r} in {contexts}:{near} {there}")
     return _context_file(contexts / f"{name}.json")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import hashlib
 import importlib
@@ -47,6 +46,7 @@ from nats_insights.model.worst import Worst
 from nats_insights.replies.connz import CONNZ, SORTS
 from nats_insights.replies.endpoint import Endpoint
 from nats_insights.replies.varz import VARZ
+from nats_insights.text import nearest
 
 __all__ = [
     "CRITICAL",
@@ -235,7 +235,7 @@ def _refuse_code(code: object) -> None:
 
 def _refuse_word(what: str, word: object, words: Sequence[str]) -> None:
     if word not in words:
-        near = nearest(word, words) or f"it is one of {', '.join(filter(None, words))}"
+        near = _meant(word, words) or f"it is one of {', '.join(filter(None, words))}"
         raise DeclarationError(f"there is no {what} {word!r}; {near}")
 
 
@@ -315,7 +315,7 @@ def _refuse_unordered(
 def _refuse_above(above: object, params: type[Params]) -> None:
     limits = [one.name for one in parameters_of(params) if one.when in (">", ">=")]
     if above != "" and above not in limits:
-        hint = nearest(above, limits) or "it is the name of a limit"
+        hint = _meant(above, limits) or "it is the name of a limit"
         raise DeclarationError(f"above={above!r} is refused: {hint}")
 
 
@@ -328,10 +328,10 @@ def parameters_read(need: Fold | Worst) -> type[Params] | None:
     return told if isinstance(told, type) and issubclass(told, Params) else None
 
 
-def nearest(word: object, words: Iterable[str]) -> str:
+def _meant(word: object, words: Iterable[str]) -> str:
     """ "did you mean X?", "" where no word is near."""
-    near = difflib.get_close_matches(str(word), list(words), n=1, cutoff=0.5)
-    return f"did you mean {near[0]!r}?" if near else ""
+    near = nearest(str(word), words)
+    return f"did you mean {near!r}?" if near else ""
 
 
 def _document(function: Judge) -> tuple[str, str, str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import time
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Sequence
@@ -49,7 +48,7 @@ from nats_insights.tell.requests import Refused as Refused
 from nats_insights.tell.requests import unknown
 from nats_insights.tell.selection import Counted, passing
 from nats_insights.tell.view import View, not_evaluated, verdict
-from nats_insights.text import shortened
+from nats_insights.text import nearest, shortened
 
 # A reply ends before this many bytes, and before the server's max_payload; the rest is paged.
 LONGEST = 256 * 1024
@@ -226,8 +225,8 @@ def forget(view: View, roster: Roster, body: bytes) -> bytes:
     if not found and homes:
         raise Refused(404, f"{request.server} is not in that cluster, but in {homes}")
     if not found:
-        near = difflib.get_close_matches(request.server, [one.name for one in roster], n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        near = nearest(request.server, [one.name for one in roster])
+        hint = f"; did you mean {near}?" if near else ""
         raise Refused(404, f"there is no server {request.server[:80]!r}{hint}")
     if len(found) > 1:
         raise Refused(409, f"several servers are called {request.server}: name one of {homes}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Iterable
 from functools import cache
@@ -11,7 +10,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct, inspect
 
-from nats_insights.text import plain, shortened
+from nats_insights.text import nearest, plain, shortened
 
 R = TypeVar("R", bound=Struct)
 _NO_OBJECT = "the request is not a JSON object"
@@ -56,11 +55,8 @@ def _why(body: bytes, into: type[Struct]) -> str:
 def unknown(what: str, word: str, known: Iterable[str]) -> str:
     """The sentence for a word that is none of the known ones, with the nearest of them."""
     words = list(filter(None, known))
-    by_case = {one.lower(): one for one in words}
-    near = difflib.get_close_matches(word.lower()[:80], by_case, n=1, cutoff=0.5)
-    hint = f"known are {', '.join(words) or 'none'}"
-    if near:
-        hint = f"did you mean {by_case[near[0]]}?"
+    near = nearest(word, words)
+    hint = f"did you mean {near}?" if near else f"known are {', '.join(words) or 'none'}"
     return f"there is no {what} {shortened(word)}; {hint}"
 
 
