@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import re
+import json
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from typing import Any
 
 from nats_insights.lab.servers.jwts import Operator
 from nats_insights.lab.servers.login import Login
+from nats_insights.replies.endpoint import endpoints
+from nats_insights.tell.permissions import claims
 
 _EXPORTS = [
     {"name": "advisories", "type": "stream", "subject": "$INSIGHTS.>"},
     {"name": "queries", "type": "service", "subject": "INSIGHTS.API.>"},
     {"name": "discovery", "type": "service", "subject": "$SRV.>", "response_type": "Stream"},
 ]
-_TWO_MINUTES_NS = 120_000_000_000
 
 
 def accounts(applications: Mapping[str, Sequence[str]]) -> tuple[str, dict[str, Login]]:
@@ -29,7 +29,7 @@ def accounts(applications: Mapping[str, Sequence[str]]) -> tuple[str, dict[str, 
     ops = operator.account("OPS", imports=_imports(system.id))
     users = [
         ("root", system.user("root")),
-        ("agent", system.user("agent", **_agent())),
+        ("agent", system.user("agent", **json.loads(claims(endpoints().values())))),
         ("ops", ops.user("ops", **_subscriber())),
     ]
     for name, members in applications.items():
@@ -37,20 +37,6 @@ def accounts(applications: Mapping[str, Sequence[str]]) -> tuple[str, dict[str, 
         users += [(member, account.user(member)) for member in members]
     logins = {name: Login(name, signed=user) for name, user in users}
     return operator.configuration(system), logins
-
-
-def _agent() -> dict[str, Any]:
-    """The permissions of the agent's user, which `system.conf` lists, as claims."""
-    text = files(__package__).joinpath("system.conf").read_text("utf-8")
-    allowed = {
-        which: re.findall(r'"(.+?)"', subjects)
-        for which, subjects in re.findall(r"(publish|subscribe): { allow: \[(.+?)\]", text, re.S)
-    }
-    return {
-        "pub": {"allow": allowed["publish"]},
-        "sub": {"allow": allowed["subscribe"]},
-        "resp": {"max": 1, "ttl": _TWO_MINUTES_NS},
-    }
 
 
 def _subscriber() -> dict[str, Any]:
