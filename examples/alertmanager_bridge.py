@@ -27,6 +27,8 @@ REFRESH = timedelta(minutes=1)
 AHEAD = 4 * REFRESH  # Alertmanager resolves an alert that is not posted again for so long.
 KEEP = 5 * REFRESH  # A resolved alert is posted again for so long, for a replica that was down.
 PATIENCE = 2 * REFRESH  # Servers that are missing for so long are an alert.
+# What of an entity is no label, beside what has one of its own.
+NO_LABELS = ("kind", "id", "name", "account_name")
 # The agent's fields that become annotations, where they have a value.
 TOLD = ("summary", "remediation", "value", "threshold", "unit")
 
@@ -119,16 +121,20 @@ def alert(state, now):
 
 
 def labels(state):
-    """NatsConnectionHotspot, its code and severity, and the names of what the finding is about."""
+    """NatsConnectionHotspot, its code and severity, and the names of what the finding is about.
+
+    In operator mode accounts and users have keys. Their names, which may become known later, are in
+    the summary: a label that changes would begin another alert.
+    """
     if "alertname" in state:
         return {"alertname": state["alertname"], "severity": state["severity"]}
     entity = state["entity"]
     name = "".join(word.capitalize() for word in state["name"].split("_"))
     known = {"alertname": f"Nats{name}", "code": state["code"], "severity": state["severity"]}
-    known |= {"finding": state["fingerprint"], "kind": entity["kind"], "entity": entity["name"]}
-    return known | {
-        f"nats_{on}": name for on, name in entity.items() if on not in ("kind", "id", "name")
-    }
+    key = entity["kind"].partition("_")[0]  # "account_in_cluster" is about an account, too.
+    of = entity.get(key, entity["name"]) if key in ("account", "user") else entity["name"]
+    known |= {"finding": state["fingerprint"], "kind": entity["kind"], "entity": of}
+    return known | {f"nats_{on}": name for on, name in entity.items() if on not in NO_LABELS}
 
 
 def silent(last, began):

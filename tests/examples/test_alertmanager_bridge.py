@@ -69,6 +69,24 @@ def state(
     }
 
 
+KEYS = {"account": "AKEY", "user": "UKEY"}
+ENTITIES = {
+    "user": ({**KEYS, "id": "UKEY"}, "UKEY"),
+    "account": ({"account": "AKEY", "id": "AKEY"}, "AKEY"),
+    "account_in_cluster": ({"account": "AKEY", "id": "AKEY", "cluster": "C1"}, "AKEY"),
+}
+
+
+@pytest.mark.parametrize("kind", ENTITIES)
+def test_an_alert_stays_the_same_when_the_name_of_a_jwt_becomes_known(kind):
+    entity, key = ENTITIES[kind]
+    unknown = state(NOW, entity={**entity, "kind": kind, "name": key})
+    known = state(NOW, entity={**entity, "kind": kind, "name": "web", "account_name": "APP"})
+    assert bridge.labels(known) == bridge.labels(unknown)
+    assert bridge.labels(known)["entity"] == key
+    assert bridge.labels(known)["nats_account"] == "AKEY"
+
+
 def beat(epoch, silent_after=100, seconds=0, instance="first", role="leader", missing=()):
     """A heartbeat, so many seconds after noon."""
     return {
