@@ -143,7 +143,7 @@ class Config(Struct, frozen=True, kw_only=True):
         Literal["default", "insights"],
         Meta(
             description="which default parameters the checks have: those of this agent, or, where "
-            "they differ, those of the catalogue of NATS Insights"
+            "they differ, those of the public catalogue"
         ),
     ] = "default"
     checks: Annotated[

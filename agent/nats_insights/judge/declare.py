@@ -74,6 +74,9 @@ Need = Endpoint[Any] | Fold | Past[Any] | Worst
 RANKINGS = ("connections", *SORTS)
 _CODE = re.compile(r"[A-Z]+(_[A-Z]+)*_\d{3}")
 _PARAGRAPHS = ("Finds", "Why", "Do")
+# These may be left out: why the defaults are what they are, and how the check compares with the one
+# of the same code in the public catalogue.
+_REMARKS = ("Default", "Catalogue")
 # A title is the condition that is found, such as "A server does not answer".
 _TITLE = re.compile(r"[A-Z][^.!?{}]{4,79}")
 _ORDERS = {"Avoid", "Check", "Detects", "Ensure", "Find", "Finds", "Use"}
@@ -102,6 +105,8 @@ class Check(Struct, frozen=True, kw_only=True, eq=False):
     finds: str
     why: str
     do: str
+    default: str
+    catalogue: str
     clients: str
     open_after: int
     resolve_after: int
@@ -148,8 +153,8 @@ def check(
     """Declare a check: a function `(noun, params) -> Finding or None`, or `(noun)` without any.
 
     The annotations of the arguments say what it is about and what can be set; the docstring is its
-    documentation: a title, then the paragraphs `Finds:`, `Why:` and `Do:`. DeclarationError for
-    any mistake.
+    documentation: a title, then the paragraphs `Finds:`, `Why:` and `Do:`, and where they apply
+    `Default:` and `Catalogue:`. DeclarationError for any mistake.
 
     needs: what it reads, else it is unknown: endpoints, folds, worst rows, and figures of the
         past.
@@ -178,8 +183,8 @@ def check(
             flags = {"settle": settle, "news": news, "explains": explains, "common": common}
             _refuse_figures(open_after, resolve_after, **flags)
             judge, about, params = _signature(function)
-            title, finds, why, do = _document(function)
-            _refuse_names(do, about)
+            document = _document(function)
+            _refuse_names(document["do"], about)
             if isinstance(needs, str | Endpoint | Fold | Past | Worst):
                 raise DeclarationError(f"needs is a sequence, such as needs=({needs!r},)")
             folds = tuple(need for need in needs if isinstance(need, Fold))
@@ -211,10 +216,7 @@ def check(
             worst=worst,
             judge=judge,
             rules_out=rules_out,
-            title=title,
-            finds=finds,
-            why=why,
-            do=do,
+            **document,
             clients=clients,
             open_after=open_after,
             resolve_after=resolve_after,
@@ -334,10 +336,11 @@ def _meant(word: object, words: Iterable[str]) -> str:
     return f"did you mean {near!r}?" if near else ""
 
 
-def _document(function: Judge) -> tuple[str, str, str, str]:
+def _document(function: Judge) -> dict[str, str]:
+    """The title and the paragraphs, by the names that they have in a Check."""
     title, *paragraphs = re.split(r"\n\s*\n", inspect.getdoc(function) or "")
     text = " ".join(" ".join(paragraphs).split())
-    split = re.split(rf"\b({'|'.join(_PARAGRAPHS)}): ", text)
+    split = re.split(rf"\b({'|'.join(_PARAGRAPHS + _REMARKS)}): ", text)
     told = dict(zip(split[1::2], (part.strip() for part in split[2::2]), strict=True))
     for heading in _PARAGRAPHS:
         if not told.get(heading):
@@ -347,8 +350,8 @@ def _document(function: Judge) -> tuple[str, str, str, str]:
         raise DeclarationError(
             f"its title {title!r} is not a condition such as 'A server does not answer'"
         )
-    finds, why, do = (told[heading][0].upper() + told[heading][1:] for heading in _PARAGRAPHS)
-    return title, finds, why, do
+    document = {heading.lower(): told.get(heading, "") for heading in _PARAGRAPHS + _REMARKS}
+    return {"title": title} | {name: text[:1].upper() + text[1:] for name, text in document.items()}
 
 
 def _refuse_names(do: str, about: type[Noun]) -> None:

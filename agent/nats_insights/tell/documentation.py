@@ -17,6 +17,7 @@ from nats_insights.judge.declare import Check
 from nats_insights.judge.rules import Judging
 from nats_insights.replies.endpoint import endpoints
 from nats_insights.tell import permissions, schemas
+from nats_insights.tell.catalogue import CATALOGUE
 from nats_insights.tell.messages import ParameterInfo
 from nats_insights.tell.parameters import about, allowed, amount
 from nats_insights.tell.queries import parameters
@@ -31,6 +32,7 @@ def files(checks: Sequence[Check], parser: ArgumentParser) -> dict[str, str]:
     return {
         "docs/checks.md": _checks_page(families),
         **{f"docs/checks/{name}.md": _family_page(some) for name, some in families.items()},
+        "docs/catalogue.md": _catalogue_page(checks),
         "docs/configuration.md": _configuration_page(),
         "docs/commands.md": _commands_page(parser),
         "examples/servers/agent-permissions.conf": permissions.file(endpoints().values()),
@@ -63,8 +65,9 @@ def _checks_page(families: dict[str, list[Check]]) -> str:
     lines = [
         "A check is one condition on one kind of entity. Its code and its name never change. A",
         "finding opens when the condition holds and resolves when it no longer does; see the",
-        "[glossary](glossary.md) for the words, and [configuration](configuration.md) for how to",
-        "set parameters, change the severity or switch a check off.",
+        "[glossary](glossary.md) for the words, [configuration](configuration.md) for how to set",
+        "parameters, change the severity or switch a check off, and [the public",
+        "catalogue](catalogue.md) for what other codes there are.",
     ]
     for name, checks in families.items():
         title, about = _title(checks[0])
@@ -77,9 +80,13 @@ def _table(checks: Sequence[Check], page: str) -> Iterator[str]:
     yield "|---|---|---|---|---|---|"
     on = "yes" if Judging().enabled else "no"
     for c in checks:
-        link = f"[{c.code}](checks/{page}.md#{c.code.lower()}-{c.name})"
+        link = f"[{c.code}](checks/{page}.md#{_anchor(c)})"
         kind = c.about.kind.replace("_", " ")
         yield f"| {link} | `{c.name}` | {c.severity} | {kind} | {c.category} | {on} |"
+
+
+def _anchor(check: Check) -> str:
+    return f"{check.code.lower()}-{check.name}"
 
 
 def _family_page(checks: Sequence[Check]) -> str:
@@ -95,7 +102,11 @@ def _check(check: Check) -> Iterator[str]:
         ("What it finds", check.finds),
         ("Why it matters", check.why),
         ("What to do", check.remediation({})),
+        ("Why these defaults", check.default),
+        ("The public catalogue", check.catalogue),
     ):
+        if not text:
+            continue
         yield from ("", *textwrap.wrap(f"**{heading}.** {text}", 100))
     if declared := parameters(None, check):
         yield from ("", "| parameter | default | reached by | bounds | clears at | |")
@@ -119,6 +130,53 @@ def _parameter(parameter: ParameterInfo) -> str:
 
 def _evaluations(number: int) -> str:
     return "one evaluation" if number == 1 else f"{number} evaluations in a row"
+
+
+# --- The public catalogue.
+
+
+def _catalogue_page(checks: Sequence[Check]) -> str:
+    """Each code of the catalogue and what it is here, then the checks that are not in it."""
+    known = {check.code: check for check in checks}
+    own = [check for check in checks if check.code not in CATALOGUE]
+    here = [known[code] for code in CATALOGUE if code in known]
+    return _page(
+        "# The public catalogue",
+        "",
+        NOTE,
+        "",
+        "Synadia Insights has published what its checks look for. A check with the same code looks",
+        "for the same here, unless the table says otherwise: *corrected* where the published rule",
+        "misses what it is meant to find or finds what is not there, *wider* where it finds more.",
+        f"Of its {len(CATALOGUE)} codes {len(here)} are here, and {len(own)} checks that it lacks.",
+        "The profile `insights` has the limits of the catalogue",
+        "([configuration](configuration.md)).",
+        "",
+        "| code | there | severity | here | severity |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {code} | {listed.title} | {listed.severity} | {_here(known.get(code))} |"
+            for code, listed in CATALOGUE.items()
+        ),
+        "",
+        "## Not in the catalogue",
+        "",
+        "| check | severity | |",
+        "|---|---|---|",
+        *(f"| {_link(check)} | {check.severity} | {check.title} |" for check in own),
+    )
+
+
+def _link(check: Check) -> str:
+    page = f"checks/{_family(check)}.md"
+    return f"[{check.code}]({page}#{_anchor(check)}) `{check.name}`"
+
+
+def _here(check: Check | None) -> str:
+    if check is None:
+        return "not yet | "
+    link = f"[`{check.name}`](checks/{_family(check)}.md#{_anchor(check)})"
+    return f"{link}. {check.catalogue} | {check.severity}"
 
 
 # --- Configuration.

@@ -61,6 +61,12 @@ def account_slow_consumers(account: Account, params: Slow) -> Finding | None:
     Do: look in the logs of the servers for the slow consumers of {account}. Have the client read in
     one task and work in others, share the subjects among several with a queue group, or let it pull
     from a stream. If it is only slow at times, raise `max_pending`.
+
+    Default: One client that was cut off has lost messages; ten in five minutes are more than
+    one slow program.
+
+    Catalogue: wider: one window over all servers in place of one epoch, and a warning before it
+    is critical.
     """
     counted = account.past(slow)
     seconds = min(params.window, counted.known_for)

@@ -29,6 +29,9 @@ def agent_cut_off(agent: Agent, params: CutOffs) -> Finding | None:
     Do: give the agent more CPU, or a faster network to its server. If the server has a small
     `max_pending`, lower `window` in the section `[gather]`. The log of the server has a line about
     a slow consumer for each closed connection.
+
+    Default: The agent asks for less than a server allows, so that one such close is already a
+    fault.
     """
     times = len(agent.cut_offs)
     if times <= params.most:

@@ -25,6 +25,8 @@ def agent_failed(agent: Agent, params: Failures) -> Finding | None:
     Do: report a bug, with the place in the program, which the agent's log names, and the versions
     of the agent and of the servers; with `--verbose` the log has the traceback. Restarting the
     agent is safe.
+
+    Default: No epoch should end with an error.
     """
     if len(agent.failures) <= params.most:
         return None

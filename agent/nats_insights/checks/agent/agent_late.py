@@ -24,6 +24,8 @@ def agent_late(agent: Agent, params: Lateness) -> Finding | None:
 
     Do: look for servers that hang, because an epoch waits for each of them; `nats-insights servers`
     shows them. Then give the agent more CPU, or set a longer `interval`.
+
+    Default: One late epoch is a pause of the machine; three in a row are a lack of CPU.
     """
     if agent.late < params.epochs:
         return None

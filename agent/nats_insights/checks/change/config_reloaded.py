@@ -27,6 +27,11 @@ def config_reloaded(server: Server, params: Recent) -> Finding | None:
 
     Do: nothing, if this was meant. Else find out who reloaded {server}, compare its configuration
     with that of the other servers of its cluster, and look at what opened since then.
+
+    Default: What a reload breaks shows within minutes.
+
+    Catalogue: corrected: the server itself says when, so that a restart is none and a lost
+    reply hides none.
     """
     varz = server.varz
     if not (varz.start and varz.now and varz.config_load_time):

@@ -38,6 +38,9 @@ def gateway_mismatch(gateway: Gateway) -> Finding | None:
     Do: compare the `gateway` block of {server} with those of the other servers of {cluster}: its
     remotes, their addresses, and `reject_unknown_cluster` on both sides. Where they are the same,
     look in the log of {server} for failed connections to {remote}, and at the network between them.
+
+    Catalogue: corrected: compares a server without gateways with its whole cluster, and needs
+    no three servers.
     """
     server = gateway.server
     if server.cluster is None:

@@ -33,6 +33,10 @@ def outstanding_ack_critical(consumer: Consumer, params: Outstanding) -> Finding
 
     Do: look at the clients of {consumer}, in account {account}: whether they run, and how long they
     take for a message. Add clients, or raise `ack_wait` and `max_ack_pending` where that is meant.
+
+    Default: Only the owner knows how long the work of a message takes.
+
+    Catalogue: same.
     """
     told = consumer.told
     if (reached := params.reached(told.num_ack_pending)) is None:

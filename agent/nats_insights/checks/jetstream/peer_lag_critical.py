@@ -44,6 +44,10 @@ def peer_lag_critical(replica: StreamReplica, params: Lag) -> Finding | None:
     Do: look at {server}: whether it runs, its routes, and how busy its processor and its disk are.
     If the replica of {stream} does not catch up, remove that peer with `nats stream cluster
     peer-remove`, so that another server takes a new replica.
+
+    Default: Only the owner knows how fast the stream is written.
+
+    Catalogue: same.
     """
     peer = replica.peer
     if (reached := params.reached(peer.lag)) is None:

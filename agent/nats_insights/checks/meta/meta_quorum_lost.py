@@ -21,6 +21,8 @@ def meta_quorum_lost(group: MetaGroup) -> Finding | None:
     Do: start the servers of {cluster} that do not answer. If one will never come back, remove it
     with `nats server raft peer-remove` once a majority runs again, and keep the number of servers
     with JetStream odd.
+
+    Catalogue: corrected: a group of four with two offline has no quorum, either.
     """
     if group.leader or group.has_quorum:
         return None

@@ -51,6 +51,11 @@ def account_connection_concentration(
     Do: configure the clients of {account} with every server of {cluster}; look for a host name that
     resolves to a single address, and for affinity of a load balancer or of a zone. Clients move
     when they reconnect.
+
+    Default: Chance spreads ten connections over three servers more evenly in 99 of 100 cases.
+
+    Catalogue: corrected: servers without a connection of the account count, so that all on one
+    server is found.
     """
     if len(account.cluster.servers) < params.min_servers:
         return None

@@ -41,6 +41,9 @@ def connection_coldspot(server: Server, params: Coldspot) -> Finding | None:
     Do: see whether clients can reach {server} under the address that it tells them
     (`client_advertise`), and whether they are configured with it. Then put the fullest servers of
     {cluster} into lame duck mode one after another, so that clients spread anew.
+
+    Default: Half the median is what a restart leaves; below twenty connections chance does as
+    much.
     """
     if server.cluster is None or len(server.cluster.servers) < 3:
         return None

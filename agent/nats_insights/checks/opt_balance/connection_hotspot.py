@@ -43,6 +43,11 @@ def connection_hotspot(server: Server, params: Hotspot) -> Finding | None:
     Do: configure the clients with every server of {cluster}, not with {server} alone, and let the
     client library choose at random. Remove sticky sessions from the load balancer. Then put
     {server} into lame duck mode, so that its clients move one after another.
+
+    Default: Twice the mean is more than chance and a rolling restart leave; ten connections are
+    worth moving.
+
+    Catalogue: corrected: found at twice the mean, else a cluster of two could never have one.
     """
     if server.cluster is None or len(server.cluster.servers) < 2:
         return None

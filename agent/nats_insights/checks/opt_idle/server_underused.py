@@ -66,6 +66,11 @@ def server_underused(server: Server, params: Idle) -> Finding | None:
 
     Do: see whether clients should use {server}, and cannot. If it only has to be there, for the
     majority of a cluster or for a region to come, disable this check for it. Else take it out.
+
+    Default: A server that relays for its cluster uses some percent of a core; an hour is no
+    pause between jobs.
+
+    Catalogue: corrected: servers that keep streams have work, and are left out.
     """
     if connected.figure(server) >= params.connections:
         return None  # As most servers: no past is read of these.

@@ -19,6 +19,8 @@ def leaderless_raft_group(group: RaftGroup) -> Finding | None:
     Do: look at the routes of {server} and at the other members of {group}. If too few members
     run, start more of them. Otherwise restart {server}, or have {group} elect a leader with
     `nats server raft step-down`.
+
+    Catalogue: corrected: two looks in a row, since an election takes seconds.
     """
     told = group.told
     if told.leader or not told.ever_had_leader:

@@ -31,6 +31,9 @@ def certificate_expiry(listener: Listener, params: Left) -> Finding | None:
     Do: renew the certificate that {server} uses for {listener}, and reload the server with
     `nats-server --signal reload`. If the finding stays, restart it, one server of the cluster after
     another.
+
+    Default: Public certificates live 90 days or less and are renewed at 30; a week is left to
+    act by hand.
     """
     ends, now = listener.certificate_ends, listener.server.varz.now
     if ends is None or now is None:

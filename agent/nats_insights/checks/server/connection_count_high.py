@@ -39,6 +39,11 @@ def connection_count_high(server: Server, params: Limits) -> Finding | None:
 
     Do: look for clients that leak connections, spread the clients over the other servers, or raise
     `max_connections` of {server} together with the open-file limit of its process.
+
+    Default: At 80 % there is time to act, and a fifth server's clients still fit; 95 % are
+    minutes.
+
+    Catalogue: wider: critical from 95 %.
     """
     most = server.varz.max_connections
     if most <= 0:  # No limit on some versions, nobody admitted on others: no share of it exists.

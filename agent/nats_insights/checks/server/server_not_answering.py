@@ -42,6 +42,8 @@ def server_not_answering(server: Member, params: Silence) -> Finding | None:
     which findings are stale because of it. If {server} will not come back, run
     `nats-insights forget {server}`. Shut servers down with `--signal ldm` or `--signal quit`, so
     that they announce it.
+
+    Default: A server that did not answer two requests is worth knowing at once.
     """
     entry = server.entry
     if entry.state not in ("hung", "dead") or server.silent_for < params.seconds:

@@ -37,6 +37,11 @@ def streams_unhealthy(server: Server, params: Unhealthy) -> Finding | None:
     the disk of {server} and restart it. If that does not help, `nats stream cluster peer-remove`
     makes a new replica elsewhere where others are healthy, and a backup restores the stream where
     none is.
+
+    Default: one stream that cannot be written is one too many.
+
+    Catalogue: corrected: two looks a minute apart, since replicas catch up after each restart;
+    a warning for consumers.
     """
     unhealthy = server.reply(HEALTHZ).unhealthy
     unhealthy = sorted(unhealthy, key=lambda one: (one.type != "STREAM", one.stream, one.consumer))

@@ -30,6 +30,9 @@ def version_mismatch(cluster: Cluster) -> Finding | None:
 
     Do: finish the upgrade, or undo it: run one version on all servers of {cluster}. `nats server
     list` shows the version of each.
+
+    Catalogue: corrected: after twenty epochs, so that a rolling upgrade is none, and one
+    finding for the cluster.
     """
     by_version: dict[str, list[str]] = defaultdict(list)
     for server in cluster.servers:

@@ -47,6 +47,12 @@ def excessive_user_connections(user: User, params: Ceiling) -> Finding | None:
     Do: keep one connection per process and close a connection that failed. Look at the idle
     connections of {user} in {account} first. Give each service a user of its own, and raise the
     limit by an override for a user that is shared by many instances.
+
+    Default: A service of a hundred instances with a user of its own is rare; leaks pass a
+    hundred soon.
+
+    Catalogue: corrected: clients only, never those of the system account, and a limit for each
+    user.
     """
     if user.seen_connections <= params.max_connections:
         return None
