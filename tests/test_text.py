@@ -6,12 +6,13 @@ import pytest
 
 from nats_insights.text import nearest
 
-KNOWN = ("SERVER_011", "connection_hotspot", "findings")
+KNOWN = ("SERVER_011", "connection_hotspot", "findings", "n2")
 NEAR = {
     "findigns": "findings",
     "Server_11": "SERVER_011",
     "CONNECTION_HOTSPOTS": "connection_hotspot",
     "xyz": "",
+    "n3": "",
     "": "",
     "findings" * 100_000: "",
 }

@@ -26,5 +26,5 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """The known word that is most like this one, whatever its case, "" if none is like it."""
     by_folded = {one.casefold(): one for one in known}
     # Comparing takes the longer the longer a word is, and outsiders choose it.
-    near = difflib.get_close_matches(word[:_LONGEST_WORD].casefold(), by_folded, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(word[:_LONGEST_WORD].casefold(), by_folded, n=1, cutoff=0.55)
     return by_folded[near[0]] if near else ""
