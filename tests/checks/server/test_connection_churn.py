@@ -54,6 +54,14 @@ CASES = {
         ),
         {"C1 n1"},
     ),
+    "quiet where a late epoch has figures of a restart after its window began": (
+        then(
+            system(cluster(n1=Server(350, accepted=90_000), n2=5)),
+            system(cluster(n1=Server(400, accepted=410, up=35), n2=5)),
+            every=30.0,
+        ),
+        set(),
+    ),
     "quiet in the first epoch": (system(cluster(n1=Server(0, accepted=90_000), n2=5)), set()),
     "fires on a server without a cluster": (
         then(system(lone(n1=0)), system(lone(n1=Server(0, accepted=300)))),

@@ -5,13 +5,16 @@ from __future__ import annotations
 from nats_insights.check import CRITICAL, RAFTZ, Finding, RaftGroup, check
 
 
-@check("OPT_SYS_009", CRITICAL, "health", needs=(RAFTZ,), open_after=2, resolve_after=1)
+@check(
+    "OPT_SYS_009", CRITICAL, "health", needs=(RAFTZ,), open_after=2, resolve_after=1, settle=True
+)
 def leaderless_raft_group(group: RaftGroup) -> Finding | None:
     """A server knows no leader of a Raft group that had one.
 
     Finds: a server that is a member of a Raft group of the system account, which is the meta group,
-    knows no leader of it in two evaluations in a row, and knew one before. Groups of single streams
-    and consumers are not looked at.
+    knows no leader of it in two evaluations in a row, and knew one before. Elections take seconds,
+    so nothing is said while servers of its cluster come and go. Groups of single streams and
+    consumers are not looked at.
 
     Why: without a leader the group decides nothing. If other servers know one, then this server is
     cut off from them: what it is asked for waits or fails.

@@ -60,8 +60,9 @@ def connection_churn(server: Server, params: Churn) -> Finding | None:
     total = server.past(accepted)
     window = min(params.window, total.known_for)
     seconds = total.span(window)
-    if server.settled < seconds:  # It counts from its start.
-        ended = total.now - server.past(held).now
+    if server.settled < 2 * seconds:
+        # It counts from its start. A late epoch has figures of a restart after the window began.
+        ended, seconds = total.now - server.past(held).now, max(seconds, server.settled)
     else:
         ended = total.growth(window) - server.past(held).difference(window)
     rate = ended / seconds
