@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from subprocess import CalledProcessError
 
+from tests.bench.catalogue import catalogue
 from tests.bench.crowded import crowded
 from tests.bench.disturbance import disturbance
 from tests.bench.first_advisory import first_advisory
@@ -117,6 +118,16 @@ async def tell_peer(troubles: list[str]) -> None:
     print(*aligned(rows), sep="\n")
 
 
+async def tell_catalogue(troubles: list[str]) -> None:
+    measured = await catalogue(*BESIDE_A_PEER, troubles)
+    print("a fleet of {}x{}, CPU of all checks and of five of them".format(*BESIDE_A_PEER))
+    rows = [("", "founding five", "all", "")]
+    for epoch in ("first", "later"):
+        five, every = (measured[checks][epoch]["cpu_seconds"] for checks in ("founding", "all"))
+        rows.append((f"{epoch} epochs", f"{five:.2f} s", f"{every:.2f} s", f"{every / five:.2f} x"))
+    print(*aligned(rows), sep="\n")
+
+
 async def tell_fleet(name: str, troubles: list[str]) -> Costs:
     costs = await fleet(*size(name), troubles)
     print(f"a fleet of {name}")
@@ -133,10 +144,20 @@ OTHERS: dict[str, Callable[[list[str]], Awaitable[None]]] = {
     "disturbance": tell_disturbance,
     "full-house": tell_full_house,
     "judging": tell_judging,
+    "catalogue": tell_catalogue,
     "peer": tell_peer,
 }
 USUAL = ("first-advisory", "idle", "crowd", "100x100", "100x1000", "1000x1000")
-REST = ("20x50000", "10000x100", "small-pending", "streams", "disturbance", "full-house", "judging")
+REST = (
+    "20x50000",
+    "10000x100",
+    "small-pending",
+    "streams",
+    "disturbance",
+    "full-house",
+    "judging",
+    "catalogue",
+)
 
 
 async def measure(wanted: list[str], fleets: dict[str, Costs]) -> list[str]:

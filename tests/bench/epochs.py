@@ -30,6 +30,7 @@ from nats_insights.judge.declare import discover
 CONFIG = "[gather]\ntimeout = '20s'\nsweep = '{sweep}'"
 # On this share of a simulated fleet's servers one connection closes and another one opens.
 CHURN = b'{"share": 0.02}'
+FOUNDING = {"OPT_BALANCE_002", "OPT_BALANCE_003", "OPT_BALANCE_006", "SERVER_011", "USER_002"}
 
 
 async def measure(args: Namespace, password: str) -> list[dict[str, Any]]:
@@ -39,26 +40,28 @@ async def measure(args: Namespace, password: str) -> list[dict[str, Any]]:
     """
     settings = Settings(servers=(args.url,), user=args.user, password=password)
     client = await connect(settings, name="bench")
-    auditor = Auditor(discover(checks), parse(CONFIG.format(sweep=args.sweep)))
+    known = [one for one in discover(checks) if args.checks == "all" or one.code in FOUNDING]
+    auditor = Auditor(known, parse(CONFIG.format(sweep=args.sweep)))
     auditor.system_accounts |= {(await recognise(client)).account}
     gatherer = Gatherer(client, auditor.config.gather.timeout, Window(auditor.config.gather.window))
-    measured = []
+    measured: list[dict[str, Any]] = []
     for step in args.plan:
         if step == "churn":
             await client.request("FLEET.CHURN", CHURN, timeout=20)
         else:
-            measured.append(await _epoch(auditor, gatherer, args.pauses))
+            now = time.time() + args.apart * len(measured)
+            measured.append(await _epoch(auditor, gatherer, now, args.pauses))
     await client.close()
     return measured
 
 
-async def _epoch(auditor: Auditor, gatherer: Gatherer, watched: bool) -> dict[str, Any]:
+async def _epoch(auditor: Auditor, gatherer: Gatherer, now: float, watched: bool) -> dict[str, Any]:
     garbage.collect()
     forget_peak()
     async with AsyncExitStack() as stack:
         seen = await stack.enter_async_context(pauses()) if watched else None
         began = time.monotonic()
-        await epoch(auditor, gatherer, time.time(), settle=0)
+        await epoch(auditor, gatherer, now, settle=0)
         ended = time.monotonic()
     lives = [life for life in auditor.lives.values() if life.is_open]
     return msgspec.to_builtins(cost(auditor, gatherer)) | {
@@ -79,6 +82,8 @@ def main() -> None:
     parser.add_argument("user")
     parser.add_argument("plan", nargs="+", choices=("epoch", "churn"))
     parser.add_argument("--sweep", choices=("all", "moved"), default="moved")
+    parser.add_argument("--checks", choices=("founding", "all"), default="all")
+    parser.add_argument("--apart", type=float, default=0, help="seconds between epochs, pretended")
     parser.add_argument("--pauses", action="store_true", help="watch the event loop")
     args = parser.parse_args()
     garbage.keep_out_of_epochs()  # As `nats-insights run` does.
