@@ -47,7 +47,7 @@ from nats_insights.replies.leafz import LEAFZ
 from nats_insights.replies.raftz import RAFTZ
 from nats_insights.replies.routez import ROUTEZ
 from nats_insights.replies.statsz import STATSZ
-from nats_insights.replies.statz import STATZ
+from nats_insights.replies.statz import STATZ, STATZ_TRAFFIC
 from nats_insights.replies.subsz import SUBSZ
 from nats_insights.replies.varz import VARZ
 
@@ -70,6 +70,7 @@ __all__ = [
     "ROUTEZ",
     "STATSZ",
     "STATZ",
+    "STATZ_TRAFFIC",
     "SUBSZ",
     "VARZ",
     "WARNING",

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from nats_insights.replies.endpoint import endpoints
+
 HERE = Path(__file__).parent / "recorded"
 VERSIONS = sorted((path.name for path in HERE.iterdir()), key=lambda v: [*map(int, v.split("."))])
 # What a file is called where it is not called like its endpoint.
@@ -26,7 +28,7 @@ def every_reply(version: str) -> Iterator[tuple[str, bytes]]:
             if file.stem == "EVENTS":
                 yield from (("STATSZ", compact(one)) for one in heartbeats(reply))
             else:
-                yield endpoint_of(file.stem), reply
+                yield from ((key, reply) for key in of_one_request(endpoint_of(file.stem)))
 
 
 def endpoint_of(name: str) -> str:
@@ -35,6 +37,13 @@ def endpoint_of(name: str) -> str:
         return "JSZ_STREAMS"
     words = [word for word in name.split("_") if word.endswith("Z")]
     return ENDPOINT_OF.get(name) or words[0]
+
+
+def of_one_request(key: str) -> list[str]:
+    """The endpoints that read the same reply as this one, itself included."""
+    known = endpoints()
+    asked = (known[key].subject(), known[key].body)
+    return [one.key for one in known.values() if (one.subject(), one.body) == asked]
 
 
 def heartbeats(events: bytes) -> list[Any]:
