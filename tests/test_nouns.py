@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from nats_insights import testing
 from nats_insights.check import (
     Account,
     AccountInCluster,
@@ -85,6 +86,33 @@ def test_local_interest_is_what_no_link_brought(total, routed, leaves, expected)
         "LEAFZ": Leafz(leafs=[Leaf(subscriptions=leaves)]),
     }
     assert server.local_interest == expected
+
+
+USING = {"config": {"max_memory": 7}, "stats": {"storage": 8, "api": {"total": 9}}}
+
+
+@pytest.mark.parametrize(
+    ("jetstream", "expected"),
+    [
+        (None, (0, 0, 0)),
+        ({}, (0, 0, 0)),
+        ({"stats": {"storage": 8}}, (0, 8, 0)),
+        (USING, (7, 8, 9)),
+    ],
+)
+def test_a_server_without_jetstream_uses_nothing_of_it(jetstream, expected):
+    (one,) = snapshot(system(cluster(n1=testing.Server(varz={"jetstream": jetstream})))).each(
+        Server
+    )
+    told = (one.jetstream_config.max_memory, one.jetstream_stats.storage, one.jetstream_api.total)
+    assert told == expected
+
+
+def test_what_a_silent_server_uses_is_missing():
+    (one,) = snapshot(system(cluster(n1=1)), [("n1", "VARZ")]).each(Server)
+    for figure in ("jetstream_config", "jetstream_stats", "jetstream_api"):
+        with pytest.raises(Missing, match="VARZ of n1"):
+            getattr(one, figure)
 
 
 def test_a_memo_is_made_once_and_remembers_what_is_missing():

@@ -32,12 +32,10 @@ def ha_assets_high(server: Server, params: Assets) -> Finding | None:
 
     Catalogue: same.
     """
-    jetstream = server.varz.jetstream
-    if jetstream is None or jetstream.stats is None:
-        return None
-    if (reached := params.reached(jetstream.stats.ha_assets)) is None:
+    stats = server.jetstream_stats
+    if (reached := params.reached(stats.ha_assets)) is None:
         return None
     return reached.finding(
-        f"{server.name} has {jetstream.stats.ha_assets:,} replicated streams and consumers",
-        accounts=jetstream.stats.accounts,
+        f"{server.name} has {stats.ha_assets:,} replicated streams and consumers",
+        accounts=stats.accounts,
     )

@@ -21,10 +21,7 @@ def jetstream_domain_whitespace(server: Server) -> Finding | None:
 
     Catalogue: same.
     """
-    jetstream = server.varz.jetstream
-    if jetstream is None or jetstream.config is None:
-        return None
-    domain = jetstream.config.domain
+    domain = server.jetstream_config.domain
     if not any(map(str.isspace, domain)):
         return None
     return Finding(

@@ -52,11 +52,8 @@ def jetstream_memory_pressure(server: Server, params: Pressure) -> Finding | Non
 
     Catalogue: corrected: of the limit of the server; its own basis, what is reserved, can be set.
     """
-    jetstream = server.varz.jetstream
-    if jetstream is None or jetstream.stats is None or jetstream.config is None:
-        return None
-    used, reserved = jetstream.stats.memory, jetstream.stats.reserved_memory
-    most = jetstream.config.max_memory
+    used, reserved = server.jetstream_stats.memory, server.jetstream_stats.reserved_memory
+    most = server.jetstream_config.max_memory
     for name, basis, what in (
         ("used_percent", most, "it may use"),
         ("used_of_reserved_percent", reserved, "its streams reserve"),

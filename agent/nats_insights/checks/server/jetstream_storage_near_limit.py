@@ -37,10 +37,7 @@ def jetstream_storage_near_limit(server: Server, params: Full) -> Finding | None
 
     Catalogue: same.
     """
-    jetstream = server.varz.jetstream
-    if jetstream is None or jetstream.stats is None or jetstream.config is None:
-        return None
-    used, most = jetstream.stats.storage, jetstream.config.max_storage
+    used, most = server.jetstream_stats.storage, server.jetstream_config.max_storage
     if most <= 0:
         return None
     percent = 100 * used / most
@@ -50,6 +47,6 @@ def jetstream_storage_near_limit(server: Server, params: Full) -> Finding | None
         f"file streams of {server.name} use {percent:.0f} % of what they may use, "
         f"{used / 2**20:,.1f} of {most / 2**20:,.1f} MiB",
         used=used,
-        reserved=jetstream.stats.reserved_storage,
+        reserved=server.jetstream_stats.reserved_storage,
         max_storage=most,
     )

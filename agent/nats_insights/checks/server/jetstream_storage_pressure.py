@@ -56,11 +56,8 @@ def jetstream_storage_pressure(server: Server, params: Pressure) -> Finding | No
     Catalogue: corrected: what is reserved, of the limit; its own basis, used of reserved, can be
     set.
     """
-    jetstream = server.varz.jetstream
-    if jetstream is None or jetstream.stats is None or jetstream.config is None:
-        return None
-    used, reserved = jetstream.stats.storage, jetstream.stats.reserved_storage
-    most = jetstream.config.max_storage
+    used, reserved = server.jetstream_stats.storage, server.jetstream_stats.reserved_storage
+    most = server.jetstream_config.max_storage
     for name, figure, basis, what in (
         ("reserved_percent", reserved, most, "reserve {:.0f} % of what it may use"),
         ("used_of_reserved_percent", used, reserved, "use {:.0f} % of what they reserve"),

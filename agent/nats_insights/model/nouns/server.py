@@ -13,6 +13,7 @@ from nats_insights.model.ledger import Part
 from nats_insights.model.nouns.noun import ITS_SERVER, Noun
 from nats_insights.replies.endpoint import Endpoint
 from nats_insights.replies.fields import ServerInfo
+from nats_insights.replies.jetstream import Api, Config, Stats
 from nats_insights.replies.varz import Varz
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from nats_insights.model.snapshot import Snapshot
 
 T = TypeVar("T")
+# Of a server without JetStream.
+_NO_CONFIG, _NO_STATS, _NO_API = Config(), Stats(), Api()
 
 
 class Server(Noun):
@@ -119,3 +122,20 @@ class Server(Noun):
     def internal_interest(self) -> int:
         """Local subscriptions that belonged to no client when it was last swept."""
         return interest.internal(self)
+
+    @property
+    def jetstream_config(self) -> Config:
+        """How its JetStream is configured; an empty one without JetStream."""
+        jetstream = self.varz.jetstream
+        return (jetstream and jetstream.config) or _NO_CONFIG
+
+    @property
+    def jetstream_stats(self) -> Stats:
+        """What its streams use and reserve; zeros without JetStream."""
+        jetstream = self.varz.jetstream
+        return (jetstream and jetstream.stats) or _NO_STATS
+
+    @property
+    def jetstream_api(self) -> Api:
+        """Requests to the JetStream API that it answered; zeros without JetStream."""
+        return self.jetstream_stats.api or _NO_API
