@@ -16,7 +16,7 @@ from nats_insights.check import (
     samples,
 )
 
-_KEEP = 600
+_KEEP = 300
 
 
 class Failing(Params, frozen=True):
@@ -32,12 +32,12 @@ class Failing(Params, frozen=True):
     ] = 300.0
 
 
-@samples(keep=_KEEP, every=30)
+@samples(keep=_KEEP, every=5)
 def answered(server: Server) -> int:
     return server.jetstream_api.total
 
 
-@samples(keep=_KEEP, every=30)
+@samples(keep=_KEEP, every=5)
 def failed(server: Server) -> int:
     return server.jetstream_api.errors
 

@@ -16,7 +16,7 @@ from nats_insights.check import (
     samples,
 )
 
-_KEEP = 600
+_KEEP = 300
 
 
 class Busy(Params, frozen=True):
@@ -28,7 +28,7 @@ class Busy(Params, frozen=True):
     ] = 60.0
 
 
-@samples(keep=_KEEP, every=15)
+@samples(keep=_KEEP, every=5)
 def answered(server: Server) -> int:
     return server.jetstream_api.total
 
