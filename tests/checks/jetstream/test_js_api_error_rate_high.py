@@ -28,7 +28,7 @@ def counting(total: int, errors: int, up: float = DAY) -> Server:
 IDLE = counting(0, 0)
 
 
-def counts(*counted: tuple[int, int], every: float = 60.0) -> Epochs:
+def counts(*counted: tuple[int, int], every: float = 300.0) -> Epochs:
     """A server that has answered so many requests, and so many of them with an error."""
     servers = [counting(*one) for one in counted]
     return then(*(system(cluster(n1=one, n2=IDLE)) for one in servers), every=every)
@@ -45,7 +45,7 @@ CASES = {
         then(
             system(cluster(n1=counting(200, 0), n2=IDLE)),
             system(cluster(n1=counting(300, 151, up=50), n2=IDLE)),
-            every=60.0,
+            every=300.0,
         ),
         {"C1 n1"},
     ),
@@ -53,23 +53,25 @@ CASES = {
         then(
             system(cluster(n1=counting(220, 0), n2=IDLE)),
             system(cluster(n1=counting(300, 150, up=50), n2=IDLE)),
-            every=60.0,
+            every=300.0,
         ),
         set(),
     ),
+    "quiet until it is five minutes": (counts((0, 0), (900, 900), every=260.0), set()),
     "quiet in the first epoch": (system(lone(n1=counting(500, 500))), set()),
     "quiet without JetStream": (
         then(*2 * [system(lone(n1=Server(varz={"jetstream": {}})))]),
         set(),
     ),
     "fires on a server without a cluster": (
-        then(system(lone(n1=IDLE)), system(lone(n1=counting(100, 100)))),
+        then(system(lone(n1=IDLE)), system(lone(n1=counting(100, 100))), every=300.0),
         {"n1"},
     ),
     "fires though a peer hangs": (
         then(
             system(cluster(n1=IDLE, n2=IDLE)),
             system(cluster(n1=counting(100, 100), n2=hung)),
+            every=300.0,
         ),
         {"C1 n1"},
     ),
@@ -86,24 +88,24 @@ SETTINGS = {
     "percent = 59.9": {"C1 n1"},
     "min_requests = 201": set(),
     "min_requests = 200": {"C1 n1"},
-    'window = "1m"': set(),
+    'window = "150s"': set(),
 }
 
 
 @pytest.mark.parametrize(("setting", "expected"), SETTINGS.items(), ids=SETTINGS)
 def test_its_parameters_can_be_set(setting, expected):
-    given = counts((9000, 0), (9200, 120), (9200, 120))
+    given = counts((9000, 0), (9200, 120), (9200, 120), every=150.0)
     assert found(check, given, f"[checks.js_api_error_rate_high]\n{setting}") == expected
 
 
 def test_it_says_how_many_failed():
     said = finding(check, counts((1000, 10), (3000, 1510)))
     assert (said.summary, said.value, said.threshold, said.unit, said.evidence) == (
-        "1,500 of 2,000 JetStream API requests to n1 failed in the last 60 s",
+        "1,500 of 2,000 JetStream API requests to n1 failed in the last 300 s",
         75.0,
         50.0,
         "%",
-        {"failed": 1500, "answered": 2000, "seconds": 60.0},
+        {"failed": 1500, "answered": 2000, "seconds": 300.0},
     )
 
 

@@ -47,19 +47,21 @@ CASES = {
         ),
         set(),
     ),
+    "quiet until it is a minute": (counts(0, 90_000, every=50.0), set()),
     "quiet in the first epoch": (system(lone(n1=counting(90_000))), set()),
     "quiet without JetStream": (
         then(*2 * [system(lone(n1=Server(varz={"jetstream": {}})))]),
         set(),
     ),
     "fires on a server without a cluster": (
-        then(system(lone(n1=counting(0))), system(lone(n1=counting(15_000)))),
+        then(system(lone(n1=counting(0))), system(lone(n1=counting(30_000))), every=60.0),
         {"n1"},
     ),
     "fires though a peer hangs": (
         then(
             system(cluster(n1=counting(0), n2=IDLE)),
-            system(cluster(n1=counting(15_000), n2=hung)),
+            system(cluster(n1=counting(30_000), n2=hung)),
+            every=60.0,
         ),
         {"C1 n1"},
     ),

@@ -63,13 +63,14 @@ def js_api_error_rate_high(server: Server, params: Failing) -> Finding | None:
     """
     if failed.figure(server) * 100 <= params.percent * params.min_requests:
         return None  # As most servers: no past is read of these.
-    total, errors = server.past(answered), server.past(failed)
-    window = min(params.window, total.known_for)
-    seconds = total.span(window)
+    errors = server.past(failed)
+    wrong = errors.growth(params.window)
+    if wrong * 100 <= params.percent * params.min_requests:
+        return None
+    total = server.past(answered)
+    asked, seconds = total.growth(params.window), total.span(params.window)
     if server.settled < seconds:  # It counts from its start.
         asked, wrong = total.now, errors.now
-    else:
-        asked, wrong = total.growth(window), errors.growth(window)
     if asked < params.min_requests:
         return None
     percent = 100 * wrong / asked

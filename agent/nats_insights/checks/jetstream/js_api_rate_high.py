@@ -57,13 +57,12 @@ def js_api_rate_high(server: Server, params: Busy) -> Finding | None:
     if answered.figure(server) < params.per_second:
         return None  # As servers that were hardly asked: no past is read of these.
     past = server.past(answered)
-    seconds = min(params.window, past.known_for)
-    rate = past.rate(seconds)
+    rate = past.rate(params.window)
     if (reached := params.reached(rate, "per_second")) is None:
         return None
     return reached.finding(
         f"{server.name} answered {rate:,.0f} JetStream API requests per second "
-        f"in the last {past.span(seconds):,.0f} s",
+        f"in the last {past.span(params.window):,.0f} s",
         since_start=round(past.now),
-        seconds=round(past.span(seconds), 1),
+        seconds=round(past.span(params.window), 1),
     )

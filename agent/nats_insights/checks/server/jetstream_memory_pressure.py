@@ -53,6 +53,8 @@ def jetstream_memory_pressure(server: Server, params: Pressure) -> Finding | Non
     Catalogue: corrected: of the limit of the server; its own basis, what is reserved, can be set.
     """
     used, reserved = server.jetstream_stats.memory, server.jetstream_stats.reserved_memory
+    if not used:  # As mostly.
+        return None
     most = server.jetstream_config.max_memory
     for name, basis, what in (
         ("used_percent", most, "it may use"),

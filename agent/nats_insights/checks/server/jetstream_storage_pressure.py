@@ -57,6 +57,8 @@ def jetstream_storage_pressure(server: Server, params: Pressure) -> Finding | No
     set.
     """
     used, reserved = server.jetstream_stats.storage, server.jetstream_stats.reserved_storage
+    if not reserved:  # As mostly.
+        return None
     most = server.jetstream_config.max_storage
     for name, figure, basis, what in (
         ("reserved_percent", reserved, most, "reserve {:.0f} % of what it may use"),
