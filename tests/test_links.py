@@ -22,6 +22,8 @@ from nats_insights.errors import Missing, NotTold
 from nats_insights.replies.connz import Connection
 from nats_insights.replies.gatewayz import Gateway as Link
 from nats_insights.replies.gatewayz import Gatewayz
+from nats_insights.replies.leafz import Leaf as LeafConnection
+from nats_insights.replies.leafz import Leafz
 from nats_insights.replies.varz import (
     ClusterOptions,
     GatewayOptions,
@@ -103,6 +105,40 @@ def test_both_ends_of_a_leaf_connection_have_a_leaf_in_each_account():
         ("edge", "edge", "APP", "eu1"),
         ("edge", "edge", "SYS", "eu1"),
     ]
+
+
+def test_only_the_spoke_of_a_leaf_connection_is_its_second_end():
+    leafs = snapshot(whole("2.15.1")).each(Leaf)
+    assert {leaf.names for leaf in leafs if leaf.is_second_end} == {
+        ("edge", "edge", "APP", "eu1"),
+        ("edge", "edge", "SYS", "eu1"),
+    }
+
+
+def spoke(hub: str) -> Holding:
+    return Holding(replies={"LEAFZ": Leafz(leafs=[LeafConnection(name=hub, is_spoke=True)])})
+
+
+HUBS = {
+    "it is a server of another system": system(lone(edge=spoke("hub"))),
+    "another server has its name": system(lone(edge=spoke("hub")), cluster(hub=1)),
+}
+
+
+@pytest.mark.parametrize("given", HUBS.values(), ids=HUBS)
+def test_a_spoke_is_the_only_end_where_its_hub_does_not_list_it(given):
+    (leaf,) = snapshot(given).each(Leaf)
+    assert not leaf.is_second_end
+
+
+def test_where_the_hub_lost_its_reply_nobody_knows_whether_it_lists_a_spoke():
+    edge = next(
+        leaf
+        for leaf in snapshot(whole("2.15.1"), [("eu1", "LEAFZ")]).each(Leaf)
+        if leaf.home == "edge"
+    )
+    with pytest.raises(Missing, match="LEAFZ of eu1"):
+        _ = edge.is_second_end
 
 
 def test_gateways_are_named_after_the_other_cluster():

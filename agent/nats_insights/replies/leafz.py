@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from nats_insights.replies.endpoint import Endpoint
 from nats_insights.replies.fields import (
     Bytes,
@@ -11,6 +13,7 @@ from nats_insights.replies.fields import (
     Part,
     Reply,
     Time,
+    seconds,
     shared,
     since,
 )
@@ -20,7 +23,8 @@ from nats_insights.replies.varz import Proxy
 class Leaf(Part, gc=False):
     """One connection, of one account: both of its ends list it.
 
-    The `id` that some versions send is the number of a connection and not the server's id.
+    The `id` that some versions send is the number of a connection and not the server's id. `rtt` is
+    in milliseconds, 0 until it was measured.
     """
 
     name: str = ""
@@ -29,7 +33,7 @@ class Leaf(Part, gc=False):
     account: str = ""
     ip: str = ""
     port: Limit = 0
-    rtt: str = ""
+    rtt_text: str = msgspec.field(name="rtt", default="")
     in_msgs: Counter = 0
     out_msgs: Counter = 0
     in_bytes: Bytes = 0
@@ -37,6 +41,10 @@ class Leaf(Part, gc=False):
     subscriptions: Count = 0
     compression: str = ""
     proxy: Proxy | None = since("2.12.0")
+
+    @property
+    def rtt(self) -> float:
+        return 1000 * seconds(self.rtt_text)
 
 
 class Leafz(Reply, gc=False):

@@ -23,6 +23,7 @@ from nats_insights.replies.varz import VARZ
 if TYPE_CHECKING:
     from nats_insights.model.nouns.cluster import Cluster
     from nats_insights.model.nouns.server import Server
+    from nats_insights.model.nouns.system import System
     from nats_insights.model.snapshot import Snapshot
 
 
@@ -142,8 +143,30 @@ class Leaf(PartOfServer, Noun):
                 of[connection.account, connection.name].append(connection)
             yield from (cls(server, *whose, of[whose]) for whose in sorted(of))
 
+    @property
+    def is_second_end(self) -> bool:
+        """Whether the hub at the other end is a server of this system, and lists it too.
+
+        Missing if that server did not report its leaf nodes.
+        """
+        if not any(one.is_spoke for one in self.connections):
+            return False
+        hubs = self.snapshot.system.memo(_by_name).get(self.remote, ())
+        return any(self.server.name in hub.memo(_leaf_nodes) for hub in hubs)
+
     def labels(self) -> dict[str, str]:
         return {**super().labels(), "account": self.account, "remote": self.remote}
+
+
+def _by_name(system: System) -> dict[str, list[Server]]:
+    named: dict[str, list[Server]] = defaultdict(list)
+    for server in system.snapshot.servers.values():
+        named[server.name].append(server)
+    return named
+
+
+def _leaf_nodes(server: Server) -> frozenset[str]:
+    return server.reply(LEAFZ).peers
 
 
 def _all_remotes(cluster: Cluster) -> list[str]:

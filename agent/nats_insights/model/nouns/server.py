@@ -116,7 +116,7 @@ class Server(Noun):
     @property
     def local_interest(self) -> int:
         """Subscriptions made on this server, some 60 internal ones included."""
-        return interest.local(self)
+        return self.memo(interest.local)
 
     @property
     def internal_interest(self) -> int:
