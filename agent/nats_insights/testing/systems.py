@@ -26,7 +26,7 @@ from nats_insights.replies.endpoint import Endpoint, endpoints
 from nats_insights.replies.fields import Origin, Part, ServerInfo, told
 from nats_insights.replies.gatewayz import Gatewayz
 from nats_insights.replies.healthz import Healthz
-from nats_insights.replies.leafz import Leafz
+from nats_insights.replies.leafz import Leaf, Leafz
 from nats_insights.replies.routez import Routez
 from nats_insights.replies.statsz import Statsz
 from nats_insights.replies.statz import AccountStat, Statz
@@ -44,8 +44,9 @@ class Server(Struct, frozen=True):
 
     `accepted` is the number of connections that it ever accepted, by default those that it holds.
     `varz` are more figures of VARZ, `replies` whole replies by the name of their endpoint, each an
-    object or the JSON that a server sends, and `rows` more connections. `names` are those in the
-    JWTs of accounts and users, by key; a user without one cannot be named now.
+    object or the JSON that a server sends, and `rows` more connections; `leafs` are its leaf node
+    connections. `names` are those in the JWTs of accounts and users, by key; a user without one
+    cannot be named now.
     """
 
     connections: int = 0
@@ -62,6 +63,7 @@ class Server(Struct, frozen=True):
     varz: dict[str, Any] = {}
     replies: dict[str, Any] = {}
     rows: tuple[Connection, ...] = ()
+    leafs: tuple[Leaf, ...] = ()
     names: dict[str, str] = {}
 
 
@@ -156,6 +158,11 @@ def row(**fields: Any) -> Connection:
     return Connection(**(plain | fields))
 
 
+def leaf(name: str = "edge", rtt: str = "1ms", **fields: Any) -> Leaf:
+    """A leaf node connection, by default in account APP, as the hub lists it."""
+    return Leaf(**({"account": "APP", "name": name, "rtt_text": rtt} | fields))
+
+
 def _replying(cluster: str, name: str, held: int | Server) -> Replying:
     if isinstance(held, int):
         held = Server(held)
@@ -178,13 +185,14 @@ def _replying(cluster: str, name: str, held: int | Server) -> Replying:
         max_connections=held.max_connections,
         config_load_time=started.isoformat(),
         subscriptions=held.subscriptions + held.internal,
+        leafnodes=len(held.leafs),
     )
     replies: dict[str, Any] = {
         "VARZ": replace(varz, **_figures(held.varz, info)),
         "STATSZ": Statsz(start=started, connections=len(rows)),
         "SUBSZ": Subsz(num_subscriptions=held.subscriptions),
         "ROUTEZ": Routez(),
-        "LEAFZ": Leafz(),
+        "LEAFZ": Leafz(leafs=list(held.leafs)),
         "ACCOUNTZ": Accountz(accounts=sorted(accounts)),
         "STATZ": Statz(
             account_statz=[_account(account, n, held) for account, n in accounts.items()]
