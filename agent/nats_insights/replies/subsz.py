@@ -24,4 +24,5 @@ class Subsz(Reply, gc=False):
     limit: Limit = 0
 
 
-SUBSZ = Endpoint("SUBSZ", Subsz, weight=800)
+# For the fan-out a server reads the caches of all its accounts, with their locks held.
+SUBSZ = Endpoint("SUBSZ", Subsz, weight=800, every=60.0)
