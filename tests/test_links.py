@@ -22,8 +22,6 @@ from nats_insights.errors import Missing, NotTold
 from nats_insights.replies.connz import Connection
 from nats_insights.replies.gatewayz import Gateway as Link
 from nats_insights.replies.gatewayz import Gatewayz
-from nats_insights.replies.leafz import Leaf as LeafConnection
-from nats_insights.replies.leafz import Leafz
 from nats_insights.replies.varz import (
     ClusterOptions,
     GatewayOptions,
@@ -32,6 +30,7 @@ from nats_insights.replies.varz import (
     RemoteGateway,
     WebsocketOptions,
 )
+from nats_insights.testing import leaf
 from scenario import Server as Holding
 from scenario import Story, cluster, dead, hung, left, lone, system, whole
 
@@ -107,38 +106,33 @@ def test_both_ends_of_a_leaf_connection_have_a_leaf_in_each_account():
     ]
 
 
-def test_only_the_spoke_of_a_leaf_connection_is_its_second_end():
+def test_only_the_hub_of_a_leaf_connection_is_its_second_end():
     leafs = snapshot(whole("2.15.1")).each(Leaf)
     assert {leaf.names for leaf in leafs if leaf.is_second_end} == {
-        ("edge", "edge", "APP", "eu1"),
-        ("edge", "edge", "SYS", "eu1"),
+        ("EU", "eu1", "APP", "edge"),
+        ("EU", "eu1", "SYS", "edge"),
     }
 
 
-def spoke(hub: str) -> Holding:
-    return Holding(replies={"LEAFZ": Leafz(leafs=[LeafConnection(name=hub, is_spoke=True)])})
-
-
-HUBS = {
-    "it is a server of another system": system(lone(edge=spoke("hub"))),
-    "another server has its name": system(lone(edge=spoke("hub")), cluster(hub=1)),
+LEAF_NODES = {
+    "it is a server of another system": system(lone(hub=Holding(leafs=(leaf("edge"),)))),
+    "another server has its name": system(lone(hub=Holding(leafs=(leaf("edge"),)), edge=1)),
+    "both are hubs of leaf nodes of these names": system(
+        lone(hub=Holding(leafs=(leaf("edge"),)), edge=Holding(leafs=(leaf("hub"),)))
+    ),
 }
 
 
-@pytest.mark.parametrize("given", HUBS.values(), ids=HUBS)
-def test_a_spoke_is_the_only_end_where_its_hub_does_not_list_it(given):
-    (leaf,) = snapshot(given).each(Leaf)
-    assert not leaf.is_second_end
+@pytest.mark.parametrize("given", LEAF_NODES.values(), ids=LEAF_NODES)
+def test_a_hub_is_the_only_end_where_its_leaf_node_does_not_list_it(given):
+    assert not any(leaf.is_second_end for leaf in snapshot(given).each(Leaf))
 
 
-def test_where_the_hub_lost_its_reply_nobody_knows_whether_it_lists_a_spoke():
-    edge = next(
-        leaf
-        for leaf in snapshot(whole("2.15.1"), [("eu1", "LEAFZ")]).each(Leaf)
-        if leaf.home == "edge"
-    )
-    with pytest.raises(Missing, match="LEAFZ of eu1"):
-        _ = edge.is_second_end
+def test_where_the_leaf_node_lost_its_reply_nobody_knows_whether_it_lists_its_hub():
+    leafs = snapshot(whole("2.15.1"), [("edge", "LEAFZ")]).each(Leaf)
+    hub = next(leaf for leaf in leafs if leaf.remote == "edge")
+    with pytest.raises(Missing, match="LEAFZ of edge"):
+        _ = hub.is_second_end
 
 
 def test_gateways_are_named_after_the_other_cluster():

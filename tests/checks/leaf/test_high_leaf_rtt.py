@@ -14,11 +14,11 @@ def hub(*rtts: str, **more: object) -> System:
     return system(cluster(n1=Server(leafs=leafs), n2=5))
 
 
-def both_ends(rtt: str, listed: str = "edge") -> System:
+def both_ends(rtt: str, hub: str = "n1") -> System:
     """A hub and its leaf node, both servers of this system."""
     return system(
-        cluster(n1=Server(leafs=(leaf(listed, rtt),)), n2=5),
-        lone(edge=Server(leafs=(leaf("n1", rtt, is_spoke=True),))),
+        cluster(n1=Server(leafs=(leaf("edge", rtt),)), n2=5),
+        lone(edge=Server(leafs=(leaf(hub, rtt, is_spoke=True),))),
     )
 
 
@@ -34,14 +34,14 @@ CASES = {
         system(lone(n1=Server(leafs=(leaf(rtt="400ms"), leaf(rtt="1ms"))))),
         {"n1 APP edge"},
     ),
-    "fires once, at the hub, where both ends list it": (both_ends("400ms"), {"C1 n1 APP edge"}),
-    "fires at the leaf node where its hub is in another system": (
+    "fires once, at the leaf node, where both ends list it": (both_ends("400ms"), {"edge APP n1"}),
+    "fires for a hub in another system": (
         system(lone(edge=Server(leafs=(leaf("hub", "400ms", is_spoke=True),)))),
         {"edge APP hub"},
     ),
-    "fires at both where a server only has the name of the hub": (
-        both_ends("400ms", listed="other"),
-        {"C1 n1 APP other", "edge APP n1"},
+    "fires at both where a server only has the name of the leaf node": (
+        both_ends("400ms", hub="other"),
+        {"C1 n1 APP edge", "edge APP other"},
     ),
 }
 

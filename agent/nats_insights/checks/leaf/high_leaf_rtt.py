@@ -18,9 +18,9 @@ def high_leaf_rtt(leaf: Leaf, params: Distance) -> Finding | None:
     """A leaf node connection has a long round-trip time.
 
     Finds: in ten evaluations in a row the round-trip time of a leaf node connection was `max_ms` or
-    more. Servers measure it with their pings, every two minutes by default, so that one slow ping
-    is not enough. Both ends measure; the hub is reported, or the leaf node if the hub is not a
-    server of this system.
+    more. A leaf node measures it with its pings, every two minutes by default, so that a slow one
+    is not enough; its hub does so once an hour. The leaf node is reported, or the hub if the leaf
+    node is not a server of this system.
 
     Why: each request over this connection waits for that long at least, and each publish to a
     stream at the other end. A time that was short before means a full line, or a busy server.

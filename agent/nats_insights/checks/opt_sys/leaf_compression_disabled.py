@@ -21,9 +21,9 @@ def leaf_compression_disabled(leaf: Leaf, params: Distance) -> Finding | None:
     """A leaf node connection over some distance is not compressed.
 
     Finds: in ten evaluations in a row a leaf node connection was not compressed ("off", or "not
-    supported"), and a round trip took `min_ms` or more. The hub is reported, or the leaf node if
-    the hub is not a server of this system. A connection over WebSocket that compresses by itself
-    also says "off".
+    supported"), and a round trip took `min_ms` or more. The leaf node is reported, or the hub if
+    the leaf node is not a server of this system. A connection over WebSocket that compresses by
+    itself also says "off".
 
     Why: such a line is often slow or paid for by the byte, and text such as JSON takes a fraction
     of the bytes when it is compressed.

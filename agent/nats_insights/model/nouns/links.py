@@ -145,14 +145,15 @@ class Leaf(PartOfServer, Noun):
 
     @property
     def is_second_end(self) -> bool:
-        """Whether the hub at the other end is a server of this system, and lists it too.
+        """Whether its server is the hub, and the leaf node is a server of this system.
 
-        Missing if that server did not report its leaf nodes.
+        That lists it too, and knows more: a hub that is pinged measures the round-trip time once an
+        hour. Missing if the leaf node did not report its connections.
         """
-        if not any(one.is_spoke for one in self.connections):
+        if all(one.is_spoke for one in self.connections):
             return False
-        hubs = self.snapshot.system.memo(_by_name).get(self.remote, ())
-        return any(self.server.name in hub.memo(_leaf_nodes) for hub in hubs)
+        leaf_nodes = self.snapshot.system.memo(_by_name).get(self.remote, ())
+        return any(self.server.name in one.memo(_hubs) for one in leaf_nodes)
 
     def labels(self) -> dict[str, str]:
         return {**super().labels(), "account": self.account, "remote": self.remote}
@@ -165,8 +166,9 @@ def _by_name(system: System) -> dict[str, list[Server]]:
     return named
 
 
-def _leaf_nodes(server: Server) -> frozenset[str]:
-    return server.reply(LEAFZ).peers
+def _hubs(server: Server) -> frozenset[str]:
+    """The names of the servers that it is a leaf node of."""
+    return frozenset([one.name for one in server.reply(LEAFZ).leafs or () if one.is_spoke])
 
 
 def _all_remotes(cluster: Cluster) -> list[str]:
