@@ -10,19 +10,21 @@ from nats_insights import testing
 from nats_insights.check import (
     Account,
     AccountInCluster,
+    AccountOverGateways,
     Cluster,
+    ListedAccount,
     Server,
     System,
     User,
     largest,
 )
-from nats_insights.errors import Missing
+from nats_insights.errors import Missing, NotTold
 from nats_insights.model.build import seconds_between
 from nats_insights.model.snapshot import Snapshot
 from nats_insights.replies.leafz import Leaf, Leafz
 from nats_insights.replies.routez import Route, Routez
 from nats_insights.replies.varz import Varz
-from scenario import Story, cluster, system
+from scenario import Story, cluster, system, whole
 
 
 def snapshot(given, lost=()) -> Snapshot:
@@ -36,6 +38,7 @@ ENTITIES = {
     Server: {"kind": "server", "id": "id of C1 n1", "name": "n1", "server": "n1", "cluster": "C1"},
     Cluster: {"kind": "cluster", "id": "C1", "name": "C1", "cluster": "C1"},
     Account: {"kind": "account", "id": "APP", "name": "APP", "account": "APP"},
+    ListedAccount: {"kind": "account", "id": "APP", "name": "APP", "account": "APP"},
     AccountInCluster: {
         "kind": "account_in_cluster",
         "id": "APP",
@@ -113,6 +116,36 @@ def test_what_a_silent_server_uses_is_missing():
     for figure in ("jetstream_config", "jetstream_stats", "jetstream_api"):
         with pytest.raises(Missing, match="VARZ of n1"):
             getattr(one, figure)
+
+
+def test_accounts_that_are_on_no_gateway_are_not_among_those_over_gateways():
+    here = snapshot(whole("2.15.1"))
+    over = {noun.name: noun.traffic for noun in here.each(AccountOverGateways)}
+    assert all(sum(traffic.over_gateways.values()) for traffic in over.values())
+    assert set(over) < {noun.name for noun in here.each(Account)}
+
+
+def test_the_traffic_of_an_account_is_not_known_where_a_server_is_too_old():
+    (noun, *_) = snapshot(whole("2.10.26")).each(AccountOverGateways)
+    with pytest.raises(NotTold, match=r"gateways of .* not told by 2\.10\.26"):
+        _ = noun.traffic
+
+
+@pytest.mark.parametrize("version", ["2.10.26", "2.15.1"])
+def test_listed_accounts_have_clients_or_have_not(version):
+    here = snapshot(whole(version))
+    active = {noun.name: noun.activity for noun in here.each(ListedAccount)}
+    assert active.keys() == {"APP", "BIG", "OPS"}
+    assert {name for name, activity in active.items() if activity < 0} == {
+        noun.name for noun in here.each(Account)
+    }
+    assert active["OPS"] == 0
+
+
+def test_the_activity_of_an_account_is_not_known_without_all_servers():
+    noun = next(iter(snapshot(whole("2.15.1"), [("us2", "STATZ")]).each(ListedAccount)))
+    with pytest.raises(Missing, match="STATZ of us2"):
+        _ = noun.activity
 
 
 def test_a_memo_is_made_once_and_remembers_what_is_missing():

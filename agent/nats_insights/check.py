@@ -20,7 +20,12 @@ from nats_insights.judge.declare import (
 )
 from nats_insights.model.changes import changes
 from nats_insights.model.fold import Tally, by_user, fold, local_subscriptions
-from nats_insights.model.nouns.account import Account, AccountInCluster
+from nats_insights.model.nouns.account import (
+    Account,
+    AccountInCluster,
+    AccountOverGateways,
+    ListedAccount,
+)
 from nats_insights.model.nouns.agent import Agent
 from nats_insights.model.nouns.cluster import Cluster
 from nats_insights.model.nouns.consumer import Consumer
@@ -76,6 +81,7 @@ __all__ = [
     "WARNING",
     "Account",
     "AccountInCluster",
+    "AccountOverGateways",
     "Agent",
     "Check",
     "Cluster",
@@ -85,6 +91,7 @@ __all__ = [
     "Finding",
     "Gateway",
     "Leaf",
+    "ListedAccount",
     "Listener",
     "Member",
     "MetaGroup",

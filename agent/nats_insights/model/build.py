@@ -35,6 +35,7 @@ def build(
     the names of the expected servers.
     """
     snapshot = Snapshot(now, sweeps)
+    snapshot.system_accounts = frozenset(system_accounts)
     lacking = snapshot.lacking
     lacking.denied = set(heard.denied)
     snapshot.forgotten = frozenset(roster.forgotten)
@@ -69,7 +70,7 @@ def build(
             else:
                 server.replies[endpoint] = reply
         _take(server)
-    yield from _accounts(snapshot, frozenset(system_accounts))
+    yield from _accounts(snapshot, snapshot.system_accounts)
     return snapshot
 
 

@@ -44,6 +44,7 @@ class Snapshot:
         # By account, and by account and cluster: their nouns are created on request, since there
         # may be a hundred thousand of them.
         self.accounts: dict[str, int] = {}
+        self.system_accounts: frozenset[str] = frozenset()
         self.accounts_in_clusters: dict[Names, dict[str, int]] = {}
         # The same for streams: by account, name and place, what each server reported of it.
         self.streams: dict[Names, Rows] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nats_insights.replies.claims import is_key
 from nats_insights.replies.endpoint import Endpoint
 from nats_insights.replies.fields import Reply, Time, shared
 
@@ -18,5 +19,11 @@ class Accountz(Reply, gc=False):
         if self.accounts:
             self.accounts = [shared(name) for name in self.accounts]
 
+    @property
+    def configured(self) -> tuple[str, ...]:
+        """The accounts of its configuration file, sorted, without those that have a JWT."""
+        return tuple(sorted([name for name in self.accounts or () if not is_key(name)]))
 
-ACCOUNTZ = Endpoint("ACCOUNTZ", Accountz)
+
+# There may be a hundred thousand names.
+ACCOUNTZ = Endpoint("ACCOUNTZ", Accountz, every=300.0)

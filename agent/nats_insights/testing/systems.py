@@ -208,7 +208,7 @@ def _replying(cluster: str, name: str, held: int | Server) -> Replying:
 
 def _account(key: str, connections: int, held: Server) -> AccountStat:
     """An account as servers of this version report it."""
-    stat = AccountStat(acc=key, conns=connections)
+    stat = AccountStat(acc=key, conns=connections, total_conns=connections)
     if key in held.names and told(AccountStat, "name", held.version):
         stat.name = held.names[key]
     return stat

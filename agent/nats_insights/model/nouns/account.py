@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nats_insights.errors import Missing
 from nats_insights.facts import Names
@@ -12,6 +13,7 @@ from nats_insights.model.nouns.noun import ALL_SERVERS, ITS_CLUSTER, Noun, large
 from nats_insights.model.nouns.system import System
 from nats_insights.model.worst import Worst
 from nats_insights.replies.connz import Row
+from nats_insights.replies.statsz import SplitTraffic
 from nats_insights.replies.statz import STATZ
 
 if TYPE_CHECKING:
@@ -71,6 +73,56 @@ class Account(Noun):
         return {**super().entity(), "name": self.jwt_name("account") or self.name}
 
 
+class AccountOverGateways(Account):
+    """One account with clients, of which messages crossed from one cluster to another."""
+
+    __slots__ = ()
+
+    @classmethod
+    def all(cls, snapshot: Snapshot) -> Iterable[AccountOverGateways]:
+        try:
+            traffic = snapshot.system.memo(_traffic)
+            names = [name for name in snapshot.accounts if name in traffic]
+            names = [name for name in names if traffic[name].over_gateways]
+        except Missing:  # So has each of them.
+            names = list(snapshot.accounts)
+        return (cls(name, snapshot) for name in names)
+
+    @property
+    def traffic(self) -> Traffic:
+        """Missing if a server did not reply, NotTold if one with gateways is too old."""
+        traffic = self.snapshot.system.memo(_traffic)
+        return self.snapshot.lacking.whole("STATZ", traffic[self.name])
+
+
+class ListedAccount(Account):
+    """One account that servers list, with clients or without; system accounts are left out.
+
+    With JWTs a server lists an account from its first use on. Servers list `$G`, the account of
+    those who name none, also where nobody can use it: it is left out.
+    """
+
+    __slots__ = ()
+    when_gone = "no server lists account {name} any more"
+
+    @classmethod
+    def all(cls, snapshot: Snapshot) -> Iterable[ListedAccount]:
+        return (cls(name, snapshot) for name in snapshot.system.memo(_activity))
+
+    @property
+    def activity(self) -> int:
+        """Messages that all servers sent and received for it since they started, or -1 while it has
+        clients or leaf nodes; Missing if a server did not reply."""
+        told = self.snapshot.system.memo(_activity).get(self.name, 0)
+        return self.snapshot.lacking.whole("STATZ", told)
+
+    @property
+    def streams(self) -> int:
+        """Its streams, or Missing."""
+        counted = self.snapshot.system.memo(_streams)[self.name]
+        return self.snapshot.lacking.whole("JSZ_STREAMS", counted)
+
+
 class AccountInCluster(Noun):
     """One account within one cluster."""
 
@@ -116,6 +168,54 @@ class AccountInCluster(Noun):
     @property
     def _seen(self) -> dict[str, int]:
         return self.snapshot.accounts_in_clusters.get(self.names, {})
+
+
+class Traffic(NamedTuple):
+    """Bytes that servers sent and received for an account since their start, by server.
+
+    `over_gateways` are those between clusters, `in_all` all but those over routes.
+    """
+
+    over_gateways: dict[Names, int]
+    in_all: dict[Names, int]
+
+
+def _traffic(system: System) -> dict[str, Traffic]:
+    traffic: dict[str, Traffic] = {}
+    for names, server in system.snapshot.servers.items():
+        statz = server.replies.get(STATZ.key)
+        if statz is None or not (server.varz.gateway and server.varz.gateway.name):
+            continue  # Most systems have one cluster.
+        for one in statz.account_statz or ():
+            if one.sent and one.received and (one.sent.msgs or one.received.msgs):
+                of = traffic.setdefault(one.acc, Traffic({}, {}))
+                _add(of, names, one.sent, one.received)
+    return traffic
+
+
+def _add(traffic: Traffic, names: Names, *ways: SplitTraffic) -> None:
+    over_gateways = sum([way.gateways.bytes if way.gateways else 0 for way in ways])
+    over_routes = sum([way.routes.bytes if way.routes else 0 for way in ways])
+    if over_gateways:
+        traffic.over_gateways[names] = over_gateways
+    traffic.in_all[names] = sum([way.bytes for way in ways]) - over_routes
+
+
+def _activity(system: System) -> dict[str, int]:
+    active: dict[str, int] = {}
+    snapshot = system.snapshot
+    for server in snapshot.servers.values():
+        statz = server.replies.get(STATZ.key)
+        for one in (statz and statz.account_statz) or ():
+            known = active.get(one.acc, 0)
+            messages = sum([way.msgs for way in (one.sent, one.received) if way])
+            active[one.acc] = -1 if one.total_conns or known < 0 else known + messages
+    left_out = {"$G", *snapshot.system_accounts}
+    return {name: told for name, told in active.items() if name not in left_out}
+
+
+def _streams(system: System) -> Counter[str]:
+    return Counter(account for account, *_ in system.snapshot.streams)
 
 
 def _told_accounts(system: System) -> dict[Names, int]:
