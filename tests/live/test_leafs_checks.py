@@ -9,16 +9,20 @@ from pathlib import Path
 
 import nats
 import pytest
+from nats.aio.client import Client
 
 from kit.watching import QUICK, Watch, watching
 from nats_insights import config
 from nats_insights.agent.epoch import epoch
+from nats_insights.checks.change.accounts_changed import accounts_changed
 from nats_insights.checks.leaf.high_leaf_rtt import high_leaf_rtt
 from nats_insights.checks.leaf.leafnode_name_whitespace import leafnode_name_whitespace
 from nats_insights.checks.leaf.leafnode_subscription_count_high import (
     leafnode_subscription_count_high,
 )
 from nats_insights.checks.opt_balance.leafnode_hotspot import leafnode_hotspot
+from nats_insights.checks.opt_idle.inactive_account import inactive_account
+from nats_insights.checks.opt_place.high_gateway_traffic_ratio import high_gateway_traffic_ratio
 from nats_insights.checks.opt_sys.costly_leaf_compression import costly_leaf_compression
 from nats_insights.checks.opt_sys.leaf_compression_disabled import leaf_compression_disabled
 from nats_insights.checks.opt_sys.subscription_churn import subscription_churn
@@ -30,6 +34,8 @@ from nats_insights.gather.window import Window
 from nats_insights.judge.auditor import Auditor
 from nats_insights.lab.demo.stage import login
 from nats_insights.lab.servers import conf, local
+from nats_insights.lab.servers.crowd import Member
+from nats_insights.replies.accountz import ACCOUNTZ
 
 pytestmark = pytest.mark.live
 
@@ -77,19 +83,25 @@ class Line:
 
     def __init__(self, hub: int) -> None:
         self.hub, self.seconds = hub, 0.0
+        self.connections: set[asyncio.Task[None]] = set()
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection, until either end closes it."""
+    def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One more connection."""
+        self.connections.add(asyncio.create_task(self._serve(reader, writer)))
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Until either end closes it."""
         above, below = await asyncio.open_connection(conf.LOOPBACK, self.hub)
-        ways = [(reader, below), (above, writer)]
-        tasks = [asyncio.create_task(self._carry(*way)) for way in ways]
+        ways = [self._carry(reader, below), self._carry(above, writer)]
+        tasks = [asyncio.create_task(way) for way in ways]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in tasks:
                 task.cancel()
-            below.close()
-            writer.close()
+            await asyncio.wait(tasks)
+            below.transport.abort()
+            writer.transport.abort()
 
     async def _carry(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         now, waiting = asyncio.get_running_loop().time, asyncio.Queue[tuple[float, bytes]]()
@@ -110,9 +122,15 @@ class Line:
 @asynccontextmanager
 async def line(hub: int) -> AsyncIterator[tuple[Line, int]]:
     """A line to this port, and the port where it begins."""
-    carries = Line(hub)
-    async with await asyncio.start_server(carries.serve, conf.LOOPBACK, 0) as server:
-        yield carries, server.sockets[0].getsockname()[1]
+    line = Line(hub)
+    server = await asyncio.start_server(line.connected, conf.LOOPBACK, 0)
+    try:
+        yield line, server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for connection in line.connections:
+            connection.cancel()
+        await asyncio.wait(line.connections)
 
 
 FAR = """
@@ -157,7 +175,9 @@ async def test_a_leaf_node_is_found_by_its_name_its_interest_and_where_it_is(
         good = start_server("good", options=joins(hubs, {"APP": ports["n1"]}))
         await watch.epochs(3)
         assert watch.story == []
-        bad = start_server("bad\tname", options=joins(hubs, {"BIG": ports["n1"]}))
+        # Without a cluster, servers of 2.10 take its name for that of one, and refuse it.
+        of_a_cluster = f"cluster {{ name: EDGE, listen: '{conf.LOOPBACK}:-1' }}\n"
+        bad = start_server("bad\tname", options=of_a_cluster + joins(hubs, {"BIG": ports["n1"]}))
         both = {("LEAF_001", "n1"), ("OPT_BALANCE_902", "n1")}
         await watch.until(lambda: opened(watch) == both)
         user, password = good.user("app")
@@ -245,3 +265,110 @@ async def test_subscriptions_that_grow_for_a_day_are_found_on_their_own_server(
     finally:
         await client.close()
         await agent.close()
+
+
+# --- Accounts.
+
+
+def with_one_more(system: local.System) -> str:
+    """The accounts of a system as they are, and another one."""
+    accounts = {**conf.APPLICATIONS, "NEW": ("new",)}
+    users = [*conf.OPERATORS, *(user for users in conf.APPLICATIONS.values() for user in users)]
+    passwords = {user: system.user(user)[1] for user in users}
+    return conf.accounts(passwords | {"new": "new"}, accounts, {})
+
+
+BRIEF = 'gather.every = { ACCOUNTZ = 0.0 }\nchecks.accounts_changed.within = "2s"\n'
+
+
+async def test_an_account_that_a_reload_adds_or_removes_is_told_for_a_time(start_cluster):
+    system = start_cluster("n1", "n2")
+    async with watching(system, listen="n1", more=BRIEF, checks=[accounts_changed]) as watch:
+        await watch.epochs(3)
+        system["n2"].restart()
+        await watch.epochs(2)
+        assert watch.story == []
+        for options, added, removed in ((with_one_more(system), ["NEW"], []), ("", [], ["NEW"])):
+            system["n2"].reload(options)
+            await watch.until(lambda: watch.open)
+            said = watch.open["CHANGE_003", "n2"]
+            assert (said.evidence["added"], said.evidence["removed"]) == (added, removed)
+            await watch.until(lambda: not watch.open)
+        assert {name for _, _, name in watch.story} == {"n2"}
+
+
+async def test_an_account_with_a_jwt_is_not_new_when_it_is_first_used(
+    start_cluster, crowd, sys_request
+):
+    system = start_cluster("n1", "n2", operator=True)
+    async with watching(system, more=BRIEF, checks=[accounts_changed]) as watch:
+        await watch.epochs(3)
+        before = await loaded(watch)
+        await crowd.join(system["n2"].url, 1, login=system.login("app"))
+        await watch.epochs(3)
+        assert len(await loaded(watch)) > len(before)
+        assert watch.story == []
+
+
+async def loaded(watch: Watch) -> list[str]:
+    """The accounts that n2 has loaded."""
+    server = watch.agent.auditor.snapshot.servers["C1", "n2"]
+    return list(server.reply(ACCOUNTZ).accounts or ())
+
+
+async def test_an_account_that_nobody_uses_is_found_until_somebody_does(shared_cluster, crowd):
+    quick = 'gather.every = { JSZ_STREAMS = 0.0 }\nchecks.inactive_account.window = "1s"\n'
+
+    async def join(account: str) -> list[Member]:
+        user, password = shared_cluster.user(USERS[account])
+        return await crowd.join(shared_cluster["n3"].url, 1, user=user, password=password)
+
+    await join("APP")
+    members = await join("BIG")
+    async with watching(shared_cluster, more=quick, checks=[inactive_account]) as watch:
+        await watch.epochs(15)
+        assert watch.story == []
+        await crowd.leave(members)
+        await watch.until(lambda: watch.open)
+        assert watch.story == [("opened", "OPT_IDLE_005", "BIG")]
+        await join("BIG")
+        await watch.until(lambda: not watch.open)
+        assert watch.story[1:] == [("resolved", "OPT_IDLE_005", "BIG")]
+
+
+async def test_traffic_between_clusters_is_found_until_more_stays_within(start_system, version):
+    system = start_system({"EAST": ("e1",), "WEST": ("w1",)})
+    low = 'checks.high_gateway_traffic_ratio = { min_mib = 1, window = "1s" }\n'
+    user, password = system.user("app")
+    east, west = [
+        await nats.connect(system[name].url, user=user, password=password) for name in ("e1", "w1")
+    ]
+    checks = [high_gateway_traffic_ratio]
+    async with watching(system, "e1", "w1", more=low, checks=checks) as watch:
+        for reader, subject in ((west, "far"), (east, "near")):
+            await reader.subscribe(subject)
+            await reader.flush()
+        # From the first message on it is an account whose traffic is counted.
+        await publish(east, "far", 1)
+        await watch.epochs(15)
+        assert watch.story == []
+        await publish(east, "far", 40)
+        if version in ("2.10.26",):
+            await watch.epochs(3)
+            outcome = watch.agent.auditor.outcomes["OPT_PLACE_003"]
+            assert (watch.story, outcome.excused) == ([], True)
+            return
+        await watch.until(lambda: watch.open)
+        assert watch.story == [("opened", "OPT_PLACE_003", "APP")]
+        assert 40 < watch.advisories[0].value < 60
+        await publish(east, "near", 120)
+        await watch.until(lambda: not watch.open)
+    await east.close()
+    await west.close()
+
+
+async def publish(client: Client, subject: str, messages: int) -> None:
+    """So many messages of 64 KiB."""
+    for _ in range(messages):
+        await client.publish(subject, bytes(65_536))
+    await client.flush()

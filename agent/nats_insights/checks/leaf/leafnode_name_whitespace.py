@@ -13,8 +13,8 @@ def leafnode_name_whitespace(leaf: Leaf) -> Finding | None:
     space, a tab or any other whitespace in it. Each end names the other one.
 
     Why: a leaf node that is in no cluster uses its name as that of its cluster, and servers send
-    this name in lines whose words are separated by whitespace. Servers from 2.11 on do not start
-    with a space in their name, so its next upgrade fails.
+    this name in lines whose words are separated by whitespace. Servers of 2.10 refuse such a leaf
+    node, and later ones do not start with a space in their name.
 
     Do: give the server {remote} another `server_name`, and restart it. Other names of its account
     and of its streams stay as they are.

@@ -1,0 +1,1 @@
+"""Placement: what would be better off in another cluster."""
