@@ -196,8 +196,17 @@ async def test_a_leaf_node_is_found_by_its_name_its_interest_and_where_it_is(
 OFTEN = "gather.every = { SUBSZ = 0.0 }\n"
 
 
+@pytest.fixture
+async def client(shared_cluster) -> AsyncIterator[Client]:
+    """A client of account APP on n3."""
+    user, password = shared_cluster.user("app")
+    client = await nats.connect(shared_cluster["n3"].url, user=user, password=password)
+    yield client
+    await client.close()
+
+
 async def test_a_subject_that_many_clients_subscribe_to_is_found_until_they_leave(
-    shared_cluster, crowd
+    shared_cluster, client, crowd
 ):
     user, password = shared_cluster.user("app")
     few = "checks.subscription_fanout_anomaly = { min_fanout = 50 }\n"
@@ -211,21 +220,17 @@ async def test_a_subject_that_many_clients_subscribe_to_is_found_until_they_leav
         )
         await watch.epochs(3)
         assert watch.story == []  # Nobody publishes.
-        client = await nats.connect(url, user=user, password=password)
         await client.publish("news", b"so")
         await client.flush()
         await watch.until(lambda: watch.open)
         assert watch.story == [("opened", "OPT_SYS_011", "n3")]
         await crowd.leave(members)
         await watch.until(lambda: not watch.open)
-        await client.close()
 
 
-async def test_subscriptions_that_come_and_go_are_found_until_they_stay(shared_cluster):
-    user, password = shared_cluster.user("app")
+async def test_subscriptions_that_come_and_go_are_found_until_they_stay(shared_cluster, client):
     quick = 'checks.subscription_churn = { window = "1s", per_second = 500, open_after = 2 }\n'
     checks = [subscription_churn]
-    client = await nats.connect(shared_cluster["n3"].url, user=user, password=password)
     async with watching(shared_cluster, more=OFTEN + quick, checks=checks) as watch:
         for number in range(200):  # Which stay.
             await client.subscribe(f"steady.{number}")
@@ -237,17 +242,14 @@ async def test_subscriptions_that_come_and_go_are_found_until_they_stay(shared_c
                 await (await client.subscribe(f"inbox.{number}")).unsubscribe()
             await client.flush()
         await watch.until(lambda: not watch.open)
-    await client.close()
 
 
 async def test_subscriptions_that_grow_for_a_day_are_found_on_their_own_server(
-    shared_cluster, crowd
+    shared_cluster, client
 ):
-    user, password = shared_cluster.user("app")
     few = "checks.subscription_count_growth = { min_growth = 100 }\n"
     auditor = Auditor([subscription_count_growth], config.parse(QUICK + few))
     agent = await connect(login(shared_cluster, "agent", "n1"), name="a day")
-    client = await nats.connect(shared_cluster["n3"].url, user=user, password=password)
     gatherer = Gatherer(agent, timeout=2.0, window=Window(24 * 1024 * 1024))
 
     async def look(quarter: int, more: int) -> list[tuple[str, str]]:
@@ -263,7 +265,6 @@ async def test_subscriptions_that_grow_for_a_day_are_found_on_their_own_server(
         assert await look(5, 0) == []  # In one quarter none came.
         assert await look(6, 0) == [("resolved", "n3")]
     finally:
-        await client.close()
         await agent.close()
 
 
@@ -336,24 +337,31 @@ async def test_an_account_that_nobody_uses_is_found_until_somebody_does(shared_c
         assert watch.story[1:] == [("resolved", "OPT_IDLE_005", "BIG")]
 
 
-async def test_traffic_between_clusters_is_found_until_more_stays_within(start_system, version):
+@pytest.fixture
+async def two_clusters(start_system) -> AsyncIterator[tuple[local.System, Client, Client]]:
+    """Two clusters of one server each, and a client of account APP on either."""
     system = start_system({"EAST": ("e1",), "WEST": ("w1",)})
-    low = 'checks.high_gateway_traffic_ratio = { min_mib = 1, window = "1s" }\n'
     user, password = system.user("app")
-    east, west = [
-        await nats.connect(system[name].url, user=user, password=password) for name in ("e1", "w1")
-    ]
+    clients = [await nats.connect(one.url, user=user, password=password) for one in system]
+    yield system, *clients
+    for client in clients:
+        await client.close()
+
+
+async def test_traffic_between_clusters_is_found_until_more_stays_within(two_clusters, version):
+    system, east, west = two_clusters
+    low = 'checks.high_gateway_traffic_ratio = { min_mib = 1, window = "1s" }\n'
     checks = [high_gateway_traffic_ratio]
+    for reader, subject in ((west, "far"), (east, "near")):
+        await reader.subscribe(subject)
+        await reader.flush()
     async with watching(system, "e1", "w1", more=low, checks=checks) as watch:
-        for reader, subject in ((west, "far"), (east, "near")):
-            await reader.subscribe(subject)
-            await reader.flush()
-        # From the first message on it is an account whose traffic is counted.
+        # What is counted begins with the first message that crosses.
         await publish(east, "far", 1)
         await watch.epochs(15)
         assert watch.story == []
         await publish(east, "far", 40)
-        if version in ("2.10.26",):
+        if version == "2.10.26":  # Which does not tell what crosses.
             await watch.epochs(3)
             outcome = watch.agent.auditor.outcomes["OPT_PLACE_003"]
             assert (watch.story, outcome.excused) == ([], True)
@@ -363,8 +371,6 @@ async def test_traffic_between_clusters_is_found_until_more_stays_within(start_s
         assert 40 < watch.advisories[0].value < 60
         await publish(east, "near", 120)
         await watch.until(lambda: not watch.open)
-    await east.close()
-    await west.close()
 
 
 async def publish(client: Client, subject: str, messages: int) -> None:
