@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from kit.endpoints import of_one_request
 from nats_insights import testing
 from nats_insights.checks.agent.agent_cut_off import agent_cut_off
 from nats_insights.checks.agent.agent_failed import agent_failed
@@ -115,9 +116,10 @@ def recorded(version: str) -> System:
     for endpoint, recording in json.loads(text)["endpoints"].items():
         for raw in recording["replies"]:
             endpoint = {"ACCOUNT_PING_STATZ": "STATZ"}.get(endpoint, endpoint)
-            info, data = read(endpoint, json.dumps(raw).encode())
-            replies.setdefault(info.id, {})[endpoint] = data
-            infos[info.id] = info
+            for one in of_one_request(endpoint):
+                info, data = read(one, json.dumps(raw).encode())
+                replies.setdefault(info.id, {})[one] = data
+                infos[info.id] = info
     return System(tuple(Replying(infos[id], replies[id]) for id in infos), own="S3")
 
 
@@ -129,9 +131,10 @@ def whole(version: str) -> System:
     for name, envelopes in everything(version).items():
         endpoint = {"JSZ_DETAIL": "JSZ_STREAMS"}.get(name, name)
         for raw in envelopes if endpoint in endpoints() else ():
-            info, data = read(endpoint, json.dumps(raw).encode())
-            replies.setdefault(info.id, {})[endpoint] = data
-            infos[info.id] = info
+            for one in of_one_request(endpoint):
+                info, data = read(one, json.dumps(raw).encode())
+                replies.setdefault(info.id, {})[one] = data
+                infos[info.id] = info
     return System(tuple(Replying(infos[id], replies[id]) for id in infos), own="eu1")
 
 

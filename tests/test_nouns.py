@@ -143,8 +143,8 @@ def test_listed_accounts_have_clients_or_have_not(version):
 
 
 def test_the_activity_of_an_account_is_not_known_without_all_servers():
-    noun = next(iter(snapshot(whole("2.15.1"), [("us2", "STATZ")]).each(ListedAccount)))
-    with pytest.raises(Missing, match="STATZ of us2"):
+    noun = next(iter(snapshot(whole("2.15.1"), [("us2", "STATZ_TRAFFIC")]).each(ListedAccount)))
+    with pytest.raises(Missing, match="STATZ_TRAFFIC of us2"):
         _ = noun.activity
 
 

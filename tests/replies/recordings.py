@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from nats_insights.replies.endpoint import endpoints
+from kit.endpoints import of_one_request
 
 HERE = Path(__file__).parent / "recorded"
 VERSIONS = sorted((path.name for path in HERE.iterdir()), key=lambda v: [*map(int, v.split("."))])
@@ -37,13 +37,6 @@ def endpoint_of(name: str) -> str:
         return "JSZ_STREAMS"
     words = [word for word in name.split("_") if word.endswith("Z")]
     return ENDPOINT_OF.get(name) or words[0]
-
-
-def of_one_request(key: str) -> list[str]:
-    """The endpoints that read the same reply as this one, itself included."""
-    known = endpoints()
-    asked = (known[key].subject(), known[key].body)
-    return [one.key for one in known.values() if (one.subject(), one.body) == asked]
 
 
 def heartbeats(events: bytes) -> list[Any]:

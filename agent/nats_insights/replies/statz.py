@@ -58,6 +58,7 @@ class AccountTraffic(Struct, gc=False):
     """What the clients of one account on this server, and its links, sent and received."""
 
     acc: str = ""
+    total_conns: Count = 0
     sent: SplitTraffic | None = None
     received: SplitTraffic | None = None
 

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from nats_insights.checks.opt_idle.inactive_account import inactive_account as check
 from nats_insights.replies.statsz import SplitTraffic
-from nats_insights.replies.statz import AccountStat, Statz
+from nats_insights.replies.statz import AccountTraffic, StatzTraffic
 from nats_insights.testing import (
     DAY,
     Epochs,
@@ -24,18 +24,18 @@ from nats_insights.testing import (
     then,
 )
 
-OFTEN = "gather.every.JSZ_STREAMS = 0.0\n"
+OFTEN = "gather.every = { JSZ_STREAMS = 0.0, STATZ_TRAFFIC = 0.0 }\n"
 
 
 def used(messages: int = 0, connections: int = 0, account: str = "OLD") -> Server:
     """A server that counted so many messages of an account, and has so many connections of it."""
-    stat = AccountStat(
+    stat = AccountTraffic(
         acc=account,
         total_conns=connections,
         sent=SplitTraffic(msgs=messages),
         received=SplitTraffic(msgs=1),
     )
-    return Server(5, replies={"STATZ": Statz(account_statz=[stat])})
+    return Server(5, replies={"STATZ_TRAFFIC": StatzTraffic(account_statz=[stat])})
 
 
 def keeping_a_stream() -> Server:

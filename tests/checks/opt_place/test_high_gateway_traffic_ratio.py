@@ -8,7 +8,7 @@ from nats_insights.checks.opt_place.high_gateway_traffic_ratio import (
     high_gateway_traffic_ratio as check,
 )
 from nats_insights.replies.statsz import SplitTraffic, Traffic
-from nats_insights.replies.statz import AccountStat, Statz
+from nats_insights.replies.statz import AccountTraffic, StatzTraffic
 from nats_insights.replies.varz import GatewayOptions
 from nats_insights.testing import (
     Epochs,
@@ -41,9 +41,10 @@ def moved(
     sent: SplitTraffic, received: SplitTraffic, account: str = "APP", **more: object
 ) -> Server:
     """A server with a gateway that moved so much for an account since its start."""
-    stat = AccountStat(acc=account, conns=2, total_conns=2, sent=sent, received=received)
+    stat = AccountTraffic(acc=account, total_conns=2, sent=sent, received=received)
     options = {"gateway": GatewayOptions(name="C1")}
-    return Server(2, varz=options, replies={"STATZ": Statz(account_statz=[stat])}, **more)
+    replies = {"STATZ_TRAFFIC": StatzTraffic(account_statz=[stat])}
+    return Server(2, varz=options, replies=replies, **more)
 
 
 def server(mib: float, gateways: float = 0, routes: float = 0, **more: object) -> Server:

@@ -7,7 +7,7 @@ from typing import Annotated
 from nats_insights.check import (
     INFO,
     JSZ_STREAMS,
-    STATZ,
+    STATZ_TRAFFIC,
     Finding,
     ListedAccount,
     Params,
@@ -35,7 +35,7 @@ def activity(account: ListedAccount) -> int:
     "OPT_IDLE_005",
     INFO,
     "consistency",
-    needs=(STATZ, JSZ_STREAMS, activity),
+    needs=(STATZ_TRAFFIC, JSZ_STREAMS, activity),
     resolve_after=1,
     common=True,
 )

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from nats_insights.check import (
     INFO,
-    STATZ,
+    STATZ_TRAFFIC,
     VARZ,
     AccountOverGateways,
     Finding,
@@ -48,7 +48,7 @@ def in_all(account: AccountOverGateways) -> Mapping[tuple[str, ...], int]:
     "OPT_PLACE_003",
     INFO,
     "performance",
-    needs=(VARZ, STATZ, over_gateways, in_all),
+    needs=(VARZ, STATZ_TRAFFIC, over_gateways, in_all),
     open_after=2,
     news=False,
 )

@@ -14,7 +14,7 @@ from nats_insights.model.nouns.system import System
 from nats_insights.model.worst import Worst
 from nats_insights.replies.connz import Row
 from nats_insights.replies.statsz import SplitTraffic
-from nats_insights.replies.statz import STATZ
+from nats_insights.replies.statz import STATZ, STATZ_TRAFFIC
 
 if TYPE_CHECKING:
     from nats_insights.model.snapshot import Snapshot
@@ -92,7 +92,7 @@ class AccountOverGateways(Account):
     def traffic(self) -> Traffic:
         """Missing if a server did not reply, NotTold if one with gateways is too old."""
         traffic = self.snapshot.system.memo(_traffic)
-        return self.snapshot.lacking.whole("STATZ", traffic[self.name])
+        return self.snapshot.lacking.whole(STATZ_TRAFFIC.key, traffic[self.name])
 
 
 class ListedAccount(Account):
@@ -114,7 +114,7 @@ class ListedAccount(Account):
         """Messages that all servers sent and received for it since they started, or -1 while it has
         clients or leaf nodes; Missing if a server did not reply."""
         told = self.snapshot.system.memo(_activity).get(self.name, 0)
-        return self.snapshot.lacking.whole("STATZ", told)
+        return self.snapshot.lacking.whole(STATZ_TRAFFIC.key, told)
 
     @property
     def streams(self) -> int:
@@ -183,7 +183,7 @@ class Traffic(NamedTuple):
 def _traffic(system: System) -> dict[str, Traffic]:
     traffic: dict[str, Traffic] = {}
     for names, server in system.snapshot.servers.items():
-        statz = server.replies.get(STATZ.key)
+        statz = server.replies.get(STATZ_TRAFFIC.key)
         if statz is None or not (server.varz.gateway and server.varz.gateway.name):
             continue  # Most systems have one cluster.
         for one in statz.account_statz or ():
@@ -205,7 +205,7 @@ def _activity(system: System) -> dict[str, int]:
     active: dict[str, int] = {}
     snapshot = system.snapshot
     for server in snapshot.servers.values():
-        statz = server.replies.get(STATZ.key)
+        statz = server.replies.get(STATZ_TRAFFIC.key)
         for one in (statz and statz.account_statz) or ():
             known = active.get(one.acc, 0)
             messages = sum([way.msgs for way in (one.sent, one.received) if way])
