@@ -54,6 +54,7 @@ def server(mib: float, gateways: float = 0, routes: float = 0, **more: object) -
 
 
 QUIET = server(1, 0.5)
+HALVES = [["e2", 0.5 * MIB], ["w1", 0.5 * MIB]]
 EAST = system(cluster("EAST", e1=QUIET, e2=QUIET), cluster("WEST", w1=QUIET))
 
 
@@ -133,7 +134,12 @@ def test_it_says_how_much():
         50.0,
         30.0,
         "%",
-        {"gateway_bytes": 1024 * MIB, "bytes": 2048 * MIB, "seconds": 3600.0},
+        {
+            "gateway_bytes": 1024 * MIB,
+            "bytes": 2048 * MIB,
+            "since_start": {"top": [["e1", 1024.5 * MIB], *HALVES], "left_out": 0},
+            "seconds": 3600.0,
+        },
     )
 
 

@@ -38,7 +38,7 @@ def leafnode_subscription_count_high(leaf: Leaf, params: Interest) -> Finding | 
     Catalogue: same, but a figure at the limit is found.
     """
     most = max([connection.subscriptions for connection in leaf.connections])
-    if (reached := params.reached(most)) is None:
+    if most < min(params.warning, params.critical) or (reached := params.reached(most)) is None:
         return None
     return reached.finding(
         f"{leaf.server.name} holds {most:,} subscriptions that came over one leaf node "

@@ -14,6 +14,7 @@ from nats_insights.check import (
     Params,
     check,
     duration,
+    largest,
     limit,
     samples,
 )
@@ -71,8 +72,7 @@ def high_gateway_traffic_ratio(account: AccountOverGateways, params: Share) -> F
 
     Catalogue: corrected: traffic within a cluster does not hide it, and 1 MiB is nothing.
     """
-    if not account.traffic.over_gateways:
-        return None
+    by_server = {name: count for (_, name), count in account.traffic.over_gateways.items()}
     moved = account.past(in_all).growth(params.window)
     if params.reached(moved / _MIB, "min_mib") is None:
         return None
@@ -84,5 +84,6 @@ def high_gateway_traffic_ratio(account: AccountOverGateways, params: Share) -> F
         f"gateways, {crossed / _MIB:,.0f} of {moved / _MIB:,.0f} MiB",
         gateway_bytes=round(crossed),
         bytes=round(moved),
+        since_start=largest(by_server),
         seconds=round(account.past(in_all).span(params.window), 1),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nats_insights.errors import Missing
@@ -14,7 +14,7 @@ from nats_insights.model.nouns.system import System
 from nats_insights.model.worst import Worst
 from nats_insights.replies.connz import Row
 from nats_insights.replies.statsz import SplitTraffic
-from nats_insights.replies.statz import STATZ, STATZ_TRAFFIC
+from nats_insights.replies.statz import STATZ, STATZ_TRAFFIC, AccountTraffic
 
 if TYPE_CHECKING:
     from nats_insights.model.snapshot import Snapshot
@@ -82,8 +82,7 @@ class AccountOverGateways(Account):
     def all(cls, snapshot: Snapshot) -> Iterable[AccountOverGateways]:
         try:
             traffic = snapshot.system.memo(_traffic)
-            names = [name for name in snapshot.accounts if name in traffic]
-            names = [name for name in names if traffic[name].over_gateways]
+            names = [name for name in traffic if name in snapshot.accounts]
         except Missing:  # So has each of them.
             names = list(snapshot.accounts)
         return (cls(name, snapshot) for name in names)
@@ -181,24 +180,38 @@ class Traffic(NamedTuple):
 
 
 def _traffic(system: System) -> dict[str, Traffic]:
+    """Of the accounts of which something crossed: in a large system few do."""
+    rows = [(names, one) for names, told in _with_gateways(system) for one in told]
     traffic: dict[str, Traffic] = {}
-    for names, server in system.snapshot.servers.items():
-        statz = server.replies.get(STATZ_TRAFFIC.key)
-        if statz is None or not (server.varz.gateway and server.varz.gateway.name):
-            continue  # Most systems have one cluster.
-        for one in statz.account_statz or ():
-            if one.sent and one.received and (one.sent.msgs or one.received.msgs):
-                of = traffic.setdefault(one.acc, Traffic({}, {}))
-                _add(of, names, one.sent, one.received)
+    for names, one in rows:
+        if over_gateways := _gateway_bytes(one.sent) + _gateway_bytes(one.received):
+            of = traffic.setdefault(one.acc, Traffic({}, {}))
+            of.over_gateways[names] = over_gateways
+    for names, one in rows:
+        if one.acc in traffic:
+            traffic[one.acc].in_all[names] = _own_bytes(one.sent) + _own_bytes(one.received)
     return traffic
 
 
-def _add(traffic: Traffic, names: Names, *ways: SplitTraffic) -> None:
-    over_gateways = sum([way.gateways.bytes if way.gateways else 0 for way in ways])
-    over_routes = sum([way.routes.bytes if way.routes else 0 for way in ways])
-    if over_gateways:
-        traffic.over_gateways[names] = over_gateways
-    traffic.in_all[names] = sum([way.bytes for way in ways]) - over_routes
+def _with_gateways(system: System) -> Iterator[tuple[Names, list[AccountTraffic]]]:
+    """The account statistics of servers that have gateways: most systems have one cluster."""
+    for names, server in system.snapshot.servers.items():
+        statz = server.replies.get(STATZ_TRAFFIC.key)
+        if statz is not None and server.varz.gateway and server.varz.gateway.name:
+            yield names, statz.account_statz or []
+
+
+def _gateway_bytes(way: SplitTraffic | None) -> int:
+    if way is None or not way.msgs:  # As of most accounts on most servers.
+        return 0
+    return over.bytes if (over := way.gateways) else 0
+
+
+def _own_bytes(way: SplitTraffic | None) -> int:
+    """All but those over routes."""
+    if way is None or not way.msgs:
+        return 0
+    return way.bytes - (over.bytes if (over := way.routes) else 0)
 
 
 def _activity(system: System) -> dict[str, int]:
@@ -207,9 +220,12 @@ def _activity(system: System) -> dict[str, int]:
     for server in snapshot.servers.values():
         statz = server.replies.get(STATZ_TRAFFIC.key)
         for one in (statz and statz.account_statz) or ():
-            known = active.get(one.acc, 0)
-            messages = sum([way.msgs for way in (one.sent, one.received) if way])
-            active[one.acc] = -1 if one.total_conns or known < 0 else known + messages
+            if one.total_conns:
+                active[one.acc] = -1
+            elif (known := active.get(one.acc, 0)) >= 0:
+                sent, received = one.sent, one.received
+                messages = (sent.msgs if sent else 0) + (received.msgs if received else 0)
+                active[one.acc] = known + messages
     left_out = {"$G", *snapshot.system_accounts}
     return {name: told for name, told in active.items() if name not in left_out}
 
