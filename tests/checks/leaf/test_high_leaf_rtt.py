@@ -87,3 +87,8 @@ def test_one_slow_ping_is_not_enough():
 
 def test_the_profile_insights_has_the_limit_of_the_catalogue():
     assert found(check, hub("100ms", "99ms"), 'profile = "insights"') == {"C1 n1 APP e0"}
+
+
+def test_all_leaf_nodes_far_away_are_one_finding():
+    story = Story("checks.high_leaf_rtt.open_after = 1", [check])
+    assert story.hears(hub(*5 * ["400ms"])) == ["opened LEAF_002 system"]

@@ -82,3 +82,9 @@ def test_it_opens_at_the_tenth_look_and_resolves_with_compression():
         [],
         ["resolved OPT_SYS_006 C1 n1 APP edge"],
     ]
+
+
+def test_a_hub_that_compresses_none_is_one_finding():
+    leafs = tuple(leaf(f"e{number}", "20ms", compression="off") for number in range(5))
+    story = Story("checks.leaf_compression_disabled.open_after = 1", [check])
+    assert story.hears(system(lone(n1=Server(leafs=leafs)))) == ["opened OPT_SYS_006 system"]

@@ -23,15 +23,15 @@ def at(most: int, mean: float) -> System:
 
 
 CASES = {
-    "fires at ten times the mean": (at(2000, 200.0), {"C1 n1"}),
-    "quiet just below": (at(2000, 200.1), set()),
-    "fires at a thousand": (at(1000, 2.0), {"C1 n1"}),
-    "quiet at 999": (at(999, 2.0), set()),
-    "quiet for a broadcast to a hundred clients": (at(100, 1.2), set()),
-    "fires where most subjects have no subscriptions": (at(1000, 0.1), {"C1 n1"}),
+    "fires at ten times the mean": (at(20_000, 2000.0), {"C1 n1"}),
+    "quiet just below": (at(20_000, 2000.1), set()),
+    "fires at ten thousand": (at(10_000, 2.0), {"C1 n1"}),
+    "quiet at one less": (at(9999, 2.0), set()),
+    "quiet for a broadcast to a thousand clients": (at(1000, 1.2), set()),
+    "fires where most subjects have no subscriptions": (at(10_000, 0.1), {"C1 n1"}),
     "quiet where no subject was looked up": (at(0, 0.0), set()),
-    "fires though a peer hangs": (system(cluster(n1=matching(1000, 2.0), n2=hung)), {"C1 n1"}),
-    "fires on a server without a cluster": (system(lone(n1=matching(1000, 2.0))), {"n1"}),
+    "fires though a peer hangs": (system(cluster(n1=matching(10_000, 2.0), n2=hung)), {"C1 n1"}),
+    "fires on a server without a cluster": (system(lone(n1=matching(10_000, 2.0))), {"n1"}),
 }
 
 
@@ -40,13 +40,13 @@ def test_it_judges_rightly(given, expected):
     assert found(check, given) == expected
 
 
-SETTINGS = {"ratio = 11": set(), "min_fanout = 2001": set(), "min_fanout = 2000": {"C1 n1"}}
+SETTINGS = {"ratio = 11": set(), "min_fanout = 20_001": set(), "min_fanout = 20_000": {"C1 n1"}}
 
 
 @pytest.mark.parametrize(("setting", "expected"), SETTINGS.items(), ids=SETTINGS)
 def test_its_parameters_can_be_set(setting, expected):
     config = f"[checks.subscription_fanout_anomaly]\n{setting}"
-    assert found(check, at(2000, 200.0), config) == expected
+    assert found(check, at(20_000, 2000.0), config) == expected
 
 
 @pytest.mark.parametrize(("most", "expected"), [(19, set()), (20, {"C1 n1"})])
@@ -55,10 +55,10 @@ def test_the_profile_insights_finds_few_subscriptions_too(most, expected):
 
 
 def test_it_says_how_many():
-    said = finding(check, at(4000, 2.5))
+    said = finding(check, at(40_000, 2.5))
     assert (said.summary, said.value, said.threshold, said.unit, said.evidence) == (
-        "a subject has 4,000 subscriptions on n1, 1,600.0 times the mean",
-        1600.0,
+        "a subject has 40,000 subscriptions on n1, 16,000.0 times the mean",
+        16_000.0,
         10.0,
         "x",
         {"mean": 2.5, "subjects": 40},
@@ -67,7 +67,7 @@ def test_it_says_how_many():
 
 def test_it_opens_at_the_second_look_and_resolves_below_the_eased_limits():
     story = Story(OFTEN, [check])
-    looks = [at(1000, 2.0), at(1000, 2.0), at(800, 100.0), at(799, 2.0), at(800, 101.0)]
+    looks = [*2 * [at(10_000, 2.0)], at(8000, 1000.0), at(7999, 2.0), at(8000, 1001.0)]
     assert [story.hears(one) for one in looks] == [
         [],
         ["opened OPT_SYS_011 C1 n1"],
@@ -75,3 +75,10 @@ def test_it_opens_at_the_second_look_and_resolves_below_the_eased_limits():
         [],
         ["resolved OPT_SYS_011 C1 n1"],
     ]
+
+
+def test_the_interest_of_a_whole_cluster_is_one_finding():
+    names = [f"n{number}" for number in range(5)]
+    story = Story(f"{OFTEN}checks.subscription_fanout_anomaly.open_after = 1", [check])
+    told = story.hears(system(cluster(**{name: matching(10_000, 2.0) for name in names})))
+    assert told == ["opened OPT_SYS_011 system"]

@@ -16,8 +16,8 @@ def leafnode_name_whitespace(leaf: Leaf) -> Finding | None:
     this name in lines whose words are separated by whitespace. Servers of 2.10 refuse such a leaf
     node, and later ones do not start with a space in their name.
 
-    Do: give the server {remote} another `server_name`, and restart it. Other names of its account
-    and of its streams stay as they are.
+    Do: give {remote} another `server_name`, and restart it. Names of accounts and of streams stay
+    as they are.
 
     Catalogue: same.
     """

@@ -14,7 +14,7 @@ class Fanout(Params, frozen=True):
     min_fanout: Annotated[
         int,
         limit("subscriptions", clear=0.8, insights=1, ge=1, description="that match one subject"),
-    ] = 1000
+    ] = 10_000
 
 
 @check("OPT_SYS_011", INFO, "consistency", needs=(SUBSZ,), open_after=2, news=False, common=True)
@@ -32,9 +32,9 @@ def subscription_fanout_anomaly(server: Server, params: Fanout) -> Finding | Non
     and one client does not need the same subscription twice. If all of them need each message,
     spread them over more servers than {server}.
 
-    Default: a thousand copies of one message are work that other clients of the server notice.
+    Default: ten thousand copies of one message take milliseconds, for which its publisher waits.
 
-    Catalogue: corrected: a subject that is only broadcast to some dozens of clients is not found.
+    Catalogue: corrected: a broadcast to some hundreds of clients is ordinary.
     """
     told = server.reply(SUBSZ)
     mean = max(1.0, told.avg_fanout)
