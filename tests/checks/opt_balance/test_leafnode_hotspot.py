@@ -49,6 +49,10 @@ CASES = {
         system(cluster(n1=hub(2, solicited=40), n2=hub(2), n3=hub(2))),
         set(),
     ),
+    "quiet where it makes ten with those": (
+        system(cluster(n1=hub(9, solicited=5), n2=hub(0))),
+        set(),
+    ),
     "quiet about a leaf node that does not listen": (
         system(cluster(n1=hub(0, solicited=40, port=0), n2=hub(0), n3=hub(0))),
         set(),

@@ -57,7 +57,7 @@ def leafnode_hotspot(server: Server, params: Hotspot) -> Finding | None:
         return None
     hubs = server.cluster.memo(by_hub)
     accepted = hubs.get(server.name, 0)
-    if accepted < params.min_leafs or len(hubs) < 2:
+    if accepted < params.min_leafs:
         return None
     mean = fmean(hubs.values())
     if (reached := params.reached(accepted / mean, "ratio")) is None:

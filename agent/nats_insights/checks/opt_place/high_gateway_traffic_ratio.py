@@ -68,7 +68,7 @@ def high_gateway_traffic_ratio(account: AccountOverGateways, params: Share) -> F
     belong together. Use queue groups, which prefer members of their own cluster, and a mirror of a
     stream where many in another cluster read it. If this is meant, disable the check for {account}.
 
-    Default: 1 GiB in an hour is a fifth of what a line of 10 Mbit/s carries.
+    Default: 1 GiB in an hour is a quarter of what a line of 10 Mbit/s carries.
 
     Catalogue: corrected: traffic within a cluster does not hide it, and 1 MiB is nothing.
     """
