@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from nats_insights import testing
+from nats_insights import checks, testing
 from nats_insights.check import (
     Account,
     AccountInCluster,
@@ -19,6 +19,7 @@ from nats_insights.check import (
     largest,
 )
 from nats_insights.errors import Missing, NotTold
+from nats_insights.judge.declare import discover
 from nats_insights.model.build import seconds_between
 from nats_insights.model.snapshot import Snapshot
 from nats_insights.replies.leafz import Leaf, Leafz
@@ -29,7 +30,7 @@ from scenario import Story, cluster, system, whole
 
 def snapshot(given, lost=()) -> Snapshot:
     """What one epoch hears, with all checks asking and all connections read."""
-    story = Story('[gather]\nsweep = "all"')
+    story = Story('[gather]\nsweep = "all"', checks=discover(checks))
     story.hears(given, lost)
     return story.snapshot
 

@@ -28,8 +28,8 @@ from nats_insights.replies.gatewayz import Gatewayz
 from nats_insights.replies.healthz import Healthz
 from nats_insights.replies.leafz import Leaf, Leafz
 from nats_insights.replies.routez import Routez
-from nats_insights.replies.statsz import Statsz
-from nats_insights.replies.statz import AccountStat, Statz
+from nats_insights.replies.statsz import SplitTraffic, Statsz
+from nats_insights.replies.statz import AccountStat, AccountTraffic, Statz, StatzTraffic
 from nats_insights.replies.subsz import Subsz
 from nats_insights.replies.varz import Varz
 
@@ -196,6 +196,12 @@ def _replying(cluster: str, name: str, held: int | Server) -> Replying:
         "ACCOUNTZ": Accountz(accounts=sorted(accounts)),
         "STATZ": Statz(
             account_statz=[_account(account, n, held) for account, n in accounts.items()]
+        ),
+        "STATZ_TRAFFIC": StatzTraffic(
+            account_statz=[
+                AccountTraffic(acc=account, total_conns=n, sent=SplitTraffic())
+                for account, n in accounts.items()
+            ]
         ),
         "GATEWAYZ": Gatewayz(),
         "HEALTHZ": Healthz(status="ok", status_code=200),

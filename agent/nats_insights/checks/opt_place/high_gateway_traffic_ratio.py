@@ -7,6 +7,7 @@ from typing import Annotated
 
 from nats_insights.check import (
     INFO,
+    STATZ,
     STATZ_TRAFFIC,
     VARZ,
     AccountOverGateways,
@@ -49,7 +50,7 @@ def in_all(account: AccountOverGateways) -> Mapping[tuple[str, ...], int]:
     "OPT_PLACE_003",
     INFO,
     "performance",
-    needs=(VARZ, STATZ_TRAFFIC, over_gateways, in_all),
+    needs=(VARZ, STATZ, STATZ_TRAFFIC, over_gateways, in_all),
     open_after=2,
     news=False,
 )
