@@ -48,6 +48,14 @@ CASES = {
         system(cluster(n1=holding(99), n2=holding(99), n3=holding(99, -1))),
         set(),
     ),
+    "quiet where a server admits nobody": (
+        system(cluster(n1=holding(99), n2=holding(99), n3=holding(0, 0))),
+        set(),
+    ),
+    "fires where a server admits one": (
+        system(cluster(n1=holding(99), n2=holding(99), n3=holding(0, 1))),
+        {"C1"},
+    ),
     "quiet about a server without a cluster": (system(lone(n1=holding(99))), set()),
     "quiet while a server hangs, which may hold as many": (
         system(cluster(n1=holding(99), n2=holding(99), n3=hung)),

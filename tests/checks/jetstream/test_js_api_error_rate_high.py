@@ -58,6 +58,14 @@ CASES = {
         set(),
     ),
     "quiet until it is five minutes": (counts((0, 0), (900, 900), every=260.0), set()),
+    "quiet where all succeed since a restart": (
+        then(
+            system(cluster(n1=counting(500, 500), n2=IDLE)),
+            system(cluster(n1=counting(900, 300, up=299), n2=IDLE)),
+            every=300.0,
+        ),
+        set(),
+    ),
     "quiet in the first epoch": (system(lone(n1=counting(500, 500))), set()),
     "quiet without JetStream": (
         then(*2 * [system(lone(n1=Server(varz={"jetstream": {}})))]),

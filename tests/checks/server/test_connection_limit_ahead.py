@@ -67,6 +67,7 @@ CASES = {
     "quiet within an hour of the start of a peer": (others(n2=holding(0, up=3599.0)), set()),
     "quiet while a peer hangs, which may have been restarted": (others(n2=hung), set()),
     "quiet where there is no limit": (looks(*STEADY, most=-1), set()),
+    "quiet where nobody is admitted": (looks(*STEADY, most=0), set()),
     "fires on a server without a cluster": (
         then(*(system(lone(n1=holding(one))) for one in STEADY), every=EVERY),
         {"n1"},

@@ -48,6 +48,10 @@ CASES = {
         system(cluster(n1=routed(n2=SHARED, n3=POOLED), n2=routed(n1=SHARED, n3=SHARED), n3=hung)),
         set(),
     ),
+    "fires where the pool is of one": (
+        system(cluster(n1=routed(pool=1, n2=("",)), n2=hung)),
+        {"C1"},
+    ),
     "quiet where routes are not pooled": (
         system(cluster(n1=routed(pool=-1, n2=("",)), n2=hung)),
         set(),
@@ -77,8 +81,9 @@ def test_it_names_them():
         None,
         {"servers": sorted(peers)[:10], "system_accounts": ["SYS"]},
     )
-    few = finding(check, system(cluster(n1=routed(n2=POOLED), n2=hung)))
-    assert few.summary == "servers of C1 do not use its system account SYS: n2"
+    few = dict.fromkeys(["n2", "n3", "n4"], POOLED)
+    said = finding(check, system(cluster(n1=routed(**few), **dict.fromkeys(few, hung))))
+    assert said.summary == "servers of C1 do not use its system account SYS: n2, n3, n4"
 
 
 def test_it_opens_after_three_looks_and_resolves_when_they_answer():
