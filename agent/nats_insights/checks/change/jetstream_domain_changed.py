@@ -48,7 +48,7 @@ def jetstream_domain_changed(server: Server, params: Recent) -> Finding | None:
     Do: if this was not meant, give {server} its former `domain` back and restart it. Else change
     the domain in clients, mirrors and sources, and see that all servers of {cluster} have it.
 
-    Default: an hour, so that who comes to look into lost streams sees it.
+    Default: an hour, so that whoever looks for lost streams still sees it.
 
     Catalogue: corrected: a change by a restart is found, and it stays for an hour.
     """

@@ -29,15 +29,14 @@ def memory_outlier(server: Server, params: Outlier) -> Finding | None:
     than `ratio` times the mean of its cluster. The mean includes the server itself.
 
     Why: it runs out of memory first, and the kernel then kills it: all of its clients reconnect to
-    the others at once. Mostly it has more than its share of connections, subscriptions, stream
-    leaders or slow consumers.
+    the others at once.
 
-    Do: see what {server} has more of than the others of {cluster}: `nats server list` shows
-    connections and subscriptions, `nats server report jetstream` streams. Move clients away with
-    lame duck mode, and leaders with `nats stream cluster step-down`.
+    Do: see what {server} has more of than the others of {cluster}: connections, subscriptions,
+    leaders of streams, slow consumers. Move clients away with lame duck mode, and leaders with
+    `nats stream cluster step-down`.
 
-    Default: below a gigabyte servers differ by what each did since its start, and no machine is
-    short of it.
+    Default: below 1 GiB servers differ by what each did since its start, and few machines are short
+    of that much.
 
     Catalogue: corrected: servers below 1 GiB are ignored, since idle clusters differ as much.
     """

@@ -49,8 +49,8 @@ def js_api_rate_high(server: Server, params: Busy) -> Finding | None:
     consumers all the time. Let them keep their consumers. Where keys are got from a stream by API,
     set `allow_direct`.
 
-    Default: a cluster creates some hundred to a thousand consumers per second; clients that start
-    together exceed that for seconds only.
+    Default: a cluster creates some hundreds to a thousand consumers per second, and clients that
+    start together ask for more than that for seconds only.
 
     Catalogue: corrected: 500 instead of 50, which many clients that only start or look up exceed.
     """

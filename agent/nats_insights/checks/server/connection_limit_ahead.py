@@ -64,11 +64,11 @@ def connection_limit_ahead(server: Server, params: Ahead) -> Finding | None:
 
     Why: at the limit the server refuses every new connection. Now there is time to prevent that.
 
-    Do: see which clients of {server} become more. Where they leak connections, repair them; where
-    the system grows, add servers or raise `max_connections` together with the limit of open files.
+    Do: see which clients of {server} grow in number. Where they leak connections, repair them.
+    Where the system grows, add servers, or raise `max_connections` and the limit of open files.
 
-    Default: a day, in which somebody comes to work, and an hour, in which no deployment rises
-    steadily.
+    Default: within a day there is time to prevent it, and hardly any deployment or restart lets
+    connections rise steadily for an hour.
     """
     most, now = server.varz.max_connections, server.varz.connections
     if most <= 0 or 100 * now < params.min_percent * most:

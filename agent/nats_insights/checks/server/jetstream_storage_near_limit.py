@@ -33,7 +33,7 @@ def jetstream_storage_near_limit(server: Server, params: Full) -> Finding | None
     has the space. Without `max_file_store` the server takes three quarters of the space that is
     free when it starts, so set it.
 
-    Default: a tenth of the storage is mostly enough to react, and a twentieth is soon gone.
+    Default: a tenth of the storage leaves time to react, a twentieth hardly any.
 
     Catalogue: same.
     """
