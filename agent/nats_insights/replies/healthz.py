@@ -22,6 +22,17 @@ class HealthError(Struct, gc=False):
     error: str = ""
 
 
+# What a server looks at, in this order, by the type of its errors. An error of its connections or
+# of JetStream ends the look, and the streams of an account with an error are left out.
+_LOOKS_AT = {
+    "CONNECTION": "connections",
+    "JETSTREAM": "JetStream",
+    "ACCOUNT": "accounts",
+    "STREAM": "streams",
+    "CONSUMER": "consumers",
+}
+
+
 class Healthz(Reply, gc=False):
     """HEALTHZ: `status` is ok, unavailable or error, and the reply is no error in either case."""
 
@@ -30,16 +41,20 @@ class Healthz(Reply, gc=False):
     error: str = ""
     errors: list[HealthError] | None = None
 
-    @property
-    def unhealthy(self) -> list[HealthError]:
-        """The errors of streams and consumers.
+    def errors_of(self, first: str, *others: str) -> list[HealthError]:
+        """The errors of these types, of which `first` is looked for first.
 
-        Missing if none is named and the server did not check all of them: it stops at an error of
-        its connections, of JetStream or of an account.
+        Missing if none is named and the server did not look for all of them, or does not say how
+        far it looked.
         """
-        named = [one for one in self.errors or () if one.type in ("STREAM", "CONSUMER")]
-        if not named and (self.errors or self.status != "ok"):
-            raise Missing("the health of streams", self.server.name)
+        if self.status == "ok" and not self.errors:
+            return []
+        types = {one.type for one in self.errors or ()}
+        named = [one for one in self.errors or () if one.type in (first, *others)]
+        known = list(_LOOKS_AT)
+        later = known[known.index(first) :]
+        if not named and (not types or not types.issubset(later)):
+            raise Missing(f"the health of {_LOOKS_AT[first]}", self.server.name)
         return named
 
 

@@ -43,7 +43,7 @@ def streams_unhealthy(server: Server, params: Unhealthy) -> Finding | None:
     Catalogue: corrected: two looks a minute apart, since replicas catch up after each restart;
     a warning for consumers.
     """
-    unhealthy = server.reply(HEALTHZ).unhealthy
+    unhealthy = server.reply(HEALTHZ).errors_of("STREAM", "CONSUMER")
     unhealthy = sorted(unhealthy, key=lambda one: (one.type != "STREAM", one.stream, one.consumer))
     streams = sum(1 for one in unhealthy if one.type == "STREAM")
     consumers = len(unhealthy) - streams
