@@ -7,6 +7,7 @@ import pytest
 from nats_insights.model import roster as roster_module
 from nats_insights.model.roster import Entry, Roster
 from nats_insights.replies.fields import ServerInfo
+from nats_insights.replies.heard import Heard
 
 DAY = 86_400.0
 
@@ -16,14 +17,18 @@ def info(name: str = "n1", id: str = "", cluster: str = "C1", version: str = "")
     return ServerInfo(name=name, id=id or name, cluster=cluster, ver=version)
 
 
-def told(script: str, others: int = 2, gone_after: float = 3.0) -> Roster:
+def told(script: str, others: int = 2, gone_after: float = 3.0, deaf: bool = False) -> Roster:
     """A roster of n1 and some others after a script with a letter for each epoch, a second apart.
+
+    One that is deaf has missed events until now.
 
     a it answered  h it hung  d nobody took its request  L lame duck mode  S shutdown
     r it answered under a new id
     """
     roster, id = Roster(gone_after=gone_after), "n1"
     for now, letter in enumerate(script):
+        if deaf:
+            roster.listens_since = now
         for number in range(others):
             roster.heard(info(f"other{number}"), now)
         if letter == "r":
@@ -90,6 +95,48 @@ STATES = {
 def test_a_server_is_what_was_heard_of_it(script, expected):
     entry = n1(told(script))
     assert (entry.state, entry.counts, entry.belongs) == expected
+
+
+# Whether the process before the present one crashed, after a script, by a roster that hears all
+# events, and by one that has missed some since the last reply of that process.
+CRASHED = {
+    "a": (False, False),
+    "ar": (True, False),
+    "addr": (True, False),
+    "ahr": (True, False),
+    "aSr": (False, False),
+    "aLr": (False, False),
+    "aLdSdr": (False, False),
+    "aSar": (True, False),  # That SHUTDOWN was not its own.
+    "arSr": (False, False),
+    "ara": (True, False),
+}
+
+
+@pytest.mark.parametrize(("script", "expected"), CRASHED.items(), ids=CRASHED)
+def test_who_ends_without_a_goodbye_that_would_have_been_heard_has_crashed(script, expected):
+    assert (n1(told(script)).crashed, n1(told(script, deaf=True)).crashed) == expected
+
+
+def test_a_goodbye_of_the_own_server_is_heard_before_its_connection_closes():
+    roster = four([])
+    heard = Heard(own="n2")
+    heard.infos = {name: info(name) for name in ("n1", "n2", "n3", "n4")}
+    roster.take(heard, 5.0)
+    roster.listens_since = 6.0  # By another connection.
+    for name in ("n2", "n3"):
+        roster.heard(info(name, id=f"{name} again"), 7.0)
+    assert [entry.name for entry in roster if entry.crashed] == ["n2"]
+    roster.heard(info("n2", id="once more"), 8.0)
+    roster.listens_since = 9.0
+    roster.heard(info("n2", id="and again"), 10.0)
+    assert [entry.name for entry in roster if entry.crashed] == []
+
+
+def test_a_new_version_is_no_crash():
+    roster = four([])
+    roster.heard(info("n2", id="new", version="2.15.1"), 5.0)
+    assert not roster.by_id("new").crashed
 
 
 # Of four servers so many fall silent at once: does the agent take itself to be cut off?

@@ -156,6 +156,7 @@ class Agent:
 
         for subject in subjects.EVENTS:
             await client.subscribe(subject, cb=hear)
+        roster.listens_since = time.time()
         await self.peers.listen(client)
 
     async def _lead(self, client: Client, gatherer: Gatherer, access: Access) -> None:

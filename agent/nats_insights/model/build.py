@@ -57,7 +57,7 @@ def build(
                 lacking.owed[endpoint].add(entry.key)
             continue
         server = _server(snapshot, entry.key)
-        server.id = entry.id
+        server.id, server.entry = entry.id, entry
         if entry.version:
             server.version = entry.version
         server.own_connections = int(entry.id == heard.own)

@@ -19,6 +19,7 @@ of them is set to `gone`, and nothing is known of the system.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from math import inf
 from typing import Literal
 
 from msgspec import Struct
@@ -38,7 +39,10 @@ class Entry(Struct, kw_only=True, gc=False):
 
     `silent` counts the epochs in a row in which it was dead. `silent_since` and `dead_since` are
     when it first did not reply and was first found dead. `gone` says that it was dead for
-    `gone_after` seconds. `goodbye` is the last event that it published, and `goodbye_at` when.
+    `gone_after` seconds. `goodbye` is the last event that it published, and `goodbye_at` when. It
+    `crashed` if its last process ended without such an event, which the agent would have heard, and
+    the one that replies now is of the same version. It has `hosted` the agent if that was connected
+    to its present process.
     """
 
     cluster: str
@@ -54,6 +58,8 @@ class Entry(Struct, kw_only=True, gc=False):
     gone: bool = False
     goodbye: Literal["", "lame duck", "shutdown"] = ""
     goodbye_at: float = 0.0
+    crashed: bool = False
+    hosted: bool = False
     changed_at: float = 0.0
     last_error: str = ""
 
@@ -76,13 +82,15 @@ class Roster:
     """All servers known, by (cluster, name) and by id.
 
     `cut_off` names the dead servers because of which the agent considers itself disconnected,
-    `forgotten` are the keys of servers that were removed by hand.
+    `forgotten` are the keys of servers that were removed by hand. `listens_since` is the Unix
+    second since which it hears events without a break.
     """
 
     def __init__(self, forget_after: float = 86_400.0, gone_after: float = 120.0) -> None:
         self.forget_after = forget_after
         self.gone_after = gone_after
         self.overflow = 0
+        self.listens_since = -inf
         self.cut_off: list[str] = []
         self.forgotten: set[Names] = set()
         self._entries: dict[Names, Entry] = {}
@@ -120,6 +128,8 @@ class Roster:
         """Update from one epoch: the servers that replied, and the states of those that did not."""
         for info in heard.infos.values():
             self.heard(info, now, heard.infos.keys())
+        if (host := self.by_id(heard.own)) is not None:
+            host.hosted = True
         for info in heard.named.values():
             self.meet(info, now, heard.infos.keys())
         for server_id, silence in heard.silent.items():
@@ -186,6 +196,7 @@ class Roster:
             entry = self._entries.get((info.cluster, name))
         if entry is not None:
             self._by_id.pop(entry.id, None)
+            entry.crashed, entry.hosted = self._crashed(entry, info), False
             entry.id, entry.version, entry.goodbye, entry.changed_at = info.id, info.ver, "", now
         elif len(self._entries) >= MOST:
             self.overflow += 1
@@ -203,6 +214,15 @@ class Roster:
             self.forgotten.discard(entry.key)
         self._by_id[info.id] = entry
         return entry
+
+    def _crashed(self, entry: Entry, info: ServerInfo) -> bool:
+        """Whether the process before the one with this info ended without an announcement.
+
+        The end of the server that the agent is connected to is announced before the connection
+        closes; that of another one may be missed until the agent has connected again.
+        """
+        heard_all = entry.hosted or self.listens_since <= entry.last_seen
+        return heard_all and not entry.goodbye and info.ver == entry.version
 
     def heard(self, info: ServerInfo, now: float, others: Collection[str] = ()) -> None:
         """This server replied to a request that was sent at `now` or later."""

@@ -125,12 +125,13 @@ class Story:
         return [f"{told.transition} {told.life.key.code} {_words(told.life)}" for told in self.told]
 
     def _goodbye(self, system: System) -> None:
-        """Add the shutdown events of servers that leave."""
+        """Add the events of servers that leave or will leave."""
         roster = self.auditor.roster
         for one in system.servers:
-            entry = roster.meet(one.info, self.now) if one.state == "left" else None
+            said = "shutdown" if one.state == "left" else one.goodbye
+            entry = roster.meet(one.info, self.now) if said else None
             if entry is not None and not entry.goodbye:
-                roster.goodbye(one.info.id, self.now, gone=True)
+                roster.goodbye(one.info.id, self.now, gone=said == "shutdown")
 
 
 def found(check: Check, given: System | Epochs, config: str = "") -> set[str]:

@@ -11,6 +11,7 @@ from nats_insights.model import interest
 from nats_insights.model.fold import Fold
 from nats_insights.model.ledger import Part
 from nats_insights.model.nouns.noun import ITS_SERVER, Noun
+from nats_insights.model.roster import Entry
 from nats_insights.replies.endpoint import Endpoint
 from nats_insights.replies.fields import ServerInfo
 from nats_insights.replies.jetstream import Api, Config, Stats
@@ -29,13 +30,15 @@ class Server(Noun):
     """One nats-server. `reply(ENDPOINT)` is what it replied, or Missing; `varz` the same of VARZ.
 
     `accounts` are its own clients by account, `connections` their number without the system
-    account's, and `own_connections` those of the agent. `settled` is the seconds since it started.
+    account's, and `own_connections` those of the agent. `settled` is the seconds since it started,
+    `entry` is how the roster knows it.
     """
 
     __slots__ = (
         "accounts",
         "cluster",
         "connections",
+        "entry",
         "id",
         "info",
         "name",
@@ -56,6 +59,7 @@ class Server(Noun):
         "info": "VARZ",
     }
     varz: Varz
+    entry: Entry
     accounts: dict[str, int]
     connections: int
     settled: float
@@ -90,6 +94,11 @@ class Server(Noun):
                 raise NotTold(endpoint.key, self.name, self.version) from None
             raise Missing(endpoint.key, self.name) from None
         return reply
+
+    @property
+    def crashed(self) -> bool:
+        """Whether its last process ended without announcing it, and this one has its version."""
+        return self.entry.crashed
 
     @property
     def home(self) -> str:
