@@ -7,7 +7,8 @@ import json
 import pytest
 
 from nats_insights.checks.server.server_not_answering import server_not_answering as check
-from scenario import Story, cluster, dead, finding, found, hung, left, lone, system
+from nats_insights.testing import then
+from scenario import Server, Story, cluster, dead, finding, found, hung, left, lone, system
 
 WHOLE = system(cluster(n1=1, n2=1, n3=1))
 HUNG = system(cluster(n1=1, n2=1, n3=hung))
@@ -16,6 +17,10 @@ LEFT = system(cluster(n1=1, n2=1, n3=left))
 CASES = {
     "quiet when all answer": (WHOLE, set()),
     "quiet when one said goodbye": (LEFT, set()),
+    "quiet when one is in lame duck mode, and others have links to it": (
+        then(WHOLE, system(cluster(n1=1, n2=1, n3=Server(state="hung", goodbye="lame duck")))),
+        set(),
+    ),
     "fires when one hangs": (HUNG, {"C1 n3"}),
     "fires when one died": (DEAD, {"C1 n3"}),
     "fires when most of them hang": (

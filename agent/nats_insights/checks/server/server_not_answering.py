@@ -33,7 +33,8 @@ def server_not_answering(server: Member, params: Silence) -> Finding | None:
     Finds: a server that replied before, or to which another server has a link, does not reply now
     and did not announce its end. It hangs if it accepts requests and does not reply, or if only
     the agent cannot reach it. It is dead if requests to it have no responder and no server has a
-    link to it. A server that was shut down properly is not reported.
+    link to it. A server that was shut down properly is not reported, nor one in lame duck mode,
+    which does not answer while its clients leave.
 
     Why: its clients have moved to other servers or wait for it, a cluster of three is one more loss
     away from an outage, and the agent evaluates the system without it.
@@ -47,6 +48,8 @@ def server_not_answering(server: Member, params: Silence) -> Finding | None:
     """
     entry = server.entry
     if entry.state not in ("hung", "dead") or server.silent_for < params.seconds:
+        return None
+    if entry.goodbye == "lame duck":
         return None
     became = _DEAD if entry.state == "dead" else _HUNG
     return Finding(
