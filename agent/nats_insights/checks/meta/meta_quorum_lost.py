@@ -5,7 +5,7 @@ from __future__ import annotations
 from nats_insights.check import CRITICAL, VARZ, Finding, MetaGroup, check
 
 
-@check("META_006", CRITICAL, "health", needs=(VARZ,), open_after=2)
+@check("META_006", CRITICAL, "health", needs=(VARZ,), open_after=2, explains=True)
 def meta_quorum_lost(group: MetaGroup) -> Finding | None:
     """Too few servers are left to elect a leader of JetStream.
 
