@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from asyncio import StreamWriter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -13,6 +15,9 @@ from kit.watching import anywhere, watching
 from nats_insights.checks.server.account_resolution_failure import account_resolution_failure
 from nats_insights.checks.server.connection_readiness_failure import connection_readiness_failure
 from nats_insights.checks.server.jetstream_unhealthy import jetstream_unhealthy
+from nats_insights.checks.server.slow_consumers import slow_consumers
+from nats_insights.checks.server.stale_connections import stale_connections
+from nats_insights.checks.server.stalled_clients import stalled_clients
 from nats_insights.checks.server.unexpected_restart import unexpected_restart
 from nats_insights.lab.fleet import health
 from nats_insights.lab.fleet.model import Fleet
@@ -119,3 +124,80 @@ async def test_who_crashes_is_found_and_who_is_shut_down_is_not(start_cluster):
         system["n1"].kill()
         system["n1"].restart()
         await watch.until(lambda: watch.named("SERVER_008"))
+
+
+# It cuts off who is owed more, and who answers no pings.
+IMPATIENT = "max_pending: 1MB, ping_interval: 300ms, ping_max: 1"
+AT_ONCE = """
+checks.slow_consumers = { window = "1s", clients = 1 }
+checks.stale_connections.window = "1s"
+checks.stalled_clients = { window = "1s", per_second = 1 }
+gather.timeout = "300ms"
+"""
+OLD = ("2.10.26", "2.11.11")  # They count neither stale connections nor pauses.
+SLOW = [slow_consumers, stale_connections, stalled_clients]
+
+
+@pytest.fixture
+def often(monkeypatch):
+    """Points of the past are kept in each epoch, so that a window of a second is one."""
+    for past in (past for check in SLOW for past in check.pasts):
+        monkeypatch.setattr(past, "every", 0.01)
+
+
+async def test_clients_that_are_slow_or_silent_are_found_until_there_are_no_more(
+    start_cluster, often, version
+):
+    system = start_cluster("n1", "n2", "n3", options={"n3": IMPATIENT})
+    told = {"SERVER_004"} if version in OLD else {"SERVER_004", "SERVER_013"}
+    async with watching(system, more=AT_ONCE, checks=SLOW) as watch:
+        await watch.epochs(12)
+        assert watch.story == []
+        async with flooded(system, "n3"):
+            await watch.until(lambda: {code for code, _ in watch.open} >= told)
+        assert {name for _, name in watch.open} == {"n3"}
+        assert watch.open["SERVER_004", "n3"].unit == "clients"
+        if version not in OLD:
+            silent = [await ignores(system, "n3") for _ in range(20)]
+            await watch.until(lambda: watch.named("SERVER_012"))
+            for writer in silent:
+                writer.close()
+        await watch.until(lambda: not watch.open)
+
+
+async def test_a_link_that_is_slow_is_found_until_it_is_not(start_cluster, often):
+    system = start_cluster("n1", "n2", "n3", options={"n1": "write_deadline: 300ms"})
+    async with watching(system, more=AT_ONCE, checks=SLOW) as watch:
+        await watch.epochs(2)
+        async with flooded(system, "n1", to="n3"):
+            await watch.epochs(2)
+            assert watch.story == []
+            system["n3"].freeze()
+            await watch.until(lambda: watch.named("SERVER_004"))
+        assert watch.named("SERVER_004") == {"n1"}
+        assert watch.open["SERVER_004", "n1"].unit == "links"
+        system["n3"].thaw()
+        await watch.until(lambda: not watch.open)
+
+
+@asynccontextmanager
+async def flooded(system: local.System, name: str, to: str = "") -> AsyncIterator[None]:
+    """A client that publishes without end on a server; another one reads `to`, or nothing there."""
+    reads, writes = await ignores(system, to or name), await ignores(system, name)
+    reads.write(b"SUB flood 1\r\n")
+    await reads.drain()
+
+    async def publish() -> None:
+        while True:
+            writes.write(b"PUB flood 500000\r\n" + 500_000 * b"x" + b"\r\n")
+            await writes.drain()
+            await asyncio.sleep(0.01)
+
+    running = asyncio.create_task(publish())
+    try:
+        yield
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+        for writer in (reads, writes):
+            writer.transport.abort()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from nats_insights.errors import Missing
 from nats_insights.replies.endpoint import Endpoint
 from nats_insights.replies.fields import (
     Bytes,
@@ -259,6 +260,13 @@ class Varz(Reply, gc=False):
     disk_io_wait_stats: DiskWaits | None = since("2.12.14", "2.14.4")
     proxies: Proxies | None = since("2.12.0")
     tls_cert_not_after: Time | None = since("2.11.12", "2.12.4")
+
+    @property
+    def slow_kinds(self) -> PerKind:
+        """How many slow consumers of each kind there ever were; Missing if it does not say."""
+        if self.slow_consumer_stats is None:
+            raise Missing("slow_consumer_stats", self.server.name)
+        return self.slow_consumer_stats
 
     @property
     def may_have_leafnodes(self) -> bool:

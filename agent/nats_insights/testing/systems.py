@@ -31,7 +31,7 @@ from nats_insights.replies.routez import Routez
 from nats_insights.replies.statsz import SplitTraffic, Statsz
 from nats_insights.replies.statz import AccountStat, AccountTraffic, Statz, StatzTraffic
 from nats_insights.replies.subsz import Subsz
-from nats_insights.replies.varz import Varz
+from nats_insights.replies.varz import PerKind, Varz
 
 START = 1_800_000_000.0
 DAY = 86_400.0
@@ -187,6 +187,7 @@ def _replying(cluster: str, name: str, held: int | Server) -> Replying:
         total_connections=held.accepted or len(rows),
         max_connections=held.max_connections,
         config_load_time=started.isoformat(),
+        slow_consumer_stats=PerKind(),
         subscriptions=held.subscriptions + held.internal,
         leafnodes=len(held.leafs),
     )
