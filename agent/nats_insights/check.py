@@ -43,7 +43,7 @@ from nats_insights.model.worst import worst
 from nats_insights.replies.accountz import ACCOUNTZ
 from nats_insights.replies.connz import CONNZ, Connection, Row
 from nats_insights.replies.endpoint import Endpoint
-from nats_insights.replies.fields import Reply, since
+from nats_insights.replies.fields import Reply, is_from, since
 from nats_insights.replies.gatewayz import GATEWAYZ
 from nats_insights.replies.healthz import HEALTHZ
 from nats_insights.replies.ipqueuesz import IPQUEUESZ
@@ -115,6 +115,7 @@ __all__ = [
     "duration",
     "flag",
     "fold",
+    "is_from",
     "largest",
     "limit",
     "local_subscriptions",

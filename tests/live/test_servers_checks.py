@@ -13,12 +13,16 @@ import pytest
 from kit.fleet.auditing import auditing
 from kit.watching import anywhere, watching
 from nats_insights.checks.server.account_resolution_failure import account_resolution_failure
+from nats_insights.checks.server.authentication_not_required import authentication_not_required
+from nats_insights.checks.server.clients_not_accepted import clients_not_accepted
 from nats_insights.checks.server.connection_readiness_failure import connection_readiness_failure
 from nats_insights.checks.server.jetstream_unhealthy import jetstream_unhealthy
+from nats_insights.checks.server.memory_near_limit import memory_near_limit
 from nats_insights.checks.server.slow_consumers import slow_consumers
 from nats_insights.checks.server.stale_connections import stale_connections
 from nats_insights.checks.server.stalled_clients import stalled_clients
 from nats_insights.checks.server.unexpected_restart import unexpected_restart
+from nats_insights.connection.contexts import Settings
 from nats_insights.lab.fleet import health
 from nats_insights.lab.fleet.model import Fleet
 from nats_insights.lab.fleet.model import Server as Simulated
@@ -201,3 +205,49 @@ async def flooded(system: local.System, name: str, to: str = "") -> AsyncIterato
         await asyncio.wait([running])
         for writer in (reads, writes):
             writer.transport.abort()
+
+
+def limited(memory: str) -> conf.Host:
+    """Where a server runs with so much memory."""
+    return conf.Host(command=("env", f"GOMEMLIMIT={memory}"))
+
+
+async def test_what_a_server_is_configured_with_is_found_until_it_is_changed(start_system, version):
+    system = start_system({"C1": ("n1", "n2", "n3")}, hosts={"n3": limited("1GiB")})
+    soon = "checks.memory_near_limit.open_after = 1\n"
+    checks = [clients_not_accepted, memory_near_limit]
+    told = set() if version in OLD else {("SERVER_907", "n2")}
+    told |= set() if version == "2.10.26" else {("SERVER_906", "n3")}
+    async with watching(system, listen="n1", more=soon, checks=checks) as watch:
+        await watch.epochs(2)
+        assert watch.story == []
+        system["n2"].reload("max_connections: -1")
+        system["n3"].host = limited("1MiB")
+        system["n3"].restart(settle=False)  # Nobody could ask n2 whether they have met.
+        await watch.until(lambda: watch.open.keys() == told)
+        await watch.epochs(2)
+        system["n2"].reload("")
+        system["n3"].host = limited("1GiB")
+        system["n3"].restart()
+        await watch.until(lambda: not watch.open)
+        assert {(code, name) for _, code, name in watch.story} == told
+
+
+async def test_a_server_without_users_is_found_until_it_has_some(start_cluster):
+    # A server without accounts has the system account of this name, too.
+    users = 'accounts { "$SYS": { users: [{ user: agent, password: alone }] } }'
+    open_to_all = {"n3": "accounts {}"}
+    system = start_cluster("n1", "n2", "n3", authorization=users, options=open_to_all)
+    agent = Settings(servers=(system["n1"].url,), user="agent", password="alone")
+    checks = [authentication_not_required]
+    async with watching(system, agent=agent, listen=agent, checks=checks) as watch:
+        await watch.until(lambda: watch.heartbeats[-1].coverage.servers_answered == 3)
+        await watch.epochs(2)
+        assert watch.story == []  # It listens on loopback.
+    here = "checks.authentication_not_required.loopback = true\n"
+    async with watching(system, agent=agent, listen=agent, more=here, checks=checks) as watch:
+        await watch.until(lambda: watch.open)
+        assert watch.story == [("opened", "SERVER_007", "n3")]
+        system["n3"].options = ""
+        system["n3"].restart()
+        await watch.until(lambda: ("resolved", "SERVER_007", "n3") in watch.story)

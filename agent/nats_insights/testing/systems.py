@@ -188,6 +188,7 @@ def _replying(cluster: str, name: str, held: int | Server) -> Replying:
         max_connections=held.max_connections,
         config_load_time=started.isoformat(),
         slow_consumer_stats=PerKind(),
+        auth_required=True,
         subscriptions=held.subscriptions + held.internal,
         leafnodes=len(held.leafs),
     )
