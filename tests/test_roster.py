@@ -139,6 +139,45 @@ def test_a_new_version_is_no_crash():
     assert not roster.by_id("new").crashed
 
 
+@pytest.mark.parametrize("goodbye", [False, True])
+def test_a_peer_that_names_a_new_process_first_changes_nothing(goodbye):
+    roster = four([])
+    if goodbye:
+        roster.goodbye("n2", 4.0, gone=True)
+    heard = Heard()
+    heard.named = {"new": info("n2", id="new", version="?")}
+    roster.take(heard, 5.0)
+    roster.heard(info("n2", id="new"), 6.0)
+    assert roster.by_id("new").crashed is not goodbye
+
+
+def test_a_peer_that_names_an_old_process_changes_nothing():
+    roster = four([])
+    roster.goodbye("n2", 4.0, gone=True)
+    roster.heard(info("n2", id="new"), 5.0)
+    heard = Heard()
+    heard.named = {"n2": info("n2", id="n2")}
+    roster.take(heard, 6.0)
+    roster.heard(info("n2", id="new"), 7.0)
+    entry = roster.by_id("new")
+    assert (entry.crashed, entry.shared_at) == (False, None)
+
+
+def test_two_processes_that_take_turns_are_two_servers_and_no_crash():
+    roster = four([])
+    seen = []
+    for now, id in enumerate(("other", "n2", "n2", "other"), 5):
+        roster.heard(info("n2", id=id), now)
+        entry = roster.by_id(id)
+        seen.append((entry.crashed, entry.shared_at, entry.before))
+    assert seen == [
+        (True, None, "n2"),  # It may be one server that restarted.
+        (False, 6, "other"),
+        (False, 6, "other"),
+        (False, 8, "n2"),
+    ]
+
+
 # Of four servers so many fall silent at once: does the agent take itself to be cut off?
 CUT_OFF = {
     "nobody": ([], []),

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from asyncio import StreamWriter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 
 import pytest
 
 from kit.fleet.auditing import auditing
 from kit.watching import anywhere, watching
+from nats_insights.agent import loop
 from nats_insights.checks.server.account_resolution_failure import account_resolution_failure
 from nats_insights.checks.server.authentication_not_required import authentication_not_required
 from nats_insights.checks.server.clients_not_accepted import clients_not_accepted
+from nats_insights.checks.server.clock_offset import clock_offset
 from nats_insights.checks.server.connection_readiness_failure import connection_readiness_failure
+from nats_insights.checks.server.crash_loop import crash_loop
+from nats_insights.checks.server.duplicate_server_name import duplicate_server_name
 from nats_insights.checks.server.jetstream_unhealthy import jetstream_unhealthy
 from nats_insights.checks.server.memory_near_limit import memory_near_limit
 from nats_insights.checks.server.slow_consumers import slow_consumers
@@ -106,14 +112,18 @@ async def test_a_server_without_a_meta_leader_is_found_until_there_is_one(start_
         await watch.until(lambda: ("resolved", "SERVER_014", "n1") in watch.story)
 
 
-BRIEF = 'checks.unexpected_restart.within = "3s"\ngather.timeout = "300ms"\n'
+BRIEF = """
+checks.unexpected_restart.within = "3s"
+checks.crash_loop = { restarts = 3, window = "6s" }
+gather.timeout = "300ms"
+"""
 
 
 async def test_who_crashes_is_found_and_who_is_shut_down_is_not(start_cluster):
     system = start_cluster("n1", "n2", "n3", "n4", "n5")
     agent = anywhere(system, "n1", "n2")
     async with watching(
-        system, agent=agent, listen="n4", more=BRIEF, checks=[unexpected_restart]
+        system, agent=agent, listen="n4", more=BRIEF, checks=[crash_loop, unexpected_restart]
     ) as watch:
         await watch.epochs(2)
         for name in ("n5", "n1"):
@@ -125,9 +135,14 @@ async def test_who_crashes_is_found_and_who_is_shut_down_is_not(start_cluster):
         await watch.until(lambda: watch.named("SERVER_008"))
         assert watch.named("SERVER_008") == {"n5"}
         await watch.until(lambda: not watch.open)
-        system["n1"].kill()
-        system["n1"].restart()
-        await watch.until(lambda: watch.named("SERVER_008"))
+        assert watch.named("SERVER_009") == set()
+        while not watch.named("SERVER_009"):
+            system["n1"].kill()
+            system["n1"].restart()
+            await watch.until(lambda: watch.named("SERVER_008"))
+            await watch.epochs(1)
+        assert {name for _, name in watch.open} == {"n1"}
+        await watch.until(lambda: not watch.open)
 
 
 # It cuts off who is owed more, and who answers no pings.
@@ -251,3 +266,41 @@ async def test_a_server_without_users_is_found_until_it_has_some(start_cluster):
         system["n3"].options = ""
         system["n3"].restart()
         await watch.until(lambda: ("resolved", "SERVER_007", "n3") in watch.story)
+
+
+async def test_two_leaf_nodes_of_one_name_are_found_until_one_has_another(start_system):
+    # At different servers: at one server each would cut off the other, and they took turns.
+    system = start_system({"C1": ("n1", "n2")}, leaves={"l1": "n1", "l2": "n2"})
+    checks = [duplicate_server_name, crash_loop]
+    async with watching(system, checks=checks) as watch:
+        await watch.epochs(2)
+        assert watch.story == []
+        system["l2"].name = "l1"
+        system["l2"].restart(settle=False)
+        told = ("SERVER_905", "system")
+        await watch.until(lambda: told in watch.open)
+        (named,) = watch.open[told].evidence["names"]
+        assert (named["name"], len(named["servers"])) == ("l1", 2)
+        system["l2"].name = "l2"
+        system["l2"].restart(settle=False)
+        await watch.until(lambda: not watch.open)
+        assert {code for _, code, _ in watch.story} == {"SERVER_905"}
+
+
+@pytest.mark.parametrize(("wrong", "side"), [(-60.0, "ahead of"), (60.0, "behind")])
+async def test_clocks_that_differ_are_found_until_they_agree(
+    shared_cluster, monkeypatch, wrong, side
+):
+    # All servers here share the clock of this machine, so it is the agent that is wrong.
+    offset = 0.0
+    shown = SimpleNamespace(monotonic=time.monotonic, time=lambda: time.time() + offset)
+    monkeypatch.setattr(loop, "time", shown)
+    async with watching(shared_cluster, checks=[clock_offset]) as watch:
+        await watch.epochs(4)
+        assert watch.story == []
+        offset = wrong
+        await watch.until(lambda: watch.named("SERVER_904") == {"n1", "n2", "n3"})
+        for opened in watch.open.values():
+            assert (opened.value, side in opened.summary) == (pytest.approx(60, abs=5), True)
+        offset = 0.0
+        await watch.until(lambda: not watch.open)

@@ -123,6 +123,7 @@ class Gatherer:
         heard.named |= strangers
         await self._probe(strangers, heard, unheard)
         await self._judge(unheard, heard, expected)
+        heard.roll_call_took = self.elapsed
         await self._again([endpoint for endpoint in wanted if endpoint.fans_out], heard)
         for endpoint in wanted:
             if not endpoint.fans_out:

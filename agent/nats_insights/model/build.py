@@ -36,6 +36,7 @@ def build(
     """
     snapshot = Snapshot(now, sweeps)
     snapshot.system_accounts = frozenset(system_accounts)
+    snapshot.roll_call_took = heard.roll_call_took
     lacking = snapshot.lacking
     lacking.denied = set(heard.denied)
     snapshot.forgotten = frozenset(roster.forgotten)

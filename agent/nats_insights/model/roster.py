@@ -39,10 +39,13 @@ class Entry(Struct, kw_only=True, gc=False):
 
     `silent` counts the epochs in a row in which it was dead. `silent_since` and `dead_since` are
     when it first did not reply and was first found dead. `gone` says that it was dead for
-    `gone_after` seconds. `goodbye` is the last event that it published, and `goodbye_at` when. It
-    `crashed` if its last process ended without such an event, which the agent would have heard, and
-    the one that replies now is of the same version. It has `hosted` the agent if that was connected
-    to its present process.
+    `gone_after` seconds. `goodbye` is the last event that it published, and `goodbye_at` when.
+
+    `process` is the id of the process that replied last, `ran` its version, and `before` the id of
+    the one that had replied before it, last at `before_at`. That one `crashed` if it ended without
+    an event that the agent would have heard, and is not replaced by another version; `last_words`
+    is that event. If it replies again, two servers have taken turns in one name, last at
+    `shared_at`. The process has `hosted` the agent if that was connected to it.
     """
 
     cluster: str
@@ -58,8 +61,14 @@ class Entry(Struct, kw_only=True, gc=False):
     gone: bool = False
     goodbye: Literal["", "lame duck", "shutdown"] = ""
     goodbye_at: float = 0.0
+    process: str = ""
+    ran: str = ""
+    before: str = ""
+    before_at: float = 0.0
+    last_words: str = ""
     crashed: bool = False
     hosted: bool = False
+    shared_at: float | None = None
     changed_at: float = 0.0
     last_error: str = ""
 
@@ -196,7 +205,7 @@ class Roster:
             entry = self._entries.get((info.cluster, name))
         if entry is not None:
             self._by_id.pop(entry.id, None)
-            entry.crashed, entry.hosted = self._crashed(entry, info), False
+            entry.last_words = entry.goodbye
             entry.id, entry.version, entry.goodbye, entry.changed_at = info.id, info.ver, "", now
         elif len(self._entries) >= MOST:
             self.overflow += 1
@@ -215,20 +224,13 @@ class Roster:
         self._by_id[info.id] = entry
         return entry
 
-    def _crashed(self, entry: Entry, info: ServerInfo) -> bool:
-        """Whether the process before the one with this info ended without an announcement.
-
-        The end of the server that the agent is connected to is announced before the connection
-        closes; that of another one may be missed until the agent has connected again.
-        """
-        heard_all = entry.hosted or self.listens_since <= entry.last_seen
-        return heard_all and not entry.goodbye and info.ver == entry.version
-
     def heard(self, info: ServerInfo, now: float, others: Collection[str] = ()) -> None:
         """This server replied to a request that was sent at `now` or later."""
         entry = self.meet(info, now, others)
         if entry is None:
             return
+        if entry.process != info.id:
+            self._replaced(entry, info, now)
         if entry.state in ("dead", "left"):
             entry.changed_at = now
         entry.state, entry.silent, entry.last_seen, entry.last_error = "answering", 0, now, ""
@@ -237,6 +239,21 @@ class Roster:
         if entry.goodbye == "shutdown" and entry.goodbye_at < now:
             entry.goodbye = ""  # It still replies: the SHUTDOWN was not its own.
         entry.version = info.ver or entry.version
+
+    def _replaced(self, entry: Entry, info: ServerInfo, now: float) -> None:
+        """Another process replies than before; how did that one end?
+
+        The end of the server that the agent is connected to is announced before the connection
+        closes; that of another one may be missed until the agent has connected again.
+        """
+        takes_turns = bool(entry.before) and info.id == entry.before
+        heard_all = entry.hosted or self.listens_since <= entry.last_seen
+        silent = heard_all and not entry.last_words and info.ver == entry.ran
+        entry.crashed = bool(entry.process) and silent and not takes_turns
+        entry.shared_at = now if takes_turns else entry.shared_at
+        entry.before, entry.before_at = entry.process, entry.last_seen
+        entry.process, entry.ran = info.id, info.ver
+        entry.hosted = False
 
     def unheard(
         self, server_id: str, state: Literal["hung", "dead"], now: float, error: str = ""

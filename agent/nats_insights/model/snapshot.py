@@ -31,8 +31,8 @@ class Snapshot:
     """The nouns of one epoch, and in `lacking` which replies are missing.
 
     `torn` says that it took so long to gather that a connection that moved from one server to
-    another may be counted on both. `forgotten` are servers that were removed from the roster by
-    hand.
+    another may be counted on both. All VARZ came within `roll_call_took` seconds from `now` on.
+    `forgotten` are servers that were removed from the roster by hand.
     """
 
     def __init__(self, now: float, known: Sweeps | None = None) -> None:
@@ -53,6 +53,7 @@ class Snapshot:
         self.agent = Agent("", self)
         self.coverage = Coverage(servers_known=0, servers_answered=0, missing=[])
         self.torn = False
+        self.roll_call_took = 0.0
         self.forgotten: Collection[Names] = ()
         self.changed_at: dict[str, float] = {}
         self.history = History()

@@ -46,13 +46,15 @@ class Heard:
     `asked` and `denied` are names of endpoints. `infos` are the servers that replied to the roll
     call, `named` those that were only named by a peer. `errors` say which request a server failed
     to reply to though it replied to others, and `unresponsive` are the servers of them with a
-    timeout. `own` is the id of the server that the agent is connected to. Replies to a request are
+    timeout. `own` is the id of the server that the agent is connected to. `roll_call_took` is the
+    seconds from the start of the epoch to the last reply to the roll call. Replies to a request are
     accepted after its retry, too.
     """
 
     def __init__(self, asked: Iterable[str] = (), own: str = "") -> None:
         self.asked = set(asked)
         self.own = own
+        self.roll_call_took = 0.0
         self.infos: dict[str, ServerInfo] = {}
         self.named: dict[str, ServerInfo] = {}
         self.replies: dict[str, dict[str, Any]] = defaultdict(dict)

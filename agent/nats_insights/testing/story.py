@@ -9,6 +9,7 @@ import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from copy import deepcopy
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
@@ -100,7 +101,7 @@ class Story:
             auditor.config = replace(auditor.config, expect=system.expect)
         self._goodbye(system)
         asking = auditor.begin(self.now)
-        heard, paged = _hear(system, asking, frozenset(lost), set(denied))
+        heard, paged = _hear(system, asking, frozenset(lost), set(denied), self.now)
         at_once(auditor.hear(heard))
         for target in at_once(auditor.due()):
             if (page := paged[CONNZ].get(target.id)) is not None:
@@ -155,7 +156,11 @@ def _parsed(config: str) -> Config:
 
 
 def _hear(
-    system: System, asking: Asking, lost: frozenset[tuple[str, str]], denied: set[str]
+    system: System,
+    asking: Asking,
+    lost: frozenset[tuple[str, str]],
+    denied: set[str],
+    now: float,
 ) -> tuple[Heard, dict[Endpoint[Any], dict[str, Any]]]:
     """The small replies that a gatherer would receive, and the paged ones by server id."""
     silent = {name for name, endpoint in lost if endpoint == "VARZ"}
@@ -170,7 +175,8 @@ def _hear(
     for one in servers:
         if one.state != "answering":
             continue
-        heard.infos[one.info.id] = one.info
+        time = datetime.fromtimestamp(now + one.clock, UTC)
+        heard.infos[one.info.id] = replace(one.info, time=time)
         for endpoint in asking.endpoints:
             if endpoint.key in denied or (one.info.name, endpoint.key) in lost:
                 continue

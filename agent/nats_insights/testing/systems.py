@@ -43,11 +43,11 @@ class Server(Struct, frozen=True):
     """What a server holds: connections of user `app` in account APP, and more by "ACCOUNT user".
 
     `accepted` is the number of connections that it ever accepted, by default those that it holds.
-    `goodbye` is the event that it publishes though it still replies: "lame duck" or "shutdown".
-    `varz` are more figures of VARZ, `replies` whole replies by the name of their endpoint, each an
-    object or the JSON that a server sends, and `rows` more connections; `leafs` are its leaf node
-    connections. `names` are those in the JWTs of accounts and users, by key; a user without one
-    cannot be named now.
+    Its clock is `clock` seconds ahead of the agent's. `goodbye` is the event that it publishes
+    though it still replies: "lame duck" or "shutdown". `varz` are more figures of VARZ, `replies`
+    whole replies by the name of their endpoint, each an object or the JSON that a server sends,
+    `rows` more connections, and `leafs` its leaf node connections. `names` are those in the JWTs of
+    accounts and users, by key; a user without one cannot be named now.
     """
 
     connections: int = 0
@@ -59,6 +59,7 @@ class Server(Struct, frozen=True):
     up: float = DAY
     state: State = "answering"
     goodbye: str = ""
+    clock: float = 0.0
     id: str = ""
     version: str = "2.15.1"
     tags: tuple[str, ...] = ()
@@ -80,6 +81,7 @@ class Replying(Struct, frozen=True):
     state: State = "answering"
     goodbye: str = ""
     names: dict[str, str] = {}
+    clock: float = 0.0
 
     @property
     def key(self) -> Names:
@@ -214,7 +216,7 @@ def _replying(cluster: str, name: str, held: int | Server) -> Replying:
     }
     replies |= {key: _read(key, said, info) for key, said in held.replies.items()}
     sent = {key: _of(reply, info) for key, reply in replies.items()}
-    return Replying(info, sent, held.state, held.goodbye, held.names)
+    return Replying(info, sent, held.state, held.goodbye, held.names, held.clock)
 
 
 def _account(key: str, connections: int, held: Server) -> AccountStat:

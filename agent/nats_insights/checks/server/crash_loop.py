@@ -30,7 +30,7 @@ class Loop(Params, frozen=True):
 
 @changes(keep=_KEEP)
 def process(server: Server) -> str:
-    return server.id  # A new one with each start.
+    return server.process  # A new id with each start.
 
 
 @check("SERVER_009", CRITICAL, "errors", needs=(VARZ, process), resolve_after=1)
@@ -39,7 +39,7 @@ def crash_loop(server: Server, params: Loop) -> Finding | None:
 
     Finds: the agent saw `restarts` restarts or more of a server in the last `window`, announced or
     not. Restarts between two looks of the agent count as one, and a server that never comes up is
-    reported as one that does not answer.
+    reported as one that does not answer. Two servers of one name look alike, and are SERVER_905.
 
     Why: each start drops all of its clients, moves the leaders of its streams, and makes the other
     servers bring its replicas up to date. Meanwhile, its cluster is one server smaller.
@@ -52,7 +52,8 @@ def crash_loop(server: Server, params: Loop) -> Finding | None:
 
     Catalogue: corrected: three restarts, counted by cluster and name.
     """
-    if server.settled > params.window:
+    shared = server.shared_ago
+    if server.settled > params.window or (shared is not None and shared <= params.window):
         return None
     restarts = server.past(process).times_within(params.window)
     if (reached := params.reached(restarts, "restarts")) is None:

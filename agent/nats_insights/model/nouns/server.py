@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
 from nats_insights.errors import Missing, NotTold
 from nats_insights.facts import Names
@@ -24,6 +24,24 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 # Of a server without JetStream.
 _NO_CONFIG, _NO_STATS, _NO_API = Config(), Stats(), Api()
+
+# Seconds within which a server replies, in an epoch and before it.
+_LATE = 5.0
+
+
+class Clock(NamedTuple):
+    """How many seconds a clock is ahead of the agent's, or behind it where below zero.
+
+    It was read at some moment while the agent waited, so the truth is up to `precision` less.
+    """
+
+    ahead: float
+    precision: float
+
+    @property
+    def least(self) -> float:
+        """How many seconds it differs at least."""
+        return max(0.0, self.ahead - self.precision, -self.ahead)
 
 
 class Server(Noun):
@@ -96,9 +114,36 @@ class Server(Noun):
         return reply
 
     @property
+    def clock(self) -> Clock:
+        """Its clock; Missing if it did not reply, or does not tell the time."""
+        if (time := self.info.time) is None:
+            raise Missing("the clock", self.name)
+        return Clock(time.timestamp() - self.snapshot.now, self.snapshot.roll_call_took)
+
+    @property
     def crashed(self) -> bool:
-        """Whether its last process ended without announcing it, and this one has its version."""
-        return self.entry.crashed
+        """Whether its last process ended without announcing it, and this one has its version.
+
+        A process that ran already while the last one replied is another server of its name.
+        """
+        since = self.snapshot.now - self.entry.before_at
+        return self.entry.crashed and self.settled <= since + _LATE
+
+    @property
+    def process(self) -> str:
+        """The id of the process that replied last."""
+        return self.entry.process
+
+    @property
+    def before(self) -> str:
+        """The id of the process that replied before that one, "" if there was none."""
+        return self.entry.before
+
+    @property
+    def shared_ago(self) -> float | None:
+        """Seconds since two servers last took turns in its name, None if they never did."""
+        at = self.entry.shared_at
+        return None if at is None else self.snapshot.now - at
 
     @property
     def home(self) -> str:

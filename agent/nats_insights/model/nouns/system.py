@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from nats_insights.errors import Missing
+from nats_insights.facts import Names
 from nats_insights.model import sweeps
 from nats_insights.model.fold import Fold
 from nats_insights.model.nouns.noun import ALL_SERVERS, Noun
 from nats_insights.replies.statz import STATZ
 
 if TYPE_CHECKING:
+    from nats_insights.model.nouns.server import Server
     from nats_insights.model.snapshot import Snapshot
 
 
@@ -37,6 +42,24 @@ class System(Noun):
     def accepted(self) -> int:
         """Connections not in any sweep yet, at most; Missing if a server does not report them."""
         return sum(sweeps.accepted(server) for server in self.snapshot.servers.values())
+
+    def namesakes(self, within: float) -> dict[Names, list[Server]]:
+        """The servers of each (cluster, name) that several use.
+
+        Both reply at once, or they took turns within so many seconds, in which case there is one
+        Server for both.
+        """
+        by_name: dict[Names, list[Server]] = defaultdict(list)
+        turns = set()
+        for server in self.snapshot.servers.values():
+            with suppress(Missing):
+                key = (server.info.cluster, server.info.name)
+                by_name[key].append(server)
+                if (ago := server.shared_ago) is not None and ago <= within:
+                    turns.add(key)
+        return {
+            key: servers for key, servers in by_name.items() if len(servers) > 1 or key in turns
+        }
 
     def no_account_exceeds(self, figure: float) -> bool:
         """Whether each server reported its accounts, and none exceeds `figure` connections."""
