@@ -18,7 +18,7 @@ from nats_insights.check import (
     Server,
     check,
 )
-from nats_insights.errors import Missing, NotTold
+from nats_insights.errors import Missing, NotTold, TooSoon
 from nats_insights.replies.connz import Connection
 from nats_insights.replies.gatewayz import Gateway as Link
 from nats_insights.replies.gatewayz import Gatewayz
@@ -94,6 +94,25 @@ def test_a_route_has_every_connection_of_its_pool():
     (route, *_) = snapshot(whole("2.15.1")).each(Route)
     assert sorted(one.account for one in route.connections) == ["", "", "", "SYS"]
     assert route.other_end == ("EU", "eu2")
+
+
+def test_the_round_trip_of_a_gateway_is_that_of_what_it_sends():
+    (eu1, *_) = snapshot(whole("2.15.1")).each(Gateway)
+    eu1.outbound.rtt, eu1.inbound[0].rtt = "71.5ms", "90ms"
+    assert eu1.rtt == 71.5
+    eu1.outbound.rtt = "0s"
+    with pytest.raises(TooSoon, match="round trip of eu1 to US: needs a ping's reply"):
+        assert eu1.rtt
+    unlinked = next(iter(snapshot(system(cluster(n1=meeting("C2")))).each(Gateway)))
+    assert unlinked.rtt == 0.0
+
+
+def test_a_server_is_routed_to_each_peer_once():
+    servers = snapshot(whole("2.15.1")).servers
+    eu1, eu2, eu3 = (servers["EU", name] for name in ("eu1", "eu2", "eu3"))
+    assert eu1.routed == {eu2.id, eu3.id}
+    with pytest.raises(Missing, match="ROUTEZ of n1"):
+        assert snapshot(system(cluster(n1=1)), [("n1", "ROUTEZ")]).servers["C1", "n1"].routed
 
 
 def test_both_ends_of_a_leaf_connection_have_a_leaf_in_each_account():

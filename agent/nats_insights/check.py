@@ -42,6 +42,7 @@ from nats_insights.model.samples import samples
 from nats_insights.model.worst import worst
 from nats_insights.replies.accountz import ACCOUNTZ
 from nats_insights.replies.connz import CONNZ, Connection, Row
+from nats_insights.replies.durations import milliseconds
 from nats_insights.replies.endpoint import Endpoint
 from nats_insights.replies.fields import Reply, is_from, since
 from nats_insights.replies.gatewayz import GATEWAYZ
@@ -119,6 +120,7 @@ __all__ = [
     "largest",
     "limit",
     "local_subscriptions",
+    "milliseconds",
     "samples",
     "since",
     "text",

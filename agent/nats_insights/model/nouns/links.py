@@ -9,10 +9,13 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from nats_insights.errors import TooSoon
 from nats_insights.facts import Names
 from nats_insights.model.nouns.noun import ITS_CLUSTER, ITS_SERVER, Noun
 from nats_insights.model.nouns.part import PartOfServer
+from nats_insights.model.roster import State
 from nats_insights.replies.connz import Connection
+from nats_insights.replies.durations import milliseconds
 from nats_insights.replies.gatewayz import GATEWAYZ, Gatewayz
 from nats_insights.replies.leafz import LEAFZ
 from nats_insights.replies.leafz import Leaf as LeafConnection
@@ -96,6 +99,19 @@ class Gateway(PartOfServer, Noun):
         return [link.connection for link in links if link.connection]
 
     @property
+    def rtt(self) -> float:
+        """The round trip to the other cluster, in milliseconds, 0 without a connection.
+
+        Servers ping each other every 15 s or more often: TooSoon until the first reply.
+        """
+        outbound = self.outbound
+        if outbound is None:
+            return 0.0
+        if not (measured := milliseconds(outbound.rtt)):
+            raise TooSoon("round trip", f"{self.server.name} to {self.remote}", "a ping's reply")
+        return measured
+
+    @property
     def configured(self) -> bool:
         """Whether its server has it in the configuration; others are discovered from peers."""
         return self.remote in _configured(self.server)
@@ -103,10 +119,15 @@ class Gateway(PartOfServer, Noun):
     @property
     def silent_end(self) -> tuple[Names, ...]:
         """The (cluster, name) of each server of the other cluster if all are hung or dead."""
-        others = [one for one in self.snapshot.members if one.cluster == self.remote]
-        if any(one.state not in ("hung", "dead") for one in others):
+        states = self.remote_states
+        if not {"hung", "dead"}.issuperset(states.values()):
             return ()
-        return tuple(one.key for one in others)
+        return tuple(states)
+
+    @property
+    def remote_states(self) -> dict[Names, State]:
+        """The states of the servers of the other cluster, without those that left."""
+        return {one.key: one.state for one in self.snapshot.members if one.cluster == self.remote}
 
     def labels(self) -> dict[str, str]:
         return {**super().labels(), "remote": self.remote}

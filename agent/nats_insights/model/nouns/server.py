@@ -15,6 +15,7 @@ from nats_insights.model.roster import Entry
 from nats_insights.replies.endpoint import Endpoint
 from nats_insights.replies.fields import ServerInfo
 from nats_insights.replies.jetstream import Api, Config, Stats
+from nats_insights.replies.routez import ROUTEZ
 from nats_insights.replies.varz import Varz
 
 if TYPE_CHECKING:
@@ -173,6 +174,11 @@ class Server(Noun):
         return self.memo(interest.local)
 
     @property
+    def routed(self) -> frozenset[str]:
+        """The ids of the servers that it has routes to, however many connections each has."""
+        return self.memo(_routed)
+
+    @property
     def internal_interest(self) -> int:
         """Local subscriptions that belonged to no client when it was last swept."""
         return interest.internal(self)
@@ -193,3 +199,7 @@ class Server(Noun):
     def jetstream_api(self) -> Api:
         """Requests to the JetStream API that it answered; zeros without JetStream."""
         return self.jetstream_stats.api or _NO_API
+
+
+def _routed(server: Server) -> frozenset[str]:
+    return frozenset([route.remote_id for route in server.reply(ROUTEZ).routes or ()])
