@@ -102,6 +102,24 @@ def test_what_involves_nobody_that_is_silent_is_not_held_back():
     assert told == ["opened TEST_001 C1 n3", "opened TEST_002 C1 n1"]
 
 
+@check("TEST_004", CRITICAL, "health", needs=(VARZ,), explains=True)
+def link_lost(server: Server, params: Nothing) -> Finding | None:
+    """A server has lost its link to n2.
+
+    Finds: n1. Why: it needs the link. Do: nothing.
+    """
+    if server.name != "n1":
+        return None
+    return Finding(summary="n1 has lost n2", involves=(("C1", "n1"), ("C1", "n2")))
+
+
+def test_what_explains_others_is_explained_in_turn_but_not_by_itself():
+    story = Story(checks=[server_silent, link_lost])
+    assert story.hears(system(cluster(n1=0, n2=hung))) == ["opened TEST_001 C1 n2"]
+    story = Story(checks=[server_silent, link_lost])
+    assert story.hears(system(cluster(n1=0, n2=0))) == ["opened TEST_004 C1 n1"]
+
+
 MANY = {
     "five of ten are one": (5, 5, ["opened TEST_003 system"]),
     "five of five are one": (5, 0, ["opened TEST_003 system"]),

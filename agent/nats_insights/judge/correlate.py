@@ -61,7 +61,8 @@ def _involved(result: Audit, causes: Mapping[Names, str]) -> Generator[None, Non
         if number % _AT_A_STEP == 0:
             yield
         for names in found.finding.involves:
-            if names in causes and not found.check.explains:
+            # What explains others may itself be explained, but not by itself.
+            if causes.get(names, found.fingerprint) != found.fingerprint:
                 result.found[key] = replace(found, explained_by=causes[names])
 
 
