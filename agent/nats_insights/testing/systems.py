@@ -27,7 +27,7 @@ from nats_insights.replies.fields import Origin, Part, ServerInfo, told
 from nats_insights.replies.gatewayz import Gatewayz
 from nats_insights.replies.healthz import Healthz
 from nats_insights.replies.leafz import Leaf, Leafz
-from nats_insights.replies.routez import Routez
+from nats_insights.replies.routez import Route, Routez
 from nats_insights.replies.statsz import SplitTraffic, Statsz
 from nats_insights.replies.statz import AccountStat, AccountTraffic, Statz, StatzTraffic
 from nats_insights.replies.subsz import Subsz
@@ -148,13 +148,37 @@ def system(*clusters: Iterable[Replying], own: str = "", **agent: Any) -> System
 
 
 def cluster(name: str = "C1", /, **servers: int | Server) -> list[Replying]:
-    """A cluster of servers, each a number of connections or a `Server`."""
-    return [_replying(name, own, held) for own, held in servers.items()]
+    """A cluster of servers, each a number of connections or a `Server`.
+
+    Each has a route to each other one that runs, if its ROUTEZ is not given.
+    """
+    all_held = {own: Server(it) if isinstance(it, int) else it for own, it in servers.items()}
+    replying = [_replying(name, own, held) for own, held in all_held.items()]
+    rows = {
+        one.info.id: Route(remote_id=one.info.id, remote_name=one.info.name, rtt="214µs")
+        for one in replying
+        if name and one.state in ("answering", "hung")
+    }
+    for one, held in zip(replying, all_held.values(), strict=True):
+        if "ROUTEZ" not in held.replies:
+            routes = [row for id, row in rows.items() if id != one.info.id]
+            one.replies["ROUTEZ"].routes = routes
+            one.replies["ROUTEZ"].num_routes = len(routes)
+    return replying
 
 
 def lone(**servers: int | Server) -> list[Replying]:
     """Servers without a cluster."""
     return cluster("", **servers)
+
+
+def routes_to(*peers: str, home: str = "C1", **figures: Any) -> dict[str, Any]:
+    """ROUTEZ of a server with a route to each of these, for `Server(replies=routes_to("n2"))`.
+
+    `home` is their cluster, and `figures` are those of each route.
+    """
+    rows = [Route(remote_id=f"id of {home} {one}", remote_name=one, **figures) for one in peers]
+    return {"ROUTEZ": Routez(routes=rows, num_routes=len(rows))}
 
 
 def row(**fields: Any) -> Connection:
@@ -168,9 +192,7 @@ def leaf(name: str = "edge", rtt: str = "1ms", **fields: Any) -> Leaf:
     return Leaf(**({"account": "APP", "name": name, "rtt_text": rtt} | fields))
 
 
-def _replying(cluster: str, name: str, held: int | Server) -> Replying:
-    if isinstance(held, int):
-        held = Server(held)
+def _replying(cluster: str, name: str, held: Server) -> Replying:
     info = ServerInfo(
         name=name,
         id=held.id or f"id of {cluster} {name}",
