@@ -31,6 +31,7 @@ def gateway_mismatch(gateway: Gateway) -> Finding | None:
     the servers of its cluster have one, or it has one that more than half of them do not have.
     Servers that have gateways are compared with one another, a server without any with its whole
     cluster. Connections count, not the configuration: servers learn gateways from their peers.
+    Where the server has lost the connection, CLUSTER_007 says so instead.
 
     Why: a server sends to other clusters over its own gateways only. Clients that are connected to
     the one that lacks a gateway cannot reach the other cluster, while those of its peers can.
@@ -64,5 +65,5 @@ def gateway_mismatch(gateway: Gateway) -> Finding | None:
             "servers_connected": having,
             "servers_compared": peers,
         },
-        involves=gateway.silent_end,
+        involves=(gateway.names, *gateway.silent_end),
     )
