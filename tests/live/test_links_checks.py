@@ -20,6 +20,7 @@ from nats_insights.checks.cluster.gateway_disconnection import gateway_disconnec
 from nats_insights.checks.cluster.gateway_mismatch import gateway_mismatch
 from nats_insights.checks.cluster.one_way_route import one_way_route
 from nats_insights.checks.cluster.route_count_low import route_count_low
+from nats_insights.checks.opt_place.gateway_interest_mode import gateway_interest_mode
 from nats_insights.checks.opt_sys.gateway_pending_pressure import gateway_pending_pressure
 from nats_insights.checks.opt_sys.route_pending_pressure import route_pending_pressure
 from nats_insights.checks.server.high_gateway_rtt import high_gateway_rtt
@@ -32,6 +33,7 @@ pytestmark = pytest.mark.live
 CHECKS = (
     cluster_split,
     gateway_disconnection,
+    gateway_interest_mode,
     gateway_mismatch,
     gateway_pending_pressure,
     high_gateway_rtt,
@@ -89,10 +91,11 @@ def gateway(name: str, port: int, advertise: str = "", **to: str) -> str:
 @pytest.fixture(scope="module")
 def apart(binary: Path) -> Iterator[tuple[local.System, Between]]:
     """Clusters WEST, of w1, and EAST, of e1 and e2; e2 has its gateway through a relay."""
-    west, one, two = free_ports(3)
+    west, one, two, nowhere = free_ports(4)
     with between(west) as relay:
         options = {
-            "w1": gateway("WEST", west, relay.address, EAST=f"{LOOPBACK}:{one}"),
+            # Else e1 might take the way through the relay, or e2 the one past it.
+            "w1": gateway("WEST", west, f"{LOOPBACK}:{nowhere}", EAST=f"{LOOPBACK}:{one}"),
             "e1": gateway("EAST", one, WEST=f"{LOOPBACK}:{west}"),
             "e2": gateway("EAST", two, WEST=relay.address),
         }
@@ -244,6 +247,15 @@ async def test_a_cluster_that_is_shut_down_is_not_missed(apart):
         system["w1"].restart()
         await watch.epochs(2)
         assert watch.story == []
+
+
+async def test_no_account_is_optimistic_between_servers_that_know_interest(apart, sys_request):
+    system, _ = apart
+    async with watched(system, "e1") as watch:
+        assert watch.agent.auditor.outcomes["OPT_PLACE_004"].judged == 3
+        told = await sys_request(system["e1"], "GATEWAYZ", {"accounts": True})
+    (link,) = told["data"]["outbound_gateways"].values()
+    assert {account["interest_mode"] for account in link["accounts"]} == {"Interest-Only"}
 
 
 # --- A split: the agent reaches both parts through leaf nodes.

@@ -28,6 +28,10 @@ CASES = {
         system(cluster(n1=to("n2"), n2=to("n1", "n3"), n3=to("n2"))),
         set(),
     ),
+    "fires though a server that hangs is joined with one part": (
+        system(cluster(n1=to("n2"), n2=hung, n3=to())),
+        {"C1"},
+    ),
     "quiet where a server that hangs joins them": (
         system(cluster(n1=to("n2"), n2=hung, n3=to("n2"))),
         set(),
@@ -76,6 +80,12 @@ def test_a_part_that_falls_silent_ends_nothing():
     silent = system(cluster(n1=to("n2"), n2=to("n1"), n3=hung))
     told = [story.hears(one) for one in (SPLIT, SPLIT, silent, silent, silent)]
     assert told[2:] == [[], [], []]
+
+
+def test_it_waits_while_a_server_joins():
+    young = system(cluster(n1=to("n2"), n2=to("n1"), n3=to(up=30)))
+    story = Story(checks=[check], settle=120)
+    assert [story.hears(young) for _ in range(3)] == [[], [], []]
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,12 @@ def test_a_lost_reply_is_neither_a_disconnection_nor_its_end():
     assert [story.hears(BACK, lost) for _ in range(3)] == [[], [], []]
 
 
+def test_it_waits_while_a_server_joins():
+    story = Story(OFTEN, [check], settle=120)
+    young = given(n1=UP, n2=UP, n3=server(up=30))
+    assert [story.hears(young) for _ in range(3)] == [[], [], []]
+
+
 def test_it_explains_that_the_server_differs_from_its_peers():
     story = Story(OFTEN, [check, gateway_mismatch])
     assert [story.hears(LOST) for _ in range(3)] == [[], ["opened CLUSTER_007 C1 n3 A"], []]

@@ -55,6 +55,14 @@ def test_it_says_what_waits():
     assert said.evidence == {"rtt": "9ms"}
 
 
+def test_a_gateway_without_a_connection_holds_nothing():
+    n1 = Server(replies={"GATEWAYZ": Gatewayz(name="C1", inbound_gateways={"A": []})})
+    story = Story(OFTEN, [check])
+    story.hears(system(cluster(n1=n1)))
+    outcome = story.audit.outcomes["OPT_SYS_014"]
+    assert (outcome.judged, outcome.unknown) == (1, 0)
+
+
 def test_it_opens_at_the_second_look_and_ends_below_half():
     story = Story(OFTEN, [check])
     told = [story.hears(holding(held * MIB)) for held in (9, 9, 5, 4, 4)]

@@ -61,6 +61,14 @@ def test_it_says_what_waits_and_of_which_account():
     }
 
 
+def test_it_names_the_servers_for_which_much_waits():
+    held = {"n2": 9 * MIB, "n3": 8 * MIB, "n4": 10 * MIB}
+    rows = [Route(remote_name=name, pending_size=size) for name, size in held.items()]
+    n1 = Server(replies={"ROUTEZ": Routez(routes=rows)})
+    said = finding(check, system(cluster(n1=n1)))
+    assert said.evidence["top"] == [["n4", 10 * MIB], ["n2", 9 * MIB]]
+
+
 def test_it_opens_at_the_second_look_and_ends_below_half():
     story = Story(checks=[check])
     told = [story.hears(holding(held * MIB)) for held in (9, 9, 5, 4, 4)]

@@ -53,8 +53,13 @@ def test_it_says_who_and_how_long():
 
 def test_it_names_the_slowest_and_how_many_more():
     said = finding(check, far(("b", "70ms"), ("c", "90ms"), ("c", "60ms"), ("d", "51ms")))
-    assert said.summary == "a round trip from n1 to c takes 90 ms, and to 2 more servers long"
+    assert said.summary == "a round trip from n1 to c takes 90 ms, the longest of 3 that take long"
     assert said.evidence["top"] == [["c", 90], ["b", 70], ["d", 51]]
+
+
+def test_it_names_the_slower_of_two():
+    said = finding(check, far(("b", "70ms"), ("c", "60ms")))
+    assert said.summary == "a round trip from n1 to b takes 70 ms, the longest of 2 that take long"
 
 
 def test_it_opens_at_the_third_look_and_ends_when_clearly_below():

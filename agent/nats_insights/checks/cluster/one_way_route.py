@@ -46,5 +46,4 @@ def one_way_route(server: Server) -> Finding | None:
         f"{'has' if len(names) == 1 else 'have'} none to {server.name}",
         cleared=f"{server.name} has routes only to servers that have one to it",
         evidence={"without_route": names[:10], "left_out": max(0, len(names) - 10)},
-        involves=(home.names,),
     )

@@ -56,7 +56,7 @@ def high_route_rtt(server: Server, params: Distance) -> Finding | None:
         threshold=params.max_rtt,
         unit="ms",
         summary=f"a round trip from {server.name} to {worst} takes {slow[worst]:.0f} ms"
-        + (f", and to {len(slow) - 1} more servers long" if len(slow) > 1 else ""),
+        + (f", the longest of {len(slow)} that take long" if len(slow) > 1 else ""),
         cleared=f"round trips from {server.name} to its cluster no longer take long",
         evidence=largest({name: round(rtt) for name, rtt in slow.items()}),
     )

@@ -112,6 +112,14 @@ class Gateway(PartOfServer, Noun):
         return measured
 
     @property
+    def remote_version(self) -> str:
+        """The version of the server that its server sends to; TooSoon until that replied once."""
+        end = self.outbound.name if self.outbound else ""
+        if not (version := self.snapshot.system.memo(_versions).get(end)):
+            raise TooSoon("version", end or self.remote, "a reply of the server")
+        return version
+
+    @property
     def configured(self) -> bool:
         """Whether its server has it in the configuration; others are discovered from peers."""
         return self.remote in _configured(self.server)
@@ -190,6 +198,11 @@ def _by_name(system: System) -> dict[str, list[Server]]:
 def _hubs(server: Server) -> frozenset[str]:
     """The names of the servers that it is a leaf node of."""
     return frozenset([one.name for one in server.reply(LEAFZ).leafs or () if one.is_spoke])
+
+
+def _versions(system: System) -> dict[str, str]:
+    """The version of each known server, by its id."""
+    return {entry.id: entry.version for entry in system.snapshot.members}
 
 
 def _all_remotes(cluster: Cluster) -> list[str]:
