@@ -135,7 +135,7 @@ class Gateway(PartOfServer, Noun):
     @property
     def remote_states(self) -> dict[Names, State]:
         """The states of the servers of the other cluster, without those that left."""
-        return {one.key: one.state for one in self.snapshot.members if one.cluster == self.remote}
+        return self.snapshot.system.memo(_states).get(self.remote, {})
 
     def labels(self) -> dict[str, str]:
         return {**super().labels(), "remote": self.remote}
@@ -198,6 +198,14 @@ def _by_name(system: System) -> dict[str, list[Server]]:
 def _hubs(server: Server) -> frozenset[str]:
     """The names of the servers that it is a leaf node of."""
     return frozenset([one.name for one in server.reply(LEAFZ).leafs or () if one.is_spoke])
+
+
+def _states(system: System) -> dict[str, dict[Names, State]]:
+    """The state of each known server that did not leave, by its cluster."""
+    states: dict[str, dict[Names, State]] = defaultdict(dict)
+    for entry in system.snapshot.members:
+        states[entry.cluster][entry.key] = entry.state
+    return states
 
 
 def _versions(system: System) -> dict[str, str]:
