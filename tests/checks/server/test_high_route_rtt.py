@@ -21,6 +21,7 @@ CASES = {
     "quiet at 50 ms": (far("50ms"), set()),
     "quiet in one zone": (far("999µs", "214µs"), set()),
     "fires above a second": (far("1.5s"), {"C1 n1"}),
+    "fires above a second and a half, written in short": (far("9.5s"), {"C1 n1"}),
     "fires above a minute": (far("1m0.5s"), {"C1 n1"}),
     "fires where one connection of the pool is slow": (
         far("1ms", "60ms", "300µs", "0s"),
@@ -41,7 +42,15 @@ def test_it_judges_rightly(given, expected):
 
 
 def test_its_limit_can_be_set():
-    assert found(check, far("9ms"), "checks.high_route_rtt.max_rtt = 8") == {"C1 n1"}
+    config = "checks.high_route_rtt.max_rtt = 12.5"
+    assert found(check, far("12.6ms"), config) == {"C1 n1"}
+    assert found(check, far("9.9ms", "999.9µs", "9ms"), config) == set()
+
+
+def test_its_lowest_limit_is_eased_to_what_is_read():
+    story = Story("checks.high_route_rtt = { max_rtt = 12.5, open_after = 1 }", [check])
+    told = [story.hears(far(rtt)) for rtt in ("13ms", "10.1ms", "10.1ms", "10ms", "9.9ms")]
+    assert told == [["opened SERVER_010 C1 n1"], [], [], [], ["resolved SERVER_010 C1 n1"]]
 
 
 def test_it_says_who_and_how_long():
