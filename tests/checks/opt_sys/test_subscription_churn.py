@@ -123,3 +123,21 @@ def test_one_burst_does_not_open_it_however_large():
     story = Story(checks=[check])
     made = [*6 * [0], *12 * [10_000_000]]
     assert not any(story.hears(at(one, 0), after=60.0) for one in made)
+
+
+def test_what_a_peer_that_restarts_makes_of_it_is_waited_for():
+    story = Story("checks.subscription_churn.open_after = 1", [check], settle=120.0)
+    for made, up in ((0, DAY), (9**7, 100.0)):
+        told = system(cluster(n1=counting(made, 0), n2=Server(5, up=up)))
+        assert story.hears(told, after=MINUTES) == []
+    assert story.audit.outcomes[check.code].why == "settling"
+
+
+def test_the_same_interest_on_all_servers_is_one_finding():
+    names = [f"n{number}" for number in range(5)]
+    story = Story("checks.subscription_churn.open_after = 1", [check])
+    for made in (0, 9**7):
+        told = story.hears(
+            system(cluster(**dict.fromkeys(names, counting(made, 0)))), after=MINUTES
+        )
+    assert told == ["opened OPT_SYS_012 system"]

@@ -49,9 +49,12 @@ def test_its_parameters_can_be_set(setting, expected):
     assert found(check, at(20_000, 2000.0), config) == expected
 
 
-@pytest.mark.parametrize(("most", "expected"), [(19, set()), (20, {"C1 n1"})])
-def test_the_profile_insights_finds_few_subscriptions_too(most, expected):
-    assert found(check, at(most, 2.0), 'profile = "insights"') == expected
+@pytest.mark.parametrize(
+    ("most", "mean", "expected"),
+    [(19, 2.0, set()), (20, 2.0, {"C1 n1"}), (9, 0.5, set()), (10, 0.5, {"C1 n1"})],
+)
+def test_the_profile_insights_finds_few_subscriptions_too(most, mean, expected):
+    assert found(check, at(most, mean), 'profile = "insights"') == expected
 
 
 def test_it_says_how_many():

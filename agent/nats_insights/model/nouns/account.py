@@ -77,6 +77,7 @@ class AccountOverGateways(Account):
     """One account with clients, of which messages crossed from one cluster to another."""
 
     __slots__ = ()
+    when_gone = "nothing of account {name} crosses gateways any more, or it has no connections"
 
     @classmethod
     def all(cls, snapshot: Snapshot) -> Iterable[AccountOverGateways]:
