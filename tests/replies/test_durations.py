@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nats_insights.replies.durations import milliseconds
+from nats_insights.replies.leafz import Leaf
 
 PRINTED = {
     "0s": 0.0,
@@ -27,3 +28,7 @@ def test_a_duration_is_read_as_go_prints_it(printed, expected):
 )
 def test_what_is_no_duration_is_zero(printed):
     assert milliseconds(printed) == 0.0
+
+
+def test_the_round_trip_of_a_leaf_node_connection_is_in_milliseconds():
+    assert Leaf(rtt_text="1.5s").rtt == 1500.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from nats_insights.replies.durations import milliseconds
 from nats_insights.replies.endpoint import Endpoint
 from nats_insights.replies.fields import (
     Bytes,
@@ -13,7 +14,6 @@ from nats_insights.replies.fields import (
     Part,
     Reply,
     Time,
-    seconds,
     shared,
     since,
 )
@@ -44,7 +44,7 @@ class Leaf(Part, gc=False):
 
     @property
     def rtt(self) -> float:
-        return 1000 * seconds(self.rtt_text)
+        return milliseconds(self.rtt_text)
 
 
 class Leafz(Reply, gc=False):
