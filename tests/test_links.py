@@ -11,6 +11,7 @@ from nats_insights.check import (
     INFO,
     LEAFZ,
     ROUTEZ,
+    ROUTEZ_DETAIL,
     Gateway,
     Leaf,
     Listener,
@@ -35,7 +36,7 @@ from scenario import Server as Holding
 from scenario import Story, cluster, dead, hung, left, lone, system, whole
 
 
-@check("TEST_001", INFO, "health", needs=(ROUTEZ, GATEWAYZ, LEAFZ))
+@check("TEST_001", INFO, "health", needs=(ROUTEZ, ROUTEZ_DETAIL, GATEWAYZ, LEAFZ))
 def linked(server: Server) -> None:
     """A server that has links.
 

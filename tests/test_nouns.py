@@ -23,7 +23,7 @@ from nats_insights.judge.declare import discover
 from nats_insights.model.build import seconds_between
 from nats_insights.model.snapshot import Snapshot
 from nats_insights.replies.leafz import Leaf, Leafz
-from nats_insights.replies.routez import Route, Routez
+from nats_insights.replies.routez import Link, Routez
 from nats_insights.replies.varz import Varz
 from scenario import Story, cluster, system, whole
 
@@ -86,7 +86,7 @@ def test_local_interest_is_what_no_link_brought(total, routed, leaves, expected)
     server = Server("n1", None, Snapshot(0.0))
     server.varz = Varz(subscriptions=total)
     server.replies = {
-        "ROUTEZ": Routez(routes=[Route(subscriptions=routed)]),
+        "ROUTEZ": Routez(routes=[Link(subscriptions=routed)]),
         "LEAFZ": Leafz(leafs=[Leaf(subscriptions=leaves)]),
     }
     assert server.local_interest == expected

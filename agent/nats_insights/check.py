@@ -51,7 +51,7 @@ from nats_insights.replies.ipqueuesz import IPQUEUESZ
 from nats_insights.replies.jsz import JSZ, JSZ_STREAMS
 from nats_insights.replies.leafz import LEAFZ
 from nats_insights.replies.raftz import RAFTZ
-from nats_insights.replies.routez import ROUTEZ
+from nats_insights.replies.routez import ROUTEZ, ROUTEZ_DETAIL
 from nats_insights.replies.statsz import STATSZ
 from nats_insights.replies.statz import STATZ, STATZ_TRAFFIC
 from nats_insights.replies.subsz import SUBSZ
@@ -74,6 +74,7 @@ __all__ = [
     "OFF",
     "RAFTZ",
     "ROUTEZ",
+    "ROUTEZ_DETAIL",
     "STATSZ",
     "STATZ",
     "STATZ_TRAFFIC",

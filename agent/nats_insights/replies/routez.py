@@ -1,4 +1,8 @@
-"""ROUTEZ: connections with the other servers of the cluster, and the interest over them."""
+"""ROUTEZ: connections with the other servers of the cluster, and the interest over them.
+
+In a large cluster it is the longest of the small replies. Who is connected, and the interest, are
+decoded in each epoch, the other figures of the connections less often.
+"""
 
 from __future__ import annotations
 
@@ -46,21 +50,31 @@ class Route(Struct, gc=False):
     compression: str = ""
 
 
-class Routez(Reply, gc=False):
-    """ROUTEZ: `num_routes` counts connections, not servers."""
+class Link(Struct, gc=False):
+    """What one connection says of the other server."""
 
-    server_id: str = ""
-    server_name: str = ""
-    now: Time | None = None
-    import_: Subjects | None = msgspec.field(name="import", default=None)
-    export: Subjects | None = None
-    num_routes: Count = 0
-    routes: list[Route] | None = None
+    remote_id: str = ""
+    remote_name: str = ""
+    account: str = ""
+    subscriptions: Count = 0
+
+
+class Routez(Reply, gc=False):
+    """ROUTEZ: to whom this server has routes. `routes` has connections, not servers."""
+
+    routes: list[Link] | None = None
 
     def __post_init__(self) -> None:
-        for route in self.routes or ():
-            route.remote_id = shared(route.remote_id)
-            route.remote_name = shared(route.remote_name)
+        known: dict[str, Link] = {}
+        for route in self.routes or ():  # Several to each server.
+            first = known.setdefault(route.remote_id, route)
+            if first is route:
+                route.remote_id, route.remote_name = (
+                    shared(route.remote_id),
+                    shared(route.remote_name),
+                )
+            else:
+                route.remote_id, route.remote_name = first.remote_id, first.remote_name
 
     @property
     def peers(self) -> dict[str, str]:
@@ -75,3 +89,18 @@ class Routez(Reply, gc=False):
 
 
 ROUTEZ = Endpoint("ROUTEZ", Routez, weight=2500)
+
+
+class RoutezDetail(Reply, gc=False):
+    """ROUTEZ with all figures of each connection; `num_routes` counts connections, not servers."""
+
+    server_id: str = ""
+    server_name: str = ""
+    now: Time | None = None
+    import_: Subjects | None = msgspec.field(name="import", default=None)
+    export: Subjects | None = None
+    num_routes: Count = 0
+    routes: list[Route] | None = None
+
+
+ROUTEZ_DETAIL = Endpoint("ROUTEZ", RoutezDetail, weight=2500, every=60.0, key="ROUTEZ_DETAIL")

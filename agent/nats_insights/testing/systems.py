@@ -27,7 +27,7 @@ from nats_insights.replies.fields import Origin, Part, ServerInfo, told
 from nats_insights.replies.gatewayz import Gatewayz
 from nats_insights.replies.healthz import Healthz
 from nats_insights.replies.leafz import Leaf, Leafz
-from nats_insights.replies.routez import Route, Routez
+from nats_insights.replies.routez import Link, Route, Routez, RoutezDetail
 from nats_insights.replies.statsz import SplitTraffic, Statsz
 from nats_insights.replies.statz import AccountStat, AccountTraffic, Statz, StatzTraffic
 from nats_insights.replies.subsz import Subsz
@@ -154,16 +154,17 @@ def cluster(name: str = "C1", /, **servers: int | Server) -> list[Replying]:
     """
     all_held = {own: Server(it) if isinstance(it, int) else it for own, it in servers.items()}
     replying = [_replying(name, own, held) for own, held in all_held.items()]
-    rows = {
-        one.info.id: Route(remote_id=one.info.id, remote_name=one.info.name, rtt="214µs")
+    rows: dict[str, dict[str, Any]] = {
+        one.info.id: {"remote_id": one.info.id, "remote_name": one.info.name}
         for one in replying
         if name and one.state in ("answering", "hung")
     }
     for one, held in zip(replying, all_held.values(), strict=True):
+        others = [row for id, row in rows.items() if id != one.info.id]
         if "ROUTEZ" not in held.replies:
-            routes = [row for id, row in rows.items() if id != one.info.id]
-            one.replies["ROUTEZ"].routes = routes
-            one.replies["ROUTEZ"].num_routes = len(routes)
+            one.replies["ROUTEZ"].routes = [Link(**row) for row in others]
+        if "ROUTEZ_DETAIL" not in held.replies:
+            one.replies["ROUTEZ_DETAIL"].routes = [Route(**row, rtt="214µs") for row in others]
     return replying
 
 
@@ -177,8 +178,14 @@ def routes_to(*peers: str, home: str = "C1", **figures: Any) -> dict[str, Any]:
 
     `home` is their cluster, and `figures` are those of each route.
     """
-    rows = [Route(remote_id=f"id of {home} {one}", remote_name=one, **figures) for one in peers]
-    return {"ROUTEZ": Routez(routes=rows, num_routes=len(rows))}
+    rows: list[dict[str, Any]] = [
+        {"remote_id": f"id of {home} {one}", "remote_name": one} for one in peers
+    ]
+    detail = [Route(**(row | figures)) for row in rows]
+    return {
+        "ROUTEZ": Routez(routes=[Link(**row) for row in rows]),
+        "ROUTEZ_DETAIL": RoutezDetail(routes=detail),
+    }
 
 
 def row(**fields: Any) -> Connection:
@@ -221,6 +228,7 @@ def _replying(cluster: str, name: str, held: Server) -> Replying:
         "STATSZ": Statsz(start=started, connections=len(rows)),
         "SUBSZ": Subsz(num_subscriptions=held.subscriptions),
         "ROUTEZ": Routez(),
+        "ROUTEZ_DETAIL": RoutezDetail(),
         "LEAFZ": Leafz(leafs=list(held.leafs)),
         "ACCOUNTZ": Accountz(accounts=sorted(accounts)),
         "STATZ": Statz(

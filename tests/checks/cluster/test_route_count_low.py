@@ -8,7 +8,7 @@ import pytest
 
 from nats_insights.checks.cluster.cluster_split import cluster_split
 from nats_insights.checks.cluster.route_count_low import route_count_low as check
-from nats_insights.replies.routez import Route, Routez
+from nats_insights.replies.routez import Link, Routez
 from scenario import (
     Server,
     Story,
@@ -30,7 +30,7 @@ def to(*peers: str, **more):
 WHOLE = system(cluster(n1=to("n2", "n3"), n2=to("n1", "n3"), n3=to("n1", "n2")))
 GAP = system(cluster(n1=to("n2"), n2=to("n1", "n3"), n3=to("n2")))
 # Four connections to n2, as servers have from 2.10 on.
-POOLED = Routez(routes=[Route(remote_id="id of C1 n2", remote_name="n2")] * 4, num_routes=4)
+POOLED = Routez(routes=[Link(remote_id="id of C1 n2", remote_name="n2")] * 4)
 
 CASES = {
     "quiet where each has a route to each": (WHOLE, set()),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nats_insights.checks.opt_sys.route_pending_pressure import route_pending_pressure as check
-from nats_insights.replies.routez import Route, Routez
+from nats_insights.replies.routez import Route, RoutezDetail
 from scenario import Server, Story, cluster, finding, found, hung, routes_to, system
 
 MIB = 1024 * 1024
@@ -21,7 +21,7 @@ def pool(*held: tuple[str, int]):
         Route(remote_id="2", remote_name="n2", account=account, pending_size=size, rtt="9ms")
         for account, size in held
     ]
-    return system(cluster(n1=Server(replies={"ROUTEZ": Routez(routes=rows)}), n2=hung))
+    return system(cluster(n1=Server(replies={"ROUTEZ_DETAIL": RoutezDetail(routes=rows)}), n2=hung))
 
 
 CASES = {
@@ -64,13 +64,13 @@ def test_it_says_what_waits_and_of_which_account():
 def test_it_names_the_servers_for_which_much_waits():
     held = {"n2": 9 * MIB, "n3": 8 * MIB, "n4": 10 * MIB}
     rows = [Route(remote_name=name, pending_size=size) for name, size in held.items()]
-    n1 = Server(replies={"ROUTEZ": Routez(routes=rows)})
+    n1 = Server(replies={"ROUTEZ_DETAIL": RoutezDetail(routes=rows)})
     said = finding(check, system(cluster(n1=n1)))
     assert said.evidence["top"] == [["n4", 10 * MIB], ["n2", 9 * MIB]]
 
 
 def test_it_opens_at_the_second_look_and_ends_below_half():
-    story = Story(checks=[check])
+    story = Story("gather.every.ROUTEZ_DETAIL = 0.0", [check])
     told = [story.hears(holding(held * MIB)) for held in (9, 9, 5, 4, 4)]
     assert told == [
         [],

@@ -7,7 +7,7 @@ import pytest
 from nats_insights.checks.opt_sys.subscription_count_growth import (
     subscription_count_growth as check,
 )
-from nats_insights.replies.routez import Route, Routez
+from nats_insights.replies.routez import Link, Routez
 from nats_insights.testing import (
     Epochs,
     Server,
@@ -34,7 +34,7 @@ def day(*counts: int, clients: int = 100, in_the_end: int = 100) -> Epochs:
 
 def routed(count: int) -> Server:
     """A server with so many subscriptions, of which all but 5,000 came from another one."""
-    routez = Routez(routes=[Route(subscriptions=count - 5000)])
+    routez = Routez(routes=[Link(subscriptions=count - 5000)])
     return Server(100, subscriptions=count, replies={"ROUTEZ": routez})
 
 

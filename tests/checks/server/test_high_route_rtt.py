@@ -5,15 +5,17 @@ from __future__ import annotations
 import pytest
 
 from nats_insights.checks.server.high_route_rtt import high_route_rtt as check
-from nats_insights.replies.routez import Route, Routez
+from nats_insights.replies.routez import Route, RoutezDetail
 from scenario import Server, Story, cluster, finding, found, hung, routes_to, system
+
+OFTEN = "gather.every.ROUTEZ_DETAIL = 0.0\n"
 
 
 def far(*rtts: str | tuple[str, str]):
     """A server with connections to n2, or to other servers, with these round trips."""
     named = [one if isinstance(one, tuple) else ("n2", one) for one in rtts]
     rows = [Route(remote_id=name, remote_name=name, rtt=rtt) for name, rtt in named]
-    return system(cluster(n1=Server(replies={"ROUTEZ": Routez(routes=rows)}), n2=1))
+    return system(cluster(n1=Server(replies={"ROUTEZ_DETAIL": RoutezDetail(routes=rows)}), n2=1))
 
 
 CASES = {
@@ -48,7 +50,7 @@ def test_its_limit_can_be_set():
 
 
 def test_its_lowest_limit_is_eased_to_what_is_read():
-    story = Story("checks.high_route_rtt = { max_rtt = 12.5, open_after = 1 }", [check])
+    story = Story(f"{OFTEN}checks.high_route_rtt = {{ max_rtt = 12.5, open_after = 1 }}", [check])
     told = [story.hears(far(rtt)) for rtt in ("13ms", "10.1ms", "10.1ms", "10ms", "9.9ms")]
     assert told == [["opened SERVER_010 C1 n1"], [], [], [], ["resolved SERVER_010 C1 n1"]]
 
@@ -72,13 +74,13 @@ def test_it_names_the_slower_of_two():
 
 
 def test_it_opens_at_the_third_look_and_ends_when_clearly_below():
-    story = Story(checks=[check])
+    story = Story(OFTEN, [check])
     told = [story.hears(far(rtt)) for rtt in ("60ms", "60ms", "60ms", "45ms", "39ms", "39ms")]
     assert told == [[], [], ["opened SERVER_010 C1 n1"], [], [], ["resolved SERVER_010 C1 n1"]]
 
 
 def test_a_cluster_across_regions_is_one_finding():
-    story = Story("checks.high_route_rtt = { open_after = 1 }", [check])
+    story = Story(f"{OFTEN}checks.high_route_rtt = {{ open_after = 1 }}", [check])
     names = {f"n{number}" for number in range(5)}
     mesh = {name: Server(replies=routes_to(*names - {name}, rtt="70ms")) for name in names}
     assert story.hears(system(cluster(**mesh))) == ["opened SERVER_010 system"]

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from nats_insights.check import ROUTEZ, WARNING, Finding, Params, Server, check, largest, limit
+from nats_insights.check import (
+    ROUTEZ_DETAIL,
+    WARNING,
+    Finding,
+    Params,
+    Server,
+    check,
+    largest,
+    limit,
+)
 
 MIB = 1024 * 1024
 
@@ -16,7 +25,7 @@ class Pending(Params, frozen=True):
     ] = 8 * MIB
 
 
-@check("OPT_SYS_005", WARNING, "performance", needs=(ROUTEZ,), open_after=2)
+@check("OPT_SYS_005", WARNING, "performance", needs=(ROUTEZ_DETAIL,), open_after=2)
 def route_pending_pressure(server: Server, params: Pending) -> Finding | None:
     """A route is slower than what is sent over it.
 
@@ -34,7 +43,7 @@ def route_pending_pressure(server: Server, params: Pending) -> Finding | None:
 
     Catalogue: corrected: 8 MiB in two evaluations, since one large message is 1 MiB.
     """
-    routes = server.reply(ROUTEZ).routes
+    routes = server.reply(ROUTEZ_DETAIL).routes
     if not routes or max([one.pending_size for one in routes]) <= params.max_bytes:
         return None
     worst = max(routes, key=lambda one: one.pending_size)

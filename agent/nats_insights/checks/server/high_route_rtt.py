@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from nats_insights.check import (
-    ROUTEZ,
+    ROUTEZ_DETAIL,
     WARNING,
     Finding,
     Params,
@@ -24,7 +24,15 @@ class Distance(Params, frozen=True):
     ] = 50.0
 
 
-@check("SERVER_010", WARNING, "performance", needs=(ROUTEZ,), open_after=3, news=False, common=True)
+@check(
+    "SERVER_010",
+    WARNING,
+    "performance",
+    needs=(ROUTEZ_DETAIL,),
+    open_after=3,
+    news=False,
+    common=True,
+)
 def high_route_rtt(server: Server, params: Distance) -> Finding | None:
     """Round trips between servers of a cluster take long.
 
@@ -44,7 +52,7 @@ def high_route_rtt(server: Server, params: Distance) -> Finding | None:
     Catalogue: corrected: three evaluations in a row, since one late reply to a ping means nothing.
     """
     slow: dict[str, float] = {}
-    for route in server.reply(ROUTEZ).routes or ():
+    for route in server.reply(ROUTEZ_DETAIL).routes or ():
         told = route.rtt
         # Most are such as 214µs or 1.204518ms: below 10 ms, and so below the lowest eased limit.
         if told[-2:] == "µs" or (told[1:2] == "." and told[-2:] == "ms"):

@@ -19,7 +19,7 @@ from nats_insights.replies.durations import milliseconds
 from nats_insights.replies.gatewayz import GATEWAYZ, Gatewayz
 from nats_insights.replies.leafz import LEAFZ
 from nats_insights.replies.leafz import Leaf as LeafConnection
-from nats_insights.replies.routez import ROUTEZ
+from nats_insights.replies.routez import ROUTEZ_DETAIL
 from nats_insights.replies.routez import Route as RouteConnection
 from nats_insights.replies.varz import VARZ
 
@@ -49,7 +49,7 @@ class Route(PartOfServer, Noun):
     def all(cls, snapshot: Snapshot) -> Iterable[Route]:
         for server in snapshot.servers.values():
             of: dict[str, list[RouteConnection]] = defaultdict(list)
-            routez = server.replies.get(ROUTEZ.key)
+            routez = server.replies.get(ROUTEZ_DETAIL.key)
             for connection in (routez and routez.routes) or ():
                 of[connection.remote_name or connection.remote_id].append(connection)
             yield from (cls(server, remote, of[remote]) for remote in sorted(of))
