@@ -50,6 +50,14 @@ LABELS = (
 )
 
 
+class Expiry(Struct, frozen=True, kw_only=True):
+    """What the agent logs in with until `ends`, in Unix seconds; `begins` is 0 if not known."""
+
+    what: str
+    ends: float
+    begins: float = 0.0
+
+
 class Coverage(Struct, frozen=True, kw_only=True):
     """How many servers replied in an epoch.
 

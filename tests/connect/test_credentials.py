@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import base64
+import subprocess
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from nats_insights.connection import credentials
+from nats_insights.connection.certificate import validity
 from nats_insights.connection.contexts import Settings
 from nats_insights.errors import ConnectError
+from nats_insights.facts import Expiry
 from nats_insights.lab.servers.jwts import Account, Operator, User
 
 URL = "nats://127.0.0.1:4222"
@@ -143,6 +147,60 @@ def test_a_jwt_and_a_seed_in_settings_are_checked_as_well(account: Account, user
     assert "is not that of a user" in refusal(user_jwt=user.jwt, user_seed=seed[:-1])
     assert "is not that of a user" in refusal(user_jwt=user.jwt, user_seed=account.key.seed)
     assert "its checksum is wrong" in refusal(user_jwt=user.jwt, user_seed=f"SUZ{seed[3:]}")
+
+
+def test_what_expires_is_read_from_the_files_of_the_login(
+    account: Account, user: User, certificates: Path, tmp_path: Path
+) -> None:
+    def told(url: str = URL, **fields: Any) -> list[Expiry]:
+        return credentials.expiries(Settings(**fields), url)
+
+    end = int(time.time()) + 3600
+    soon = account.user("soon", exp=end)
+    path = written(tmp_path / "soon.creds", soon.creds)
+    (mine,) = told(creds=path)
+    assert mine.what == f"the user JWT in creds file {path}"
+    assert (mine.ends, round(mine.ends - mine.begins, -2)) == (end, 3600)
+    assert told(creds=path) == [mine]
+    assert told("nats://u:p@h:1", creds=path) == []
+    assert told("nats://token@h:1", creds=path) == [mine]
+    assert [one.what for one in told(user_jwt=soon.jwt)] == ["the user JWT in the settings"]
+    assert told(creds=written(tmp_path / "u.creds", user.creds)) == []  # For ever.
+    assert told(nkey=written(tmp_path / "u.nk", user.key.seed)) == told(user="u") == told() == []
+    pem = str(certificates / "client.pem")
+    (certificate,) = told(cert=pem)
+    assert certificate.what == f"the client certificate {pem}"
+    assert certificate.ends - certificate.begins == 2 * 86_400
+    assert abs(time.time() - certificate.begins) < 3600
+
+
+def test_files_that_another_login_could_not_use_are_told(tmp_path: Path) -> None:
+    def refused(**fields: str) -> str:
+        with pytest.raises(ConnectError) as caught:
+            credentials.expiries(Settings(**fields), URL)
+        return str(caught.value)
+
+    absent, empty = str(tmp_path / "absent"), written(tmp_path / "empty", "")
+    assert refused(creds=absent) == f"creds file {absent} cannot be read: No such file or directory"
+    assert refused(nkey=absent).startswith(f"nkey file {absent} cannot be read")
+    assert refused(cert=absent).startswith(f"TLS file {absent} cannot be read")
+    assert refused(creds=empty) == f"creds file {empty} is empty"
+    assert refused(cert=empty) == f"TLS file {empty} has no certificate in PEM format"
+    block = "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n"
+    for body in ("MAA=", "MIIB", "????", ""):
+        damaged = written(tmp_path / "damaged", block.format(body))
+        assert refused(cert=damaged) == f"TLS file {damaged} has a damaged certificate"
+
+
+@pytest.mark.parametrize(("days", "year"), [(10, 0), (20_000, 2081)])
+def test_dates_are_read_as_two_and_as_four_digits(days: int, year: int, tmp_path: Path) -> None:
+    pem, key = tmp_path / "pem", tmp_path / "key"
+    made = f"openssl req -x509 -newkey rsa:2048 -nodes -days {days} -subj /CN=x"
+    command = [*made.split(), "-keyout", str(key), "-out", str(pem)]
+    subprocess.run(command, check=True, capture_output=True)
+    begins, ends = validity(pem.read_text())
+    assert ends - begins == days * 86_400
+    assert year in (0, datetime.fromtimestamp(ends, UTC).year)
 
 
 def test_tls_is_asked_for_by_a_url_a_file_or_tls_first(certificates: Path) -> None:

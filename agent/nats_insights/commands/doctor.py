@@ -27,6 +27,7 @@ from nats_insights.facts import Names
 from nats_insights.gather.access import (
     AN_ADVISORY,
     PERMISSIONS,
+    dangers,
     may,
     may_publish,
     may_reply,
@@ -43,8 +44,6 @@ from nats_insights.tell.messages import AgentInfo
 from nats_insights.text import plain
 
 _MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "bad": ("✗", "red")}
-# Requests that change something: a user that only reads should not be able to send them.
-_DANGEROUS = ("KICK", "LDM", "RELOAD")
 _LISTEN = 0.5
 _REFUSED = "not permitted"
 _STATUS = subjects.api("STATUS")
@@ -110,7 +109,6 @@ async def _permissions(client: Client) -> AsyncIterator[Step]:
         await subscription.unsubscribe()
     info = await user_info(client)  # A round trip: by now the server has refused what it refuses.
     lacking = [f"{subject} is refused" for subject in sorted(client.lacks)]
-    publish = info.permissions.publish if info.permissions else None
     if not may_publish(info.permissions):
         lacking.append("may not publish $INSIGHTS.>")
     if not may_reply(info.permissions):
@@ -119,17 +117,9 @@ async def _permissions(client: Client) -> AsyncIterator[Step]:
         yield "bad", "permission", found
     if not lacking:
         yield "ok", "permission", "may publish advisories, receive server events and answer queries"
-    dangers = [
-        danger
-        for danger in _DANGEROUS
-        if publish is None or may(publish, subjects.server_request(danger, client.server_id))
-    ]
-    if dangers:
-        yield (
-            "warning",
-            "privilege",
-            f"may also {', '.join(dangers)}: a user that only reads is safer",
-        )
+    if may := dangers(info, client.server_id):
+        may_also = f"may also {', '.join(may)}: a user that only reads is safer"
+        yield "warning", "privilege", may_also
 
 
 async def _as_a_reader(client: Client) -> AsyncIterator[Step]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import nats.errors
 from nats.aio.client import Client as NatsClient
@@ -15,6 +15,10 @@ from nats.aio.msg import Msg
 from nats.aio.transport import TcpTransport
 
 from nats_insights import subjects
+from nats_insights.facts import Expiry
+
+if TYPE_CHECKING:
+    from nats_insights.connection.connect import UserInfo
 
 log = logging.getLogger("nats_insights.connect")
 
@@ -48,6 +52,8 @@ class Client(NatsClient):
     slow: messages dropped because one of our subscriptions did not keep up.
     reached: whether anything at all accepted the connection.
     verifies: whether the server wants to see a client certificate.
+    user: our user, as the server last described it.
+    expiries: what another log-in would use, with dates; ConnectError if it would fail.
     """
 
     def __init__(self, url: str, *, secure: bool) -> None:
@@ -58,6 +64,8 @@ class Client(NatsClient):
         self.slow = 0
         self.reached = False
         self.verifies = False
+        self.user: UserInfo | None = None
+        self.expiries: Callable[[], Sequence[Expiry]] = tuple
         self._wire = _Wire()
         self._secure = secure
         self._why = ""

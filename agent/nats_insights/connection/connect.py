@@ -7,6 +7,8 @@ import ipaddress
 import logging
 import random
 from collections.abc import AsyncGenerator
+from contextlib import suppress
+from functools import partial
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -121,7 +123,8 @@ async def user_info(client: Client, *, timeout: float = 2.0) -> UserInfo:
     """Who we are to the server; raises RequestError, or ConnectError if the connection is gone."""
     try:
         reply = await client.request(USER_INFO, timeout=timeout)
-        return msgspec.json.decode(reply.data, type=_Reply).data
+        client.user = msgspec.json.decode(reply.data, type=_Reply).data
+        return client.user
     except nats.errors.NoRespondersError as error:
         raise RequestError(f"no server answers {USER_INFO}: the server is too old") from error
     except msgspec.MsgspecError as error:
@@ -156,6 +159,7 @@ async def _open(server: _Server, settings: Settings, name: str, timeout: float) 
     url = without_login(server.url)
     login, tls = credentials.login(settings, server.url), credentials.tls(settings)
     client = Client(url, secure=tls is not None)
+    client.expiries = partial(credentials.expiries, settings, server.url)
     try:
         async with asyncio.timeout(timeout):
             await client.connect(
@@ -191,8 +195,10 @@ async def _probe(client: Client) -> None:
     while missed < 2:
         await asyncio.sleep(PROBE_SECONDS)
         try:
-            await client.request(USER_INFO, timeout=PROBE_TIMEOUT)
+            reply = await client.request(USER_INFO, timeout=PROBE_TIMEOUT)
             missed = 0
+            with suppress(msgspec.MsgspecError):  # Its permissions may have changed.
+                client.user = msgspec.json.decode(reply.data, type=_Reply).data
         except nats.errors.NoRespondersError:
             missed = 0  # The server itself says so, hence it lives.
         except (nats.errors.Error, OSError):

@@ -16,8 +16,10 @@ import nkeys
 from msgspec import Struct
 from nats.aio.client import RawCredentials
 
+from nats_insights.connection.certificate import validity
 from nats_insights.connection.contexts import Settings, decoded
 from nats_insights.errors import ConnectError
+from nats_insights.facts import Expiry
 
 _JWT = re.compile(r"BEGIN NATS USER JWT-+\s+(\w[\w.-]*)")
 _SEED = re.compile(r"\bSU[A-Z2-7]{56}\b")
@@ -42,6 +44,7 @@ class _User(Struct):
 class _Claims(Struct):
     nats: _User
     sub: str = ""
+    iat: int = 0
     exp: int = 0
 
 
@@ -54,12 +57,7 @@ _TLS_PROBLEMS = {
 
 def login(settings: Settings, url: str) -> Login:
     """The login for the server at `url`, checked as far as this side can; raises ConnectError."""
-    parts = urlsplit(url)
-    user, password, token = settings.user, settings.password, settings.token
-    if parts.username and parts.password is None:
-        user, token = "", unquote(parts.username)
-    elif parts.username:
-        user, password = unquote(parts.username), unquote(parts.password or "")
+    user, password, token = _typed(settings, url)
     if user:
         refusal = f"refused user {user!r}: check the name and the password"
         return Login({"user": user, "password": password}, refusal)
@@ -92,7 +90,41 @@ def tls(settings: Settings) -> ssl.SSLContext | None:
     return context
 
 
+def expiries(settings: Settings, url: str) -> list[Expiry]:
+    """What another login at `url` would use that has a date: a user JWT, a client certificate.
+
+    The files are read again. Raises ConnectError if one of them cannot be read or decoded.
+    """
+    found = []
+    user, _, _ = _typed(settings, url)
+    if settings.creds and not user:
+        jwt, _, where = _creds_parts(settings.creds)
+        found += _of_jwt(jwt, where)
+    elif settings.user_jwt and not user:
+        found += _of_jwt(settings.user_jwt, "the settings")
+    elif settings.nkey and not user:
+        _material(settings.nkey, "nkey")
+    if settings.cert:
+        found.append(_of_certificate(settings.cert))
+    return found
+
+
+def _typed(settings: Settings, url: str) -> tuple[str, str, str]:
+    """User, password and token: those of the URL, else those of the settings."""
+    parts = urlsplit(url)
+    if parts.username and parts.password is None:
+        return "", settings.password, unquote(parts.username)
+    if parts.username:
+        return unquote(parts.username), unquote(parts.password or ""), settings.token
+    return settings.user, settings.password, settings.token
+
+
 def _creds(reference: str) -> Login:
+    return _user_jwt(*_creds_parts(reference))
+
+
+def _creds_parts(reference: str) -> tuple[str, str, str]:
+    """The JWT and the seed in a creds file, and how a sentence calls its place."""
     text, where = _material(reference, "creds")
     jwt, seed = _JWT.search(text), _SEED.search(text)
     if not text.strip():
@@ -100,7 +132,7 @@ def _creds(reference: str) -> Login:
     if not jwt or not seed:
         absent = " and no ".join(["user JWT"] * (not jwt) + ["user seed"] * (not seed))
         raise ConnectError(f"{where} has no {absent}: generate it again, with nsc for example")
-    return _user_jwt(jwt[1], seed[0], where)
+    return jwt[1], seed[0], where
 
 
 def _user_jwt(jwt: str, seed: str, where: str) -> Login:
@@ -124,7 +156,31 @@ def _nkey(reference: str) -> Login:
     return Login({"nkeys_seed_str": seed[0]}, refusal)
 
 
+def _of_jwt(jwt: str, where: str) -> list[Expiry]:
+    """When the user JWT in this place expires, empty if never."""
+    claims = _decoded(jwt, where)
+    what = f"the user JWT in {where}"
+    return [Expiry(what=what, begins=claims.iat, ends=claims.exp)] if claims.exp > 0 else []
+
+
+def _of_certificate(path: str) -> Expiry:
+    """When the first certificate in a file, which is the client's own, expires."""
+    try:
+        begins, ends = validity(_read(path, "TLS file"))
+    except ValueError as error:
+        raise ConnectError(f"TLS file {path} has {error}") from error
+    return Expiry(what=f"the client certificate {path}", begins=begins, ends=ends)
+
+
 def _claims(jwt: str, where: str) -> _Claims:
+    claims = _decoded(jwt, where)
+    if 0 < claims.exp <= time.time():
+        when = datetime.fromtimestamp(claims.exp, UTC).isoformat().replace("+00:00", "Z")
+        raise ConnectError(f"the user JWT in {where} expired at {when}: generate it again")
+    return claims
+
+
+def _decoded(jwt: str, where: str) -> _Claims:
     try:
         body = jwt.split(".")[1]
         claims = msgspec.json.decode(base64.urlsafe_b64decode(body + "==="), type=_Claims)
@@ -132,9 +188,6 @@ def _claims(jwt: str, where: str) -> _Claims:
         raise ConnectError(f"the user JWT in {where} is damaged") from error
     if claims.nats.type not in ("user", ""):
         raise ConnectError(f"{where} holds the JWT of an {claims.nats.type}, not of a user")
-    if 0 < claims.exp <= time.time():
-        when = datetime.fromtimestamp(claims.exp, UTC).isoformat().replace("+00:00", "Z")
-        raise ConnectError(f"the user JWT in {where} expired at {when}: generate it again")
     return claims
 
 

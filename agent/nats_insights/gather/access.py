@@ -6,10 +6,10 @@ import nats.errors
 
 from nats_insights import subjects
 from nats_insights.connection.client import Client
-from nats_insights.connection.connect import Permissions, Subjects, user_info
+from nats_insights.connection.connect import Permissions, Subjects, UserInfo, user_info
 from nats_insights.errors import ConnectError, RequestError
 from nats_insights.facts import Access
-from nats_insights.replies.claims import told_name
+from nats_insights.replies.claims import is_key, told_name
 from nats_insights.replies.fields import Malformed
 from nats_insights.replies.varz import VARZ
 
@@ -17,6 +17,10 @@ PERMISSIONS = "`nats-insights permissions` prints the whole list"
 # Subjects as the agent publishes on them.
 AN_ADVISORY = f"{subjects.ADVISORY}.INFO.SERVER._.name.CODE.fingerprint"
 _PUBLISHED = (AN_ADVISORY, subjects.heartbeat("agent"))
+# Requests that change something, which a user that only reads should not be able to send; the
+# last two exist only where accounts are JWTs.
+_DANGEROUS = ("KICK", "LDM", "RELOAD")
+_CLAIMS = ("CLAIMS.UPDATE", "CLAIMS.DELETE")
 # Where replies are wanted: by clients of the same account, and of others.
 _INBOXES = ("_INBOX.any", "_R_.any")
 
@@ -75,6 +79,15 @@ def may_reply(permissions: Permissions | None) -> bool:
     if permissions is None or permissions.publish is None or permissions.responses:
         return True
     return all(may(permissions.publish, inbox) for inbox in _INBOXES)
+
+
+def dangers(user: UserInfo, server_id: str) -> list[str]:
+    """The requests that this user may send though they change something."""
+    wanted = {one: subjects.server_request(one, server_id) for one in _DANGEROUS}
+    if is_key(user.account):
+        wanted |= {one: f"$SYS.REQ.{one}" for one in _CLAIMS}
+    publish = user.permissions.publish if user.permissions else None
+    return [one for one, subject in wanted.items() if publish is None or may(publish, subject)]
 
 
 def may(rules: Subjects, subject: str) -> bool:
