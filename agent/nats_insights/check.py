@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nats_insights.facts import Expiry
 from nats_insights.judge.declare import (
     CRITICAL,
     INFO,
@@ -90,6 +91,7 @@ __all__ = [
     "Connection",
     "Consumer",
     "Endpoint",
+    "Expiry",
     "Finding",
     "Gateway",
     "Leaf",

@@ -10,8 +10,10 @@ from msgspec.structs import replace
 
 from nats_insights.agent.clients import name_clients
 from nats_insights.agent.users import name_users
+from nats_insights.connection.client import Client
 from nats_insights.errors import ConnectError, place
 from nats_insights.facts import Cost
+from nats_insights.gather.access import dangers
 from nats_insights.gather.small import Gatherer
 from nats_insights.gather.stepwise import emptied, stepwise
 from nats_insights.judge.auditor import Auditor
@@ -74,6 +76,7 @@ def cost(auditor: Auditor, gatherer: Gatherer) -> Cost:
 
 async def _gather(auditor: Auditor, gatherer: Gatherer, now: float) -> None:
     auditor.window = gatherer.window.size
+    _look_at_own_login(auditor, gatherer.client)
     asking = auditor.begin(now)
     heard = await gatherer.small(asking.endpoints, asking.expected)
     _still_connected(gatherer)
@@ -108,6 +111,17 @@ async def _judge(
         if raised.get(code) != where:
             log.warning("check %s is unknown where it raised %s", code, where)
     return auditor.name_clients(clients, told)
+
+
+def _look_at_own_login(auditor: Auditor, client: Client) -> None:
+    """When the agent's credentials expire, and what its user may do."""
+    try:
+        auditor.expiries, auditor.unusable = client.expiries(), ""
+    except ConnectError as error:
+        auditor.expiries, auditor.unusable = (), str(error)
+    if (user := client.user) is not None:
+        auditor.dangers = dangers(user, client.server_id)
+        auditor.restricted = user.permissions is not None and user.permissions.publish is not None
 
 
 def _still_connected(gatherer: Gatherer) -> None:

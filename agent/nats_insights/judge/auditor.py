@@ -25,7 +25,7 @@ from msgspec.structs import replace
 
 from nats_insights.config import Config
 from nats_insights.errors import Missing, place
-from nats_insights.facts import Coverage, Names
+from nats_insights.facts import Coverage, Expiry, Names
 from nats_insights.judge.audit import Audit, Key, Outcome, audit
 from nats_insights.judge.clients import Look
 from nats_insights.judge.correlate import correlate
@@ -40,6 +40,7 @@ from nats_insights.model.build import build
 from nats_insights.model.fold import Sweep, row_fields
 from nats_insights.model.history import History, Remembered
 from nats_insights.model.jwt_names import JwtNames
+from nats_insights.model.missed import Missed
 from nats_insights.model.nouns.agent import Agent
 from nats_insights.model.roster import Entry, Roster
 from nats_insights.model.snapshot import Snapshot
@@ -87,7 +88,8 @@ class Auditor:
 
     `failed` counts the epochs that ended by an error in the program, `failures` are the last ones;
     `swept` is the number of servers whose connections were read in this epoch. `window` is the
-    size of the agent's window in bytes; a check may find it too small.
+    size of the agent's window in bytes; a check may find it too small. `expiries`, `unusable`,
+    `dangers` and `restricted` are facts about the agent's own credentials and user.
     """
 
     def __init__(self, checks: Sequence[Check], config: Config, id: str = "") -> None:
@@ -100,6 +102,10 @@ class Auditor:
         self.number = 0
         self.now = 0.0
         self.window = 0
+        self.expiries: Sequence[Expiry] = ()
+        self.unusable = ""
+        self.dangers: Sequence[str] = ()
+        self.restricted = False
         self.swept = 0
         self.snapshot = Snapshot(0.0)
         self.audit = Audit()
@@ -118,12 +124,18 @@ class Auditor:
         self.lives: dict[Key, Life] = {}
         self.resolved: deque[Told] = deque(maxlen=RESOLVED_KEPT)
         self.cut_offs: deque[tuple[int, str]] = deque(maxlen=Agent.MEMORY)
+        self.raised: dict[str, tuple[int, str]] = {}
+        self.missed = Missed()
 
     def _follow(self, config: Config) -> None:
         made = rules(self.checks, config)
         planned = plan(made)
         self.every = every(planned.endpoints, config)
         self.config, self.rules, self.plan = config, made, planned
+        self._readers = {
+            endpoint.key: [rule.check.name for rule in made if endpoint.key in rule.check.needs]
+            for endpoint in planned.endpoints
+        }
         self.roster.forget_after = config.lifecycle.forget_after
         self.roster.gone_after = config.lifecycle.gone_after
 
@@ -358,6 +370,7 @@ class Auditor:
             counts=counts,
         )
         self.audit, self.lives = audited, lives
+        self._remember_trouble(audited.raised, counts=counts)
         self.resolved.extend(
             item
             for item in told
@@ -411,6 +424,14 @@ class Auditor:
                     raised[past.name] = place(error)
         return raised
 
+    def _remember_trouble(self, raised: Mapping[str, str], *, counts: bool) -> None:
+        """What the next epoch tells of this one: checks that raised, and replies that it lacks."""
+        names = {check.code: check.name for check in self.checks}
+        for code, where in raised.items():  # Figures of the past have a name and no code.
+            self.raised[names.get(code, code)] = (self.number, where)
+        if counts and not self.snapshot.lacking.blind:
+            self.missed.hear(self.snapshot, [endpoint.key for endpoint in self._due])
+
     def _look_at_itself(self, agent: Agent) -> None:
         agent.names = (self.id,)
         agent.cut_offs = [
@@ -419,6 +440,14 @@ class Auditor:
         agent.failures = [
             where for number, where in self.failures if self.number - number <= agent.MEMORY
         ]
+        agent.raised = {
+            name: where
+            for name, (number, where) in sorted(self.raised.items())
+            if self.number - number <= agent.MEMORY
+        }
+        agent.missed, agent.readers = self.missed.told(), self._readers
+        agent.expiries, agent.unusable = self.expiries, self.unusable
+        agent.dangers, agent.restricted = self.dangers, self.restricted
         agent.window = self.window
         agent.late, agent.took = self.pace.late, self.pace.took
         agent.interval = self.pace.interval

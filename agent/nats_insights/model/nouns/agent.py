@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
+from nats_insights.facts import Expiry
 from nats_insights.model.nouns.noun import NOBODY, Noun
 
 if TYPE_CHECKING:
@@ -18,16 +19,31 @@ class Agent(Noun):
     where in the program each of the failed epochs failed. `late` counts the epochs in a row that
     took longer than the interval, and `took` is the seconds of the last one. `unreachable` names
     the dead servers because of which it considers itself disconnected, of all that are `known`.
+
+    `expiries` are the dates of its credentials, and `unusable` says why another log-in would fail,
+    "" if nothing is known of it. `dangers` are requests that its user may send though they change
+    something, and `restricted` whether that user has a list of what it may publish. `raised` maps
+    the name of each check that raised in the last MEMORY epochs to the last error and its place.
+
+    `missed` is, by endpoint and server, how often in a row no usable reply came from a server that
+    otherwise answers, until the epoch before. `readers` are the checks that read each endpoint.
     """
 
     __slots__ = (
         "cut_offs",
+        "dangers",
+        "expiries",
         "failures",
         "interval",
         "known",
         "late",
+        "missed",
+        "raised",
+        "readers",
+        "restricted",
         "took",
         "unreachable",
+        "unusable",
         "window",
     )
     kind, scope, depends_on = "agent", "SYSTEM", NOBODY
@@ -38,9 +54,26 @@ class Agent(Noun):
         self.cut_offs: list[str] = []
         self.failures: list[str] = []
         self.unreachable: list[str] = []
+        self.expiries: Sequence[Expiry] = ()
+        self.unusable = ""
+        self.dangers: Sequence[str] = ()
+        self.restricted = False
+        self.raised: Mapping[str, str] = {}
+        self.missed: Mapping[str, Mapping[str, int]] = {}
+        self.readers: Mapping[str, Sequence[str]] = {}
         self.late = self.window = self.known = 0
         self.took = self.interval = 0.0
 
     @classmethod
     def all(cls, snapshot: Snapshot) -> Iterable[Agent]:
         return [snapshot.agent]
+
+    @property
+    def now(self) -> float:
+        """The Unix second of this epoch."""
+        return self.snapshot.now
+
+    @property
+    def denied(self) -> list[str]:
+        """Endpoints that it has no permission for, without those for which that is on purpose."""
+        return sorted(self.snapshot.lacking.denied - self.snapshot.lacking.accepted)

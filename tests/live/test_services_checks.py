@@ -1,0 +1,163 @@
+"""The checks about the agent itself, and about services, on real servers."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nats
+import pytest
+
+from kit.fleet.auditing import auditing
+from kit.watching import watching
+from nats_insights.check import INFO, STATZ, VARZ, Finding, Params, Server, check
+from nats_insights.checks.agent.agent_credential_expiry import agent_credential_expiry
+from nats_insights.checks.agent.agent_dangerous_permissions import agent_dangerous_permissions
+from nats_insights.checks.agent.check_failed import check_failed
+from nats_insights.checks.agent.incomplete_coverage import incomplete_coverage
+from nats_insights.connection.contexts import Settings
+from nats_insights.lab.demo.stage import login
+from nats_insights.lab.fleet.misbehave import Misbehaviour
+from nats_insights.lab.fleet.plant import plant
+from nats_insights.lab.servers import local
+from nats_insights.lab.servers.jwts import Operator
+from nats_insights.replies.endpoint import endpoints
+from nats_insights.subjects import server_request
+from nats_insights.tell.permissions import claims
+
+pytestmark = pytest.mark.live
+
+HOUR = 3600
+# A life of an hour counts as a long one.
+ANY_LIFE = "checks.agent_credential_expiry.lifetime_days = 0\n"
+
+
+@check("TEST_911", INFO, "health", needs=(VARZ,))
+def raises_alone(server: Server, params: Params) -> Finding | None:
+    """A server has so few clients that this raises.
+
+    Finds: nothing at all, but raises an error while a server has fewer than three clients.
+
+    Why: it is a test.
+
+    Do: nothing.
+    """
+    assert server.varz.connections > 2
+    return None
+
+
+@check("TEST_912", INFO, "health", needs=(STATZ,))
+def reads_accounts(server: Server, params: Params) -> Finding | None:
+    """A server tells of its accounts.
+
+    Finds: nothing at all, but cannot be judged without the account statistics of the servers.
+
+    Why: it is a test.
+
+    Do: nothing.
+    """
+
+
+async def test_an_agent_tells_of_its_own_login_until_it_is_right(
+    start_server: Any, tmp_path: Path
+) -> None:
+    operator = Operator()
+    system = operator.account("SYS")
+    url = start_server("n1", authorization=operator.configuration(system))["n1"].url
+
+    def settings(name: str, **told: Any) -> Settings:
+        path = tmp_path / f"{name}.creds"
+        path.write_text(system.user(name, **told).creds)
+        return Settings(servers=(url,), creds=str(path))
+
+    right = json.loads(claims(endpoints().values()))
+    wrong = {**right, "pub": {"allow": [">"], "deny": [STATZ.subject()]}}
+    agent = settings("agent", exp=int(time.time()) + HOUR, **wrong)
+    root = settings("root")
+    known = (agent_credential_expiry, agent_dangerous_permissions, incomplete_coverage)
+    checks = [*known, reads_accounts]
+    async with watching(None, agent, root, more=ANY_LIFE, checks=checks) as watch:  # type: ignore[arg-type]
+        own = watch.agent.id
+        await watch.until(lambda: len(watch.open) == 3)
+        told = {code: said for (code, _), said in watch.open.items()}
+        assert told["AGENT_004"].summary.startswith(f"the user JWT in creds file {agent.creds} ")
+        assert told["AGENT_004"].severity == "critical"
+        assert told["AGENT_005"].evidence["requests"] == [
+            *("KICK", "LDM", "RELOAD", "CLAIMS.UPDATE", "CLAIMS.DELETE")
+        ]
+        assert told["AGENT_003"].evidence["not_permitted"] == ["STATZ"]
+        assert told["AGENT_003"].evidence["checks"] == ["reads_accounts"]
+        settings("agent", **right)  # The file is renewed, and read in the next epoch.
+        await watch.until(lambda: not watch.named("AGENT_004"))
+        assert watch.named("AGENT_003") == watch.named("AGENT_005") == {own}
+        await _kick(watch.client)
+        await watch.until(lambda: not watch.open)
+        await watch.epochs(3)
+        assert not watch.open
+
+
+async def _kick(root: Any) -> None:
+    """Close the connection of the agent, which logs in again."""
+    subject = server_request("CONNZ", root.server_id)
+    rows = json.loads((await root.request(subject)).data)["data"]["connections"]
+    (cid,) = (row["cid"] for row in rows if row["name"] == "nats-insights-agent")
+    kick = server_request("KICK", root.server_id)
+    await root.request(kick, json.dumps({"cid": cid}).encode())
+
+
+@pytest.mark.parametrize(("user", "dangers"), [("agent", []), ("root", ["KICK", "LDM", "RELOAD"])])
+async def test_a_user_that_only_reads_and_one_without_any_list_are_quiet(
+    start_server: Any, user: str, dangers: list[str]
+) -> None:
+    system = start_server("n1")
+    checks = [agent_credential_expiry, agent_dangerous_permissions, incomplete_coverage]
+    own = login(system, user, "n1")
+    async with watching(system, own, "n1", checks=[*checks, reads_accounts]) as watch:
+        await watch.epochs(3)
+        assert watch.story == []
+        assert watch.agent.auditor.dangers == dangers
+
+
+async def test_a_check_that_raises_is_named_until_it_no_longer_does(start_server: Any) -> None:
+    system = start_server("n1")
+    async with watching(system, listen="n1", checks=[check_failed, raises_alone]) as watch:
+        await watch.until(lambda: watch.open)
+        (said,) = watch.open.values()
+        assert said.code == "AGENT_006"
+        assert list(said.evidence["places"]) == ["raises_alone"]
+        assert said.evidence["places"]["raises_alone"].startswith("AssertionError at ")
+        user, password = system.user("app")
+        client = await nats.connect(system["n1"].url, user=user, password=password)
+        await watch.until(lambda: not watch.open)
+        await client.close()
+
+
+@pytest.fixture
+def host() -> Iterator[local.Server]:
+    """A real server for simulated ones: no real server omits just one of its replies."""
+    with local.server("host") as system:
+        yield system["host"]
+
+
+async def test_a_reply_that_never_comes_is_found_in_a_simulated_fleet(host: local.Server) -> None:
+    fleet = plant(4, 5, clusters=1)
+    checks = [incomplete_coverage, reads_accounts]
+    async with auditing(fleet, host, checks=checks) as watch:
+        assert await watch.epochs(2) == []
+        silent = fleet.servers[0]
+        watch.wait(0.3)
+        watch.service.misbehave([silent], Misbehaviour(hung=True, endpoints=frozenset({"STATZ"})))
+        assert await watch.epochs(3) == []
+        ((transition, (code, _)),) = await watch.epochs(1)
+        assert (transition, code) == ("opened", "AGENT_003")
+        (life,) = watch.auditor.lives.values()
+        assert (
+            life.summary
+            == f"1 endpoint is not read in full: STATZ does not come from {silent.name}"
+        )
+        watch.service.misbehave([silent])
+        assert await watch.epochs(2) == []
+        assert [told for told, _ in await watch.epochs(1)] == ["resolved"]
