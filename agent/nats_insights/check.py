@@ -36,13 +36,14 @@ from nats_insights.model.nouns.member import Member
 from nats_insights.model.nouns.noun import ALL_SERVERS, ITS_CLUSTER, ITS_SERVER, Noun, largest
 from nats_insights.model.nouns.raft import MetaGroup, RaftGroup
 from nats_insights.model.nouns.server import Server
+from nats_insights.model.nouns.service import Service
 from nats_insights.model.nouns.stream import Stream, StreamReplica
 from nats_insights.model.nouns.system import System
 from nats_insights.model.nouns.user import User
 from nats_insights.model.samples import samples
 from nats_insights.model.worst import worst
 from nats_insights.replies.accountz import ACCOUNTZ
-from nats_insights.replies.connz import CONNZ, Connection, Row
+from nats_insights.replies.connz import CONNZ, CONNZ_SERVICES, Connection, Row
 from nats_insights.replies.durations import milliseconds
 from nats_insights.replies.endpoint import Endpoint
 from nats_insights.replies.fields import Reply, is_from, since
@@ -62,6 +63,7 @@ __all__ = [
     "ACCOUNTZ",
     "ALL_SERVERS",
     "CONNZ",
+    "CONNZ_SERVICES",
     "CRITICAL",
     "GATEWAYZ",
     "HEALTHZ",
@@ -106,6 +108,7 @@ __all__ = [
     "Route",
     "Row",
     "Server",
+    "Service",
     "Severity",
     "Stream",
     "StreamReplica",

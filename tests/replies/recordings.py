@@ -33,6 +33,8 @@ def every_reply(version: str) -> Iterator[tuple[str, bytes]]:
 
 def endpoint_of(name: str) -> str:
     """The endpoint that answered what is in a file of this name."""
+    if name == "CONNZ_services":
+        return "CONNZ_SERVICES"
     if name.startswith("JSZ_full"):
         return "JSZ_STREAMS"
     words = [word for word in name.split("_") if word.endswith("Z")]

@@ -237,6 +237,7 @@ NESTED = {
     "JSZ": {"meta_cluster": {"replicas": [{"lag": "x"}]}},
     "JSZ_STREAMS": {"account_details": [{"stream_detail": [{"config": {"num_replicas": -1}}]}]},
     "CONNZ": {"connections": [{"cid": -1}]},
+    "CONNZ_SERVICES": {"connections": [{"subscriptions_list": [1]}]},
 }
 
 

@@ -12,10 +12,12 @@ import msgspec
 import pytest
 
 from nats_insights.errors import NotTold
+from nats_insights.model.services import instances
 from nats_insights.replies.claims import Claimed
 from nats_insights.replies.connz import Rows
 from nats_insights.replies.endpoint import endpoints
 from nats_insights.replies.fields import ServerInfo
+from nats_insights.replies.heard import AccountOn
 
 from .recordings import VERSIONS, every_reply, recorded
 
@@ -27,6 +29,11 @@ LEFT_OUT = {
         "feature_flags",  # VARZ tells it.
     },
     "Connection": {"jwt"},  # It can hold a secret.
+    # CONNZ tells the rest of a connection.
+    "Host": {
+        *("type", "ip", "port", "name", "start", "last_activity", "rtt", "uptime", "idle"),
+        *("pending_bytes", "in_msgs", "out_msgs", "in_bytes", "out_bytes"),
+    },
     "Leaf": {"id"},  # The number of a connection on some versions, where others have none.
     "ConsumerConfig": {"name", "max_batch", "idle_heartbeat"},  # What no check can need.
 }
@@ -190,6 +197,21 @@ def test_streams_and_consumers_are_told_one_by_one(version):
         "S3",
     }
     assert accounts["APP"].reserved_storage in (0, 2**64 - 1)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_instances_of_services_are_named_by_what_they_subscribe_to(version):
+    few, full = [
+        endpoints()["CONNZ_SERVICES"].decode(one)[1].connections
+        for one in recorded(version, "CONNZ_services")
+    ]
+    assert [row.subscriptions for row in few] == [14, 9, 9, 2]
+    assert [row.subjects for row in few] == [None] * 4
+    assert [len(row.subjects) for row in full] == [14, 9, 9, 2]
+    on = AccountOn(("", "n1"), "N1", "APP")
+    named = [(one.service, one.lang, one.version) for one in instances(on, full)]
+    assert named == [("behind", "", ""), *2 * [("orders", "python3", "2.16.0")]]
+    assert len({one.id for one in instances(on, full)}) == 3
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -87,9 +87,11 @@ async def _gather(auditor: Auditor, gatherer: Gatherer, now: float) -> None:
         auditor.snapshot.torn = gatherer.elapsed > TORN_AFTER
     if holders := auditor.due_streams():
         await gatherer.streams.read(holders, auditor.take_streams)
+    if accounts := await stepwise(auditor.due_services()):
+        await gatherer.services.read(accounts, auditor.take_services)
     if users := await stepwise(auditor.due_names()):
         await name_users(users, auditor, gatherer)
-    if targets or holders or users:
+    if targets or holders or accounts or users:
         auditor.snapshot.lacking.denied |= gatherer.denied
 
 

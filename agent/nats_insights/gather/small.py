@@ -26,6 +26,7 @@ from nats_insights.connection.client import Client
 from nats_insights.facts import Cost
 from nats_insights.gather.asking import Asker, Reply, each, words
 from nats_insights.gather.connections import Pages
+from nats_insights.gather.services import Services
 from nats_insights.gather.stepwise import stepwise
 from nats_insights.gather.streams import Streams
 from nats_insights.gather.window import Window
@@ -62,6 +63,7 @@ class Gatherer:
         self.window = window
         self.pages = Pages(self.asker, window)
         self.streams = Streams(self.asker, window)
+        self.services = Services(self.asker, window)
         self.begin()
 
     @property

@@ -6,6 +6,8 @@
     take            add the counts of the connections of one server
     due_streams     the servers whose streams to read
     take_streams    add the streams of one server
+    due_services    the accounts and servers whose services to read
+    take_services   add the services of one account on one server
     due_names       the users whose names to read
     take_name       add the name of a user
     judge           returns what to publish
@@ -15,7 +17,7 @@ The agent, `check`, the tests and replays of recordings all use these steps.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -43,11 +45,12 @@ from nats_insights.model.jwt_names import JwtNames
 from nats_insights.model.missed import Missed
 from nats_insights.model.nouns.agent import Agent
 from nats_insights.model.roster import Entry, Roster
+from nats_insights.model.services import Seen, Services
 from nats_insights.model.snapshot import Snapshot
 from nats_insights.model.sweeps import Sweeps
-from nats_insights.replies.connz import CONNZ
+from nats_insights.replies.connz import CONNZ, CONNZ_SERVICES, Host
 from nats_insights.replies.endpoint import Endpoint
-from nats_insights.replies.heard import Expected, Heard, Target
+from nats_insights.replies.heard import AccountOn, Expected, Heard, Target
 from nats_insights.replies.jsz import JSZ_STREAMS, AccountDetail
 from nats_insights.replies.varz import VARZ
 
@@ -81,6 +84,7 @@ class Known(Struct, kw_only=True):
     cut_offs: list[tuple[int, str]]
     failures: list[tuple[int, str]]
     history: Remembered
+    services: list[tuple[Names, Seen]] = []
 
 
 class Auditor:
@@ -113,6 +117,7 @@ class Auditor:
         self.failures: deque[tuple[int, str]] = deque(maxlen=Agent.MEMORY)
         self._ruled_out: Mapping[str, set[str]] = {}
         self._due: frozenset[Endpoint[Any]] = frozenset()
+        self._owing: Counter[Names] = Counter()
         self._asked_at: dict[Endpoint[Any], float] = {}
         self.start_over()
 
@@ -126,6 +131,7 @@ class Auditor:
         self.cut_offs: deque[tuple[int, str]] = deque(maxlen=Agent.MEMORY)
         self.raised: dict[str, tuple[int, str]] = {}
         self.missed = Missed()
+        self.services = Services()
 
     def _follow(self, config: Config) -> None:
         made = rules(self.checks, config)
@@ -176,6 +182,7 @@ class Auditor:
             cut_offs=list(self.cut_offs),
             failures=list(self.failures),
             history=self.history.plain(),
+            services=list(self.services.seen.items()),
         )
 
     def restore(self, known: Known, now: float) -> None:
@@ -192,6 +199,7 @@ class Auditor:
         self.cut_offs.extend(known.cut_offs)
         self.failures.extend(known.failures)
         self.history.restore(known.history, now)
+        self.services.seen = dict(known.services)
         for life in known.lives:
             self.jwt_names.restore(life.key.names, life.entity)
 
@@ -241,6 +249,7 @@ class Auditor:
             expect=self.config.expect,
         )
         self.snapshot.history = self.history
+        self.snapshot.services = self.services
         self.snapshot.jwt_names = self.jwt_names
         yield from self.jwt_names.hear(self.snapshot.servers.values())
         lacking = self.snapshot.lacking
@@ -317,6 +326,25 @@ class Auditor:
         yield from streams.take(snapshot.streams, names, details)
         snapshot.lacking.came(JSZ_STREAMS.key, names)
 
+    def due_services(self) -> Generator[None, None, list[AccountOn]]:
+        """The accounts whose services to read, each on one server."""
+        lacking, snapshot = self.snapshot.lacking, self.snapshot
+        if CONNZ_SERVICES not in self._due or lacking.blind:
+            return []
+        found = yield from self.services.due(snapshot, self.system_accounts)
+        wanted = [on for on in found if on.id not in self._unresponsive]
+        self._owing = Counter(on.key for on in wanted)
+        for names in snapshot.servers.keys() - {on.key for on in found}:
+            lacking.came(CONNZ_SERVICES.key, names)
+        return wanted
+
+    def take_services(self, on: AccountOn, rows: Iterable[Host]) -> None:
+        """Add the services of one account on one server."""
+        self.services.take(on, rows)
+        self._owing[on.key] -= 1
+        if not self._owing[on.key]:
+            self.snapshot.lacking.came(CONNZ_SERVICES.key, on.key)
+
     def due_names(self) -> Generator[None, None, list[Look]]:
         """The rows to read for the names of users; none where connections were not counted."""
         if CONNZ not in self._due or self.snapshot.lacking.blind:
@@ -357,6 +385,8 @@ class Auditor:
             self.jwt_names.changed = False
             for rule in self.rules:
                 rule.known.clear()  # Overrides may match by name.
+        if CONNZ_SERVICES in self._due and not snapshot.lacking.blind:
+            yield from self.services.end()
         raised = yield from self._remember()
         audited = yield from audit(snapshot, self.rules, self.lives, settle, self._ruled_out)
         audited.raised |= raised

@@ -21,6 +21,7 @@ from nats_insights.model.nouns.noun import Noun
 from nats_insights.model.nouns.server import Server
 from nats_insights.model.nouns.system import System
 from nats_insights.model.roster import Entry
+from nats_insights.model.services import Services
 from nats_insights.model.streams import Rows
 from nats_insights.model.sweeps import Sweeps, Swept
 
@@ -57,6 +58,7 @@ class Snapshot:
         self.forgotten: Collection[Names] = ()
         self.changed_at: dict[str, float] = {}
         self.history = History()
+        self.services = Services()
         self.jwt_names = JwtNames()
 
     def clear(self) -> None:

@@ -142,6 +142,32 @@ class Rows(Reply, gc=False):
     connections: list[Row] | None = None
 
 
+class Host(Struct, gc=False):
+    """A connection that may be an instance of a service; its `subjects` only where requested."""
+
+    cid: Counter = 0
+    kind: str = ""
+    lang: str = ""
+    version: str = ""
+    subscriptions: Count = 0
+    subjects: tuple[str, ...] | None = msgspec.field(name="subscriptions_list", default=None)
+
+
+class Hosts(Reply, gc=False):
+    """Connections of one account that have interest in some subject.
+
+    `total` counts all connections of the account.
+    """
+
+    server_id: str = ""
+    now: Time | None = None
+    num_connections: Count = 0
+    total: Count = 0
+    offset: Limit = 0
+    limit: Limit = 0
+    connections: list[Host] | None = None
+
+
 def rows_of(payload: bytes) -> tuple[ServerInfo, Rows]:
     """A few rows with the names of their users, as (server, data); Malformed if there are none."""
     return read(_few, payload, "CONNZ")
@@ -222,3 +248,7 @@ def _data(name: str, rows: Any) -> Any:
 
 # The body of each request says which page, and whether it includes users and accounts.
 CONNZ = Endpoint("CONNZ", Connz, weight=256 * 1024, packed=True, paged=True)
+# The body of each request names an account: without one no server filters by subjects.
+CONNZ_SERVICES = Endpoint(
+    "CONNZ", Hosts, key="CONNZ_SERVICES", weight=1024, every=60.0, packed=True, paged=True
+)

@@ -68,6 +68,14 @@ class Heard:
         self.replies[endpoint].setdefault(server_id, reply)
 
 
+class AccountOn(Struct, frozen=True):
+    """An account on one server, by the (cluster, name) and the id of the server."""
+
+    key: Names
+    id: str
+    account: str
+
+
 class Target(Struct, frozen=True):
     """A server to read: about how many connections it has, or accounts that use JetStream.
 

@@ -22,7 +22,7 @@ from nats_insights.judge.auditor import Asking, Auditor
 from nats_insights.judge.declare import Check
 from nats_insights.judge.lifecycle import Life, Told
 from nats_insights.model.snapshot import Snapshot
-from nats_insights.replies.connz import CONNZ
+from nats_insights.replies.connz import CONNZ, CONNZ_SERVICES
 from nats_insights.replies.endpoint import Endpoint
 from nats_insights.replies.heard import Expected, Heard, Silence
 from nats_insights.replies.jsz import JSZ_STREAMS
@@ -114,6 +114,10 @@ class Story:
                 # `take_streams` changes it, and the system may be used again.
                 details = deepcopy(told.account_details or ())
                 at_once(auditor.take_streams(target.key, details))
+        services = {one.info.id: one.services for one in system.servers}
+        for on in at_once(auditor.due_services()):
+            if on.id in paged[CONNZ_SERVICES]:
+                auditor.take_services(on, services[on.id].get(on.account, ()))
         names = {one.info.id: one.names for one in system.servers}
         for look in at_once(auditor.due_names()):
             if (name := names[look.server_id].get(look.user)) is not None:

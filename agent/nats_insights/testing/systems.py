@@ -21,7 +21,7 @@ from nats_insights.errors import Missing
 from nats_insights.facts import Names
 from nats_insights.model.roster import State
 from nats_insights.replies.accountz import Accountz
-from nats_insights.replies.connz import SORTS, Connection, Page, Row, Rows
+from nats_insights.replies.connz import SORTS, Connection, Host, Page, Row, Rows
 from nats_insights.replies.endpoint import Endpoint, endpoints
 from nats_insights.replies.fields import Origin, Part, ServerInfo, told
 from nats_insights.replies.gatewayz import Gatewayz
@@ -43,6 +43,8 @@ class Server(Struct, frozen=True):
     """What a server holds: connections of user `app` in account APP, and more by "ACCOUNT user".
 
     `accepted` is the number of connections that it ever accepted, by default those that it holds.
+    `services` are the instances of micro services on it: the client library of each, such as
+    "go 1.40.0", by "ACCOUNT service"; each is one more connection of the account.
     Its clock is `clock` seconds ahead of the agent's. `goodbye` is the event that it publishes
     though it still replies: "lame duck" or "shutdown". `varz` are more figures of VARZ, `replies`
     whole replies by the name of their endpoint, each an object or the JSON that a server sends,
@@ -52,6 +54,7 @@ class Server(Struct, frozen=True):
 
     connections: int = 0
     users: dict[str, int] = {}
+    services: dict[str, tuple[str, ...]] = {}
     subscriptions: int = 0  # Of all its clients together.
     internal: int = 0  # Subscriptions that no client holds.
     accepted: int = 0
@@ -82,6 +85,7 @@ class Replying(Struct, frozen=True):
     goodbye: str = ""
     names: dict[str, str] = {}
     clock: float = 0.0
+    services: dict[str, list[Host]] = {}
 
     @property
     def key(self) -> Names:
@@ -246,7 +250,9 @@ def _replying(cluster: str, name: str, held: Server) -> Replying:
     }
     replies |= {key: _read(key, said, info) for key, said in held.replies.items()}
     sent = {key: _of(reply, info) for key, reply in replies.items()}
-    return Replying(info, sent, held.state, held.goodbye, held.names, held.clock)
+    return Replying(
+        info, sent, held.state, held.goodbye, held.names, held.clock, _services(name, held)
+    )
 
 
 def _account(key: str, connections: int, held: Server) -> AccountStat:
@@ -255,6 +261,20 @@ def _account(key: str, connections: int, held: Server) -> AccountStat:
     if key in held.names and told(AccountStat, "name", held.version):
         stat.name = held.names[key]
     return stat
+
+
+def _services(server: str, held: Server) -> dict[str, list[Host]]:
+    """The connections of each account that are instances of services."""
+    hosts: dict[str, list[Host]] = {}
+    for who, libraries in held.services.items():
+        account, _, service = who.partition(" ")
+        for number, library in enumerate(libraries):
+            lang, _, version = library.partition(" ")
+            here = f"$SRV.PING.{service}"
+            subjects = ("$SRV.PING", here, f"{here}.{server}-{number}")
+            host = Host(kind="Client", lang=lang, version=version, subjects=subjects)
+            hosts.setdefault(account, []).append(host)
+    return hosts
 
 
 def _of(reply: T, info: ServerInfo) -> T:
@@ -298,6 +318,9 @@ def _rows(held: Server) -> list[Connection]:
     for who, count in users.items():
         account, _, user = who.partition(" ")
         rows += [row(account=account, authorized_user=user) for _ in range(count)]
+    for who, libraries in held.services.items():
+        account, _, service = who.partition(" ")
+        rows += [row(account=account, authorized_user=service) for _ in libraries]
     rows = [replace(one, cid=number) for number, one in enumerate(rows, 1)]
     if held.subscriptions:
         rows[0].subscriptions = held.subscriptions

@@ -1,0 +1,85 @@
+"""Read which connections of an account are instances of micro services, within the window.
+
+Most accounts of most servers have none: a first request, which lists no subscriptions, has an empty
+reply then. Else it has the number of subscriptions, so that the size of their list is known before
+it is requested.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Collection
+from typing import Any
+
+import msgspec
+import nats.errors
+
+from nats_insights.gather.asking import Asker, in_turns
+from nats_insights.gather.window import Window
+from nats_insights.replies.connz import CONNZ_SERVICES, Host
+from nats_insights.replies.fields import Malformed
+from nats_insights.replies.heard import AccountOn
+from nats_insights.replies.unpack import unpack
+
+# Connections in one reply, and subscriptions.
+MOST_ROWS = 4096
+MOST_SUBJECTS = 65_536
+ROW_BYTES = 450
+SUBJECT_BYTES = 48
+# Timeouts after which no more servers are asked, and seconds after which none is.
+MOST_LATE = 8
+SECONDS = 10.0
+
+Take = Callable[[AccountOn, list[Host]], None]
+
+
+class Services:
+    """Reads the instances of services within a window."""
+
+    def __init__(self, asker: Asker, window: Window) -> None:
+        self.asker = asker
+        self.window = window
+
+    async def read(self, wanted: Collection[AccountOn], take: Take) -> None:
+        """Read these accounts, of each server one at a time; `take` gets each that was read.
+
+        After some timeouts no more are read: perhaps all servers hang. The order is random, so
+        others come first the next time.
+        """
+        late = 0
+
+        async def one(on: AccountOn) -> None:
+            nonlocal late
+            if late >= MOST_LATE or CONNZ_SERVICES.key in self.asker.denied:
+                return
+            try:
+                rows = await self._rows(on)
+            except (Malformed, nats.errors.Error) as problem:
+                late += isinstance(problem, nats.errors.TimeoutError)
+                self.asker.complain(CONNZ_SERVICES, on.key[-1], problem)
+            else:
+                take(on, rows)
+
+        shuffled = random.sample([*wanted], len(wanted))
+        await in_turns(one, shuffled, lambda on: on.id, SECONDS)
+
+    async def _rows(self, on: AccountOn) -> list[Host]:
+        """Connections that may be instances, with all of their subscriptions."""
+        rows = await self._ask(on, ROW_BYTES)
+        if not rows:
+            return rows
+        subjects = sum(row.subscriptions for row in rows)
+        if len(rows) >= MOST_ROWS or subjects > MOST_SUBJECTS:
+            raise Malformed("more subscriptions than fit into a reply")
+        size = ROW_BYTES * len(rows) + SUBJECT_BYTES * subjects
+        return await self._ask(on, size, subscriptions=True)
+
+    async def _ask(self, on: AccountOn, size: int, **more: Any) -> list[Host]:
+        wanted = {"acc": on.account, "filter_subject": "$SRV.PING.*.*", "limit": MOST_ROWS}
+        async with self.window.take(size):
+            body = msgspec.json.encode(wanted | more)
+            message = await self.asker.ask(CONNZ_SERVICES, on.id, body)
+        info, told = CONNZ_SERVICES.decode(unpack(message.data, message.headers))
+        if info.id != on.id:
+            raise Malformed("another server's reply")
+        return told.connections or []
