@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import nats
 import pytest
+from nats import micro
+from nats.aio.client import __version__ as nats_version
+from nats.micro.service import ServiceConfig
 
 from kit.fleet.auditing import auditing
-from kit.watching import watching
-from nats_insights.check import INFO, STATZ, VARZ, Finding, Params, Server, check
+from kit.watching import Watch, watching
+from nats_insights.check import (
+    INFO,
+    STATZ,
+    VARZ,
+    Finding,
+    Params,
+    Server,
+    check,
+)
 from nats_insights.checks.agent.agent_credential_expiry import agent_credential_expiry
 from nats_insights.checks.agent.agent_dangerous_permissions import agent_dangerous_permissions
 from nats_insights.checks.agent.check_failed import check_failed
 from nats_insights.checks.agent.incomplete_coverage import incomplete_coverage
+from nats_insights.checks.service.service_down import service_down
+from nats_insights.checks.service.service_version_mismatch import service_version_mismatch
 from nats_insights.connection.contexts import Settings
 from nats_insights.lab.demo.stage import login
 from nats_insights.lab.fleet.misbehave import Misbehaviour
@@ -161,3 +176,99 @@ async def test_a_reply_that_never_comes_is_found_in_a_simulated_fleet(host: loca
         watch.service.misbehave([silent])
         assert await watch.epochs(2) == []
         assert [told for told, _ in await watch.epochs(1)] == ["resolved"]
+
+
+# Services are read in each epoch, and what they find is told at once.
+SERVICES = """
+gather.every = { CONNZ_SERVICES = "0s" }
+checks.service_down = { within = "300ms", known_for = "200ms" }
+checks.service_version_mismatch.open_after = 2
+"""
+
+
+@asynccontextmanager
+async def instance(
+    system: local.System, *servers: str, name: str = "orders", version: str = nats_version
+) -> AsyncIterator[None]:
+    """A service of account APP on the first of these servers that takes it.
+
+    Its client says that it is of this version.
+    """
+    user, password = system.user("app")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nats.aio.client.__version__", version)
+        client = await nats.connect(
+            [system[server].url for server in servers],
+            user=user,
+            password=password,
+            dont_randomize=True,
+            reconnect_time_wait=0.05,
+            max_reconnect_attempts=-1,
+        )
+    try:
+        await micro.add_service(client, ServiceConfig(name=name, version="1.0.0"))
+        await client.flush()
+        yield
+    finally:
+        await client.close()
+
+
+def on(watch: Watch) -> dict[str, list[str]]:
+    """The servers on which the agent knows instances of each service."""
+    services = watch.agent.auditor.services.seen
+    return {" ".join(names): seen.servers for names, seen in services.items()}
+
+
+async def test_services_on_a_cluster_with_a_leaf_node(start_system: Any) -> None:
+    system = start_system({"C1": ("n1", "n2")}, leaves={"l1": "n1"})
+    checks = [service_down, service_version_mismatch]
+    async with (
+        instance(system, "n2"),
+        watching(system, more=SERVICES, checks=checks) as watch,
+        AsyncExitStack() as others,
+    ):
+        await others.enter_async_context(instance(system, "n1"))
+        await others.enter_async_context(instance(system, "l1"))
+        await others.enter_async_context(instance(system, "l1", name="alone"))
+        # The agent is a service, too, which is not reported; nor does the leaf node count twice.
+        await watch.until(
+            lambda: on(watch) == {"APP orders": ["l1", "n1", "n2"], "APP alone": ["l1"]}
+        )
+        assert watch.agent.auditor.services.seen["APP", "orders"].instances == 3
+        await watch.epochs(6)
+        assert watch.story == []
+        await others.aclose()  # Two of three end, and the only one.
+        await watch.until(lambda: watch.open)
+        assert watch.story == [("opened", "SERVICE_002", "alone")]
+        said = watch.open["SERVICE_002", "alone"]
+        assert (said.entity.kind, said.entity.account) == ("service", "APP")
+        assert said.evidence == {"instances_before": 1, "servers_before": ["l1"]}
+        async with instance(system, "n2", name="alone"):
+            await watch.until(lambda: not watch.open)
+            async with instance(system, "n1", version="9.9.9"):
+                await watch.until(lambda: watch.open)
+                said = watch.open["SERVICE_001", "orders"]
+                libraries = dict(said.evidence["libraries"]["top"])
+                assert libraries == {"python3 9.9.9": 1, f"python3 {nats_version}": 1}
+            await watch.until(lambda: not watch.open)
+        assert len(watch.story) == 4
+
+
+async def test_a_service_whose_server_hangs_or_restarts_is_not_down(start_cluster: Any) -> None:
+    system = start_cluster("n1", "n2", "n3")
+    more = SERVICES.replace("300ms", "1s") + 'gather.timeout = "200ms"\n'
+    checks = [service_down, service_version_mismatch]
+    async with (
+        instance(system, "n2", "n3"),
+        watching(system, listen="n1", more=more, checks=checks) as watch,
+    ):
+        await watch.until(lambda: on(watch) == {"APP orders": ["n2"]})
+        await watch.epochs(4)
+        system["n2"].freeze()
+        await watch.until(lambda: watch.named("SERVER_901") == {"n2"})
+        await watch.epochs(6)
+        system["n2"].thaw()
+        await watch.until(lambda: not watch.open)
+        await asyncio.to_thread(system["n2"].restart)
+        await watch.until(lambda: on(watch) == {"APP orders": ["n3"]})
+        assert {code for _, code, _ in watch.story} == {"SERVER_901"}

@@ -1,0 +1,1 @@
+"""Service: micro services of applications, and their instances."""
