@@ -11,7 +11,7 @@ import pytest
 from nats.aio.msg import Msg
 
 from nats_insights.check import CONNZ_SERVICES, INFO, STATZ, Finding, Params, Service, check
-from nats_insights.errors import Missing
+from nats_insights.errors import Missing, TooSoon
 from nats_insights.gather import services as reading
 from nats_insights.gather.asking import Asker
 from nats_insights.gather.services import Services as Reader
@@ -79,10 +79,15 @@ def known(story: Story) -> dict[str, list[str]]:
 
 def test_accounts_with_clients_are_read_on_each_server():
     story = Story(checks=[reader])
+    idle = {"account_statz": [{"acc": "IDLE"}, {"acc": "LEAF", "total_conns": 1, "leafnodes": 1}]}
     given = system(
-        cluster(n1=Server(1, {"B bob": 1, "$SYS admin": 1}), n2=Server(users={"B b": 1}))
+        cluster(
+            n1=Server(1, {"B bob": 1, "$SYS admin": 1}),
+            n2=Server(users={"B b": 1}),
+            n3=Server(replies={"STATZ": idle}),
+        )
     )
-    assert asked(story, given) == ["n1 APP", "n1 B", "n2 B"]
+    assert asked(story, given) == ["n1 APP", "n1 B", "n2 B", "n3 LEAF"]
     assert asked(story, given, 10.0) == []  # Not due.
 
 
@@ -139,6 +144,31 @@ def test_accounts_with_services_come_earlier(monkeypatch):
     assert [read.count(f"n1 {account}") for account in "ABS"] == [3, 3, 6]
 
 
+def test_what_has_its_turn_later_is_expected_to_be_unknown(monkeypatch):
+    monkeypatch.setattr(model, "AT_ONCE", 2)
+    story = Story(checks=[reader])
+    others = {f"A{n} app": 1 for n in range(3)}
+    given = system(
+        cluster(
+            n1=Server(users=others, services={"S s": ("go",)}),
+            n2=Server(users=others, services={"S s": ("go",)}),
+        )
+    )
+    # Once one instance is known, its account comes first on all other servers.
+    assert [asked(story, given) for _ in range(3)] == [
+        ["n1 A0", "n1 A1"],
+        ["n1 A2", "n1 S"],
+        ["n2 S", "n2 A0"],
+    ]
+    assert known(story) == {"S s": ["n1 n1-0", "n2 n2-0"]}
+    other = Story(checks=[reader])
+    for _ in range(2):
+        asked(other, given)
+    with pytest.raises(TooSoon, match="more epochs"):
+        known(other)
+    assert other.snapshot.lacking.owed["CONNZ_SERVICES"] == set()
+
+
 def test_instances_are_known_until_their_server_says_otherwise():
     story = Story(checks=[reader])
     two = system(cluster(n1=held(orders=2), n2=held(orders=1)))
@@ -156,8 +186,9 @@ def test_instances_are_known_until_their_server_says_otherwise():
 def test_a_server_that_was_never_read_may_have_instances():
     story = Story(checks=[reader])
     story.hears(system(cluster(n1=held(orders=1), n2=held(orders=1))), [("n2", "CONNZ_SERVICES")])
-    with pytest.raises(Missing, match="CONNZ_SERVICES of n2"):
+    with pytest.raises(Missing, match="CONNZ_SERVICES of n2") as missing:
         known(story)
+    assert missing.type is Missing
     assert story.snapshot.lacking.owed["CONNZ_SERVICES"] == {("C1", "n2")}
     story.hears(system(cluster(n1=held(orders=1), n2=held(orders=1))), after=MINUTE)
     assert not story.snapshot.lacking.owed["CONNZ_SERVICES"]
@@ -186,7 +217,7 @@ def test_since_when_it_has_instances_survives_a_gap_of_minutes_and_no_longer():
     remembered = story.auditor.services.seen["APP", "orders"]
     assert (remembered.since, remembered.last) == (start, start + 598.0)
     story.hears(down, after=MINUTE)
-    story.hears(up, after=541.0)
+    story.hears(up, after=540.0)
     assert story.auditor.services.seen["APP", "orders"].since == story.now
 
 
@@ -200,8 +231,35 @@ def test_a_clock_that_was_set_back_forgets_nothing():
 def test_the_number_of_services_is_bounded(monkeypatch):
     monkeypatch.setattr(model, "MOST", 2)
     story = Story(checks=[reader])
-    story.hears(system(lone(n1=held(a=1, b=1, c=1))))
-    assert len(story.auditor.services.seen) == 2
+    for _ in range(2):
+        story.hears(system(lone(n1=held(a=1, b=1, c=1))), after=MINUTE)
+    seen = story.auditor.services.seen
+    assert list(seen) == [("APP", "a"), ("APP", "b")]
+    assert {one.last for one in seen.values()} == {story.now}
+
+
+def test_a_few_servers_are_named():
+    story = Story(checks=[reader])
+    story.hears(system(lone(**{f"n{i}": held(orders=1) for i in range(5)})))
+    (one,) = story.auditor.services.seen.values()
+    assert (one.instances, one.servers) == (5, ["n0", "n1", "n2"])
+
+
+def test_a_server_owes_until_each_of_its_accounts_was_read():
+    story = Story(checks=[reader])
+    take = story.auditor.take_services
+    story.auditor.take_services = lambda on, rows: on.account == "B" or take(on, rows)
+    given = system(lone(n1=Server(users={"A a": 1, "B b": 1, "C c": 1}), n2=1))
+    story.hears(given)
+    assert story.snapshot.lacking.owed["CONNZ_SERVICES"] == {("", "n1")}
+
+
+def test_while_its_server_hangs_a_service_is_not_gone():
+    story = Story(checks=[reader])
+    for n2 in (held(orders=1), *[hung] * 12, held(orders=1)):
+        story.hears(system(cluster(n1=1, n2=n2)), after=MINUTE)
+    (one,) = story.auditor.services.seen.values()
+    assert one.last - one.since == 13 * MINUTE
 
 
 def test_another_process_goes_on_where_one_ended():

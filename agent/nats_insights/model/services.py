@@ -10,14 +10,16 @@ A service that was seen is remembered for a day after its last instance.
 
 from __future__ import annotations
 
+import heapq
 from collections import defaultdict
 from collections.abc import Collection, Generator, Iterable, Iterator
 from math import inf
+from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct
 
-from nats_insights.errors import Missing
+from nats_insights.errors import Missing, TooSoon
 from nats_insights.facts import Names
 from nats_insights.replies.connz import Host
 from nats_insights.replies.heard import AccountOn
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 # Readings in one epoch, and seconds after which one is repeated though nothing changed.
 AT_ONCE = 256
 STALE = 3600.0
+# The age of what was never read: more than any other.
+NEVER = 1e9
 # Accounts that are known to have services come first, as if they had been read so long before.
 PREFERRED = 600.0
 # Services that are remembered, and for how many seconds after their last instance.
@@ -41,6 +45,7 @@ _PREFIX = "$SRV.PING."
 _NAMED = 3
 
 Pair = tuple[Names, str]
+Mark = tuple[int, int, int]
 
 
 class Instance(NamedTuple):
@@ -64,7 +69,7 @@ class Seen(Struct, array_like=True):
 
 class _Reading(Struct, gc=False):
     at: float
-    mark: tuple[int, int, int]
+    mark: Mark
     instances: tuple[Instance, ...]
 
 
@@ -77,9 +82,11 @@ class Services:
         self._instances: dict[Names, dict[str, Instance]] = {}
         self._readings: dict[Pair, _Reading] = {}
         # As of the last `due`: the pairs that exist, with the figures that change with their
-        # services, by account the servers that have clients of it, and a server that did not say.
-        self._marks: dict[Pair, tuple[int, int, int]] = {}
+        # services, by account the servers that have clients of it, the pairs that were to be read,
+        # and a server that did not say which there are.
+        self._marks: dict[Pair, Mark] = {}
         self._servers: dict[str, list[Names]] = {}
+        self._wanted: set[Pair] = set()
         self._silent = ""
 
     def due(
@@ -87,9 +94,11 @@ class Services:
     ) -> Generator[None, None, list[AccountOn]]:
         """What to read in this epoch; accounts in `without` are left out."""
         self.at, self._silent = snapshot.now, ""
-        known = {account for account, _ in self.seen}
-        self._marks, servers, wanted = {}, defaultdict(list), []
+        preferred = {account: PREFERRED for account, _ in self.seen}
+        servers: dict[str, list[Names]] = defaultdict(list)
+        wanted: list[tuple[float, Pair, str]] = []
         kept: set[Names] = set()
+        self._marks = {}
         for server in snapshot.servers.values():
             yield
             try:
@@ -102,15 +111,15 @@ class Services:
                 pair = (server.names, account)
                 self._marks[pair] = mark
                 servers[account].append(server.names)
-                if (age := self._age(pair)) > 0:
-                    preferred = PREFERRED if account in known else 0.0
-                    wanted.append((-age - preferred, AccountOn(server.names, server.id, account)))
+                if age := self._age(pair, mark):
+                    wanted.append((age + preferred.get(account, 0.0), pair, server.id))
         self._servers = dict(servers)
         for pair in [one for one in self._readings if one not in self._marks]:
             if pair[0] not in kept:
                 del self._readings[pair]
-        wanted.sort(key=lambda item: item[0])
-        return [on for _, on in wanted[:AT_ONCE]]
+        oldest = heapq.nlargest(AT_ONCE, wanted, key=itemgetter(0))
+        self._wanted = {pair for _, pair, _ in oldest}
+        return [AccountOn(pair[0], server_id, pair[1]) for _, pair, server_id in oldest]
 
     def take(self, on: AccountOn, rows: Iterable[Host]) -> None:
         """Add what was read of one account on one server."""
@@ -161,21 +170,23 @@ class Services:
             pair = (server, account)
             reading = self._readings.get(pair)
             if reading is None or (reading.at <= after and reading.mark != self._marks[pair]):
-                raise Missing("CONNZ_SERVICES", server[-1])
+                if pair in self._wanted:
+                    raise Missing("CONNZ_SERVICES", server[-1])
+                raise TooSoon("CONNZ_SERVICES", server[-1], "more epochs to read all accounts")
 
-    def _age(self, pair: Pair) -> float:
-        """Seconds since it was read, 0 if it need not be read again."""
+    def _age(self, pair: Pair, mark: Mark) -> float:
+        """Seconds since it was read, NEVER if it was not, 0 if it need not be read again."""
         reading = self._readings.get(pair)
         if reading is None:
-            return inf
+            return NEVER
         age = self.at - reading.at
-        return abs(age) if reading.mark != self._marks[pair] or not 0 <= age < STALE else 0.0
+        return age if reading.mark != mark or not 0 <= age < STALE else 0.0
 
     def _forgotten(self, seen: Seen) -> bool:
         return abs(self.at - seen.last) >= REMEMBERED  # The clock may be set back.
 
 
-def _marks(server: Server, without: Collection[str]) -> dict[str, tuple[int, int, int]]:
+def _marks(server: Server, without: Collection[str]) -> dict[str, Mark]:
     """For each account with clients: figures of which one changes with its services."""
     accepted = server.varz.total_connections
     return {

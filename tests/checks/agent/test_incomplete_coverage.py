@@ -6,6 +6,7 @@ import pytest
 
 from nats_insights.check import STATSZ, STATZ, VARZ, Server
 from nats_insights.checks.agent.incomplete_coverage import incomplete_coverage as check
+from nats_insights.gather.stepwise import at_once
 from nats_insights.judge.declare import INFO, Finding, Params
 from nats_insights.judge.declare import check as declare
 from scenario import Story, cluster, dead, finding, found, hung, system
@@ -94,6 +95,18 @@ def test_a_server_that_fell_silent_is_the_ground_of_another_check(state):
 def test_epochs_on_request_do_not_count():
     story, lost = Story(checks=[check, reader]), [("n2", "STATSZ")]
     assert [story.hears(system(THREE), lost, counts=False) for _ in range(9)] == [[]] * 9
+    assert [story.hears(system(THREE), lost) for _ in range(3)] == [[]] * 3
+
+
+def test_epochs_that_failed_change_nothing():
+    story, lost = Story(checks=[check, reader]), [("n2", "STATSZ")]
+    told = [story.hears(system(THREE), lost) for _ in range(4)]
+    assert told[-1] == ["opened AGENT_003 me"]
+    story.auditor.id = "me"
+    for _ in range(5):
+        story.auditor.begin(story.now)
+        story.auditor.fail(ValueError())
+        assert at_once(story.auditor.judge()) == []
 
 
 def test_an_endpoint_that_is_not_due_is_not_counted():
@@ -104,13 +117,15 @@ def test_an_endpoint_that_is_not_due_is_not_counted():
 
 def test_what_is_not_permitted_is_found_at_once():
     story = Story(checks=[check, reader])
-    told = [story.hears(system(THREE), denied=denied) for denied in (["STATZ"], [], [])]
-    assert told == [["opened AGENT_003 me"], [], ["resolved AGENT_003 me"]]
+    denied = [["STATZ"]] * 5
+    told = [story.hears(system(THREE), denied=one) for one in (*denied, [], [])]
+    assert told == [["opened AGENT_003 me"], *[[]] * 5, ["resolved AGENT_003 me"]]
 
 
 def test_the_summary_names_what_is_not_permitted():
     story = Story(checks=[check, reader])
-    story.hears(system(THREE), denied=["STATZ"])
+    for _ in range(5):
+        story.hears(system(THREE), denied=["STATZ"])
     (life,) = story.lives.values()
     assert life.summary == "1 endpoint is not read in full: STATZ is not permitted"
 

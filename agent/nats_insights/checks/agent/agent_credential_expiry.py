@@ -74,4 +74,4 @@ def _days(one: Expiry, now: float) -> float:
 def _stretch(one: Expiry, lifetime: float) -> float:
     """How many times longer the life of one that lives this many days would be, at least 1."""
     life = (one.ends - one.begins) / _DAY
-    return max(1.0, lifetime / life) if one.begins and life > 0 else 1.0
+    return max(1.0, lifetime / life) if life > 0 else 1.0
