@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from nats_insights.connection.connect import Permissions, Responses, Subjects
-from nats_insights.gather.access import may, may_answer, may_publish, may_reply
+from nats_insights.connection.connect import Permissions, Responses, Subjects, UserInfo
+from nats_insights.gather.access import (
+    dangers,
+    may,
+    may_answer,
+    may_publish,
+    may_reply,
+    restricted,
+)
 
 ONE = Responses(max=1)
 
@@ -67,6 +74,43 @@ def test_who_may_reply(permissions, may_do):
 )
 def test_who_may_answer_queries(permissions, may_do):
     assert may_answer(permissions) == may_do
+
+
+KEY = "A" * 56
+SERVERS, CLAIMS = ["KICK", "LDM", "RELOAD"], ["CLAIMS.UPDATE", "CLAIMS.DELETE"]
+
+
+@pytest.mark.parametrize(
+    ("permissions", "account", "may_do"),
+    [
+        (None, "SYS", SERVERS),
+        (None, KEY, SERVERS + CLAIMS),
+        (publishing("$SYS.REQ.SERVER.*.VARZ"), KEY, []),
+        (publishing("$SYS.REQ.SERVER.*.*"), KEY, SERVERS),
+        (publishing("$SYS.REQ.SERVER.N1.KICK"), "SYS", ["KICK"]),
+        (publishing("$SYS.REQ.SERVER.N2.KICK"), "SYS", []),
+        (publishing("$SYS.REQ.>", deny=["$SYS.REQ.SERVER.*.KICK"]), KEY, SERVERS[1:] + CLAIMS),
+        (publishing("$SYS.REQ.CLAIMS.*"), KEY, CLAIMS),
+        (subscribing("_INBOX.>"), "SYS", SERVERS),
+    ],
+)
+def test_which_requests_that_change_something_a_user_may_send(permissions, account, may_do):
+    assert dangers(UserInfo(permissions=permissions, account=account), "N1") == may_do
+
+
+@pytest.mark.parametrize(
+    ("permissions", "has_one"),
+    [
+        (None, False),
+        (subscribing("_INBOX.>"), False),
+        # As servers say it of a user that may subscribe to some subjects only.
+        (Permissions(publish=Subjects(), subscribe=Subjects(allow=["a"])), False),
+        (publishing("a"), True),
+        (publishing(deny=["a"]), True),
+    ],
+)
+def test_who_has_a_list_of_what_it_may_publish(permissions, has_one):
+    assert restricted(UserInfo(permissions=permissions)) == has_one
 
 
 @pytest.mark.parametrize(

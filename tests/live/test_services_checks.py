@@ -31,6 +31,7 @@ from nats_insights.checks.agent.agent_credential_expiry import agent_credential_
 from nats_insights.checks.agent.agent_dangerous_permissions import agent_dangerous_permissions
 from nats_insights.checks.agent.check_failed import check_failed
 from nats_insights.checks.agent.incomplete_coverage import incomplete_coverage
+from nats_insights.checks.cluster.gateway_mismatch import gateway_mismatch
 from nats_insights.checks.service.service_down import service_down
 from nats_insights.checks.service.service_version_mismatch import service_version_mismatch
 from nats_insights.connection.contexts import Settings
@@ -136,6 +137,23 @@ async def test_a_user_that_only_reads_and_one_without_any_list_are_quiet(
         assert watch.agent.auditor.dangers == dangers
 
 
+async def test_a_cluster_with_another_system_account_is_found_until_it_has_the_same(
+    start_system: Any,
+) -> None:
+    system = start_system({"EU": ("e1", "e2"), "US": ("u1",)}, accounts={"BIG": ("big",)})
+    system["u1"].options = "system_account: BIG"
+    system["u1"].restart(settle=False)
+    checks = [incomplete_coverage, gateway_mismatch]
+    more = 'gather.every = { GATEWAYZ = "0s" }\n'
+    async with watching(system, "e1", "e2", more=more, checks=checks) as watch:
+        await watch.until(lambda: watch.named("AGENT_003"))
+        (said,) = (one for one in watch.open.values() if one.code == "AGENT_003")
+        assert said.evidence["unknown_clusters"] == ["US"]
+        system["u1"].options = ""
+        system["u1"].restart(settle=False)
+        await watch.until(lambda: not watch.named("AGENT_003"))
+
+
 async def test_a_check_that_raises_is_named_until_it_no_longer_does(start_server: Any) -> None:
     system = start_server("n1")
     async with watching(system, listen="n1", checks=[check_failed, raises_alone]) as watch:
@@ -171,7 +189,7 @@ async def test_a_reply_that_never_comes_is_found_in_a_simulated_fleet(host: loca
         (life,) = watch.auditor.lives.values()
         assert (
             life.summary
-            == f"1 endpoint is not read in full: STATZ does not come from {silent.name}"
+            == f"the agent does not see all (1): STATZ does not come from {silent.name}"
         )
         watch.service.misbehave([silent])
         assert await watch.epochs(2) == []

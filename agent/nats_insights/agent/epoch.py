@@ -13,7 +13,7 @@ from nats_insights.agent.users import name_users
 from nats_insights.connection.client import Client
 from nats_insights.errors import ConnectError, place
 from nats_insights.facts import Cost
-from nats_insights.gather.access import dangers
+from nats_insights.gather.access import dangers, restricted
 from nats_insights.gather.small import Gatherer
 from nats_insights.gather.stepwise import emptied, stepwise
 from nats_insights.judge.auditor import Auditor
@@ -123,7 +123,7 @@ def _look_at_own_login(auditor: Auditor, client: Client) -> None:
         auditor.expiries, auditor.unusable = (), str(error)
     if (user := client.user) is not None:
         auditor.dangers = dangers(user, client.server_id)
-        auditor.restricted = user.permissions is not None and user.permissions.publish is not None
+        auditor.restricted = restricted(user)
 
 
 def _still_connected(gatherer: Gatherer) -> None:

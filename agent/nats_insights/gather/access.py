@@ -90,6 +90,12 @@ def dangers(user: UserInfo, server_id: str) -> list[str]:
     return [one for one, subject in wanted.items() if publish is None or may(publish, subject)]
 
 
+def restricted(user: UserInfo) -> bool:
+    """Whether this user has any list of what it may publish."""
+    publish = user.permissions.publish if user.permissions else None
+    return publish is not None and (publish.allow, publish.deny) != (None, None)
+
+
 def may(rules: Subjects, subject: str) -> bool:
     """Whether these rules let a user publish on a subject, or subscribe to it."""
     # A subject may be followed by the queue groups for which it is allowed.

@@ -475,7 +475,8 @@ class Auditor:
             for name, (number, where) in sorted(self.raised.items())
             if self.number - number <= agent.MEMORY
         }
-        agent.missed, agent.readers = self.missed.told(), self._readers
+        agent.missed, agent.hidden_clusters = self.missed.told(), self.missed.hidden_clusters
+        agent.readers = self._readers
         agent.expiries, agent.unusable = self.expiries, self.unusable
         agent.dangers, agent.restricted = self.dangers, self.restricted
         agent.window = self.window

@@ -1,11 +1,12 @@
-"""Replies that servers fail to send again and again though they answer to all else."""
+"""What the agent fails to receive again and again: replies, and whole clusters."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 
 from nats_insights.facts import Names
 from nats_insights.model.snapshot import Snapshot
+from nats_insights.replies.gatewayz import GATEWAYZ
 from nats_insights.replies.varz import VARZ
 
 
@@ -13,12 +14,16 @@ class Missed:
     """For each endpoint, how many requests in a row each server left without a usable reply.
 
     Only requests count that were sent, to servers that answered to VARZ at the same time.
+
+    `hidden_clusters` are clusters of which no server is known though there is a gateway to it, and
+    how many requests for GATEWAYZ in a row showed that.
     """
 
     def __init__(self) -> None:
         self._times: dict[str, dict[Names, int]] = {}
+        self.hidden_clusters: dict[str, int] = {}
 
-    def hear(self, snapshot: Snapshot, asked: Iterable[str]) -> None:
+    def hear(self, snapshot: Snapshot, asked: Collection[str]) -> None:
         """Count the replies to these endpoints that an epoch lacks."""
         lacking = snapshot.lacking
         for endpoint in asked:
@@ -32,6 +37,12 @@ class Missed:
             }
             if late:
                 self._times[endpoint] = late
+        if GATEWAYZ.key in asked:
+            known = {entry.cluster for entry in snapshot.members}
+            self.hidden_clusters = {
+                name: self.hidden_clusters.get(name, 0) + 1
+                for name in sorted(_reached_by_gateways(snapshot) - known)
+            }
 
     def told(self) -> Mapping[str, Mapping[str, int]]:
         """By endpoint and name of the server."""
@@ -39,3 +50,8 @@ class Missed:
             endpoint: {names[-1]: times for names, times in sorted(late.items())}
             for endpoint, late in sorted(self._times.items())
         }
+
+
+def _reached_by_gateways(snapshot: Snapshot) -> set[str]:
+    told = [server.replies.get(GATEWAYZ.key) for server in snapshot.servers.values()]
+    return {name for reply in told if reply for name in reply.outbound_gateways or ()}

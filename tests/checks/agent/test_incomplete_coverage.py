@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from nats_insights.check import STATSZ, STATZ, VARZ, Server
+from nats_insights.check import GATEWAYZ, STATSZ, STATZ, VARZ, Server
 from nats_insights.checks.agent.incomplete_coverage import incomplete_coverage as check
 from nats_insights.gather.stepwise import at_once
 from nats_insights.judge.declare import INFO, Finding, Params
 from nats_insights.judge.declare import check as declare
+from nats_insights.testing import Server as SystemServer
 from scenario import Story, cluster, dead, finding, found, hung, system
 
 THREE = cluster(n1=1, n2=1, n3=1)
@@ -38,6 +39,8 @@ CASES = {
         system(cluster(n1=1, n2=hung), missed={"JSZ": {"n1": 9}}),
         {"me"},
     ),
+    "quiet while a cluster was not seen twice": (system(THREE, hidden_clusters={"US": 2}), set()),
+    "fires when it was not for a third time": (system(THREE, hidden_clusters={"US": 3}), {"me"}),
     "quiet where a server does not answer at all": (system(cluster(n1=1, n2=hung)), set()),
 }
 
@@ -55,9 +58,9 @@ def test_its_parameters_can_be_set(times, expected):
 
 def test_the_finding_says_what_is_not_read_and_which_checks_need_it():
     said = finding(check, missed(CONNZ={"n2": 3, "n3": 4}, JSZ={"n1": 7, "n2": 2}))
-    assert (said.value, said.threshold, said.unit) == (2, 1, "endpoints")
+    assert (said.value, said.threshold, said.unit) == (2, 1, "gaps")
     assert said.summary == (
-        "2 endpoints are not read in full: CONNZ does not come from 2 servers, such as n2, "
+        "the agent does not see all (2): CONNZ does not come from 2 servers, such as n2, "
         "JSZ does not come from n1"
     )
     assert said.evidence == {
@@ -66,6 +69,7 @@ def test_the_finding_says_what_is_not_read_and_which_checks_need_it():
             "CONNZ": {"top": [["n3", 4], ["n2", 3]], "left_out": 0},
             "JSZ": {"top": [["n1", 7], ["n2", 2]], "left_out": 0},
         },
+        "unknown_clusters": [],
         "checks": ["a", "b"],
         "checks_left_out": 0,
     }
@@ -83,6 +87,34 @@ def test_it_opens_for_a_reply_that_stays_away_and_resolves_when_it_comes():
     opened, resolved = ["opened AGENT_003 me"], ["resolved AGENT_003 me"]
     # It is told in the epoch after the third.
     assert told == [[], [], [], [], [], [], opened, [], [], resolved]
+
+
+@declare("TEST_904", INFO, "health", needs=(GATEWAYZ,))
+def gateway_reader(server: Server, params: Params) -> Finding | None:
+    """A server is read by this test.
+
+    Finds: nothing at all, as it only needs the gateways of servers to be requested.
+
+    Why: it is a test.
+
+    Do: nothing.
+    """
+
+
+def test_a_cluster_that_only_a_gateway_shows_is_found_until_one_of_its_servers_is_known():
+    gateways = {"varz": {"gateway": {"name": "EU"}}}
+    gateways["replies"] = {"GATEWAYZ": {"name": "EU", "outbound_gateways": {"US": {}}}}
+    alone = cluster("EU", n1=SystemServer(**gateways), n2=1)
+    story = Story("gather.every = { GATEWAYZ = 0.0 }", [check, gateway_reader])
+    told = [story.hears(system(alone)) for _ in range(4)]
+    assert told == [[], [], [], ["opened AGENT_003 me"]]
+    (life,) = story.lives.values()
+    assert life.summary == "the agent does not see all (1): no server of cluster US is known"
+    both = system(alone, cluster("US", u1=1))
+    assert [story.hears(both) for _ in range(3)] == [[], [], ["resolved AGENT_003 me"]]
+    # A server that died is known, and so is its cluster.
+    down = system(alone, cluster("US", u1=dead))
+    assert [story.hears(down) for _ in range(5)] == [[]] * 5
 
 
 @pytest.mark.parametrize("state", [hung, dead])
@@ -127,7 +159,7 @@ def test_the_summary_names_what_is_not_permitted():
     for _ in range(5):
         story.hears(system(THREE), denied=["STATZ"])
     (life,) = story.lives.values()
-    assert life.summary == "1 endpoint is not read in full: STATZ is not permitted"
+    assert life.summary == "the agent does not see all (1): STATZ is not permitted"
 
 
 def test_what_is_not_permitted_on_purpose_is_no_gap():

@@ -26,7 +26,8 @@ class Agent(Noun):
     the name of each check that raised in the last MEMORY epochs to the last error and its place.
 
     `missed` is, by endpoint and server, how often in a row no usable reply came from a server that
-    otherwise answers, until the epoch before. `readers` are the checks that read each endpoint.
+    otherwise answers, until the epoch before; `hidden_clusters` is how often in a row a gateway
+    showed a cluster of which no server is known. `readers` are the checks that read each endpoint.
     """
 
     __slots__ = (
@@ -34,6 +35,7 @@ class Agent(Noun):
         "dangers",
         "expiries",
         "failures",
+        "hidden_clusters",
         "interval",
         "known",
         "late",
@@ -60,6 +62,7 @@ class Agent(Noun):
         self.restricted = False
         self.raised: Mapping[str, str] = {}
         self.missed: Mapping[str, Mapping[str, int]] = {}
+        self.hidden_clusters: Mapping[str, int] = {}
         self.readers: Mapping[str, Sequence[str]] = {}
         self.late = self.window = self.known = 0
         self.took = self.interval = 0.0
