@@ -16,7 +16,7 @@ from nats import micro
 from nats.aio.client import __version__ as nats_version
 from nats.micro.service import ServiceConfig
 
-from kit.fleet.auditing import auditing
+from kit.fleet.auditing import auditing, reconnect
 from kit.watching import Watch, watching
 from nats_insights.check import (
     INFO,
@@ -270,6 +270,31 @@ async def test_services_on_a_cluster_with_a_leaf_node(start_system: Any) -> None
                 assert libraries == {"python3 9.9.9": 1, f"python3 {nats_version}": 1}
             await watch.until(lambda: not watch.open)
         assert len(watch.story) == 4
+
+
+async def test_of_accounts_in_which_nothing_moves_no_services_are_read_again(
+    host: local.Server,
+) -> None:
+    # A simulated fleet, as large as none on one machine.
+    fleet = plant(60, 30, clusters=6)
+    checks = [service_down, service_version_mismatch]
+    async with auditing(fleet, host, config=SERVICES, checks=checks) as watch:
+        requests = []
+        for number in range(5):
+            if number == 4:
+                reconnect(fleet, fleet.servers[:1])
+            await watch.epochs()
+            asked = watch.cost.endpoints.get("CONNZ_SERVICES")
+            requests.append(asked.requests if asked else 0)
+        used = {
+            server.name: [one.acc for one in server.reply(STATZ).account_statz if one.total_conns]
+            for server in watch.auditor.snapshot.servers.values()
+        }
+        pairs = {name: len({*accounts} - {watch.account}) for name, accounts in used.items()}
+        assert 512 < sum(pairs.values()) < 768
+        moved = pairs[fleet.servers[0].name]
+        assert requests == [256, 256, sum(pairs.values()) - 512, 0, moved]
+        assert watch.auditor.outcomes["SERVICE_002"].why == ""
 
 
 async def test_a_service_whose_server_hangs_or_restarts_is_not_down(start_cluster: Any) -> None:

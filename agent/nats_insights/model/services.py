@@ -87,6 +87,8 @@ class Services:
         self._marks: dict[Pair, Mark] = {}
         self._servers: dict[str, list[Names]] = {}
         self._wanted: set[Pair] = set()
+        # Accounts that were read on all of these servers, in any epoch.
+        self._complete: set[str] = set()
         self._silent = ""
 
     def due(
@@ -99,6 +101,7 @@ class Services:
         wanted: list[tuple[float, Pair, str]] = []
         kept: set[Names] = set()
         self._marks = {}
+        self._complete.clear()
         for server in snapshot.servers.values():
             yield
             try:
@@ -152,7 +155,9 @@ class Services:
 
     def instances(self, names: Names) -> list[Instance]:
         """The instances of a service, as far as they are known; Missing if some are not."""
-        self._need(names[0], -inf)
+        if names[0] not in self._complete:  # There may be many services in an account.
+            self._need(names[0], -inf)
+            self._complete.add(names[0])
         return list(self._instances.get(names, {}).values())
 
     def absent(self, names: Names) -> float:
