@@ -308,6 +308,8 @@ SUBJECTS = {
     ">": [],
     "$SRV.INFO.orders.a1": [],
     "my.$SRV.PING.orders.a1": [],
+    "$SRV.PING.long." + 241 * "x": ["long " + 241 * "x"],
+    "$SRV.PING.long." + 242 * "x": [],
 }
 
 
@@ -397,6 +399,14 @@ async def test_lists_that_are_too_long_are_not_requested(monkeypatch, rows, fits
     taken = await read(asker)
     assert (bool(taken), len(asker.asked)) == (fits, 1 + fits)
     assert asker.complaints == ([] if fits else ["more subscriptions than fit into a reply"])
+
+
+@pytest.mark.parametrize(("most", "fits"), [(2, True), (1, False)])
+async def test_more_instances_than_are_counted_are_not_taken(monkeypatch, most, fits):
+    monkeypatch.setattr(reading, "MOST_NAMED", most)
+    asker = Answering({"subscriptions": 3, "subscriptions_list": ["$SRV.PING.s.a"] * 2 + ["b"]})
+    assert bool(await read(asker)) == fits
+    assert asker.complaints == ([] if fits else ["more instances than are counted"])
 
 
 async def test_another_servers_reply_is_not_taken():

@@ -12,6 +12,8 @@ API = "INSIGHTS.API"
 SERVICE = "insights-agent"
 
 PING_SERVICE = f"$SRV.PING.{SERVICE}"
+# Before the name of a micro service and the id of one of its instances.
+INSTANCE = "$SRV.PING."
 USER_INFO = "$SYS.REQ.USER.INFO"
 # The monitoring endpoints of servers, including those that are not requested yet.
 MONITORING = (

@@ -20,10 +20,12 @@ from nats_insights.replies.connz import CONNZ_SERVICES, Host
 from nats_insights.replies.fields import Malformed
 from nats_insights.replies.heard import AccountOn
 from nats_insights.replies.unpack import unpack
+from nats_insights.subjects import INSTANCE
 
-# Connections in one reply, and subscriptions.
+# Connections in one reply, subscriptions, and how many of these may name instances.
 MOST_ROWS = 4096
 MOST_SUBJECTS = 65_536
+MOST_NAMED = 16_384
 ROW_BYTES = 450
 SUBJECT_BYTES = 48
 # Timeouts after which no more servers are asked, and seconds after which none is.
@@ -72,10 +74,14 @@ class Services:
         if len(rows) >= MOST_ROWS or subjects > MOST_SUBJECTS:
             raise Malformed("more subscriptions than fit into a reply")
         size = ROW_BYTES * len(rows) + SUBJECT_BYTES * subjects
-        return await self._ask(on, size, subscriptions=True)
+        rows = await self._ask(on, size, subscriptions=True)
+        named = sum(one.startswith(INSTANCE) for row in rows for one in row.subjects or ())
+        if named > MOST_NAMED:
+            raise Malformed("more instances than are counted")
+        return rows
 
     async def _ask(self, on: AccountOn, size: int, **more: Any) -> list[Host]:
-        wanted = {"acc": on.account, "filter_subject": "$SRV.PING.*.*", "limit": MOST_ROWS}
+        wanted = {"acc": on.account, "filter_subject": f"{INSTANCE}*.*", "limit": MOST_ROWS}
         async with self.window.take(size):
             body = msgspec.json.encode(wanted | more)
             message = await self.asker.ask(CONNZ_SERVICES, on.id, body)

@@ -24,6 +24,7 @@ from nats_insights.facts import Names
 from nats_insights.replies.connz import Host
 from nats_insights.replies.heard import AccountOn
 from nats_insights.replies.statz import STATZ
+from nats_insights.subjects import INSTANCE
 
 if TYPE_CHECKING:
     from nats_insights.model.nouns.server import Server
@@ -41,8 +42,9 @@ MOST = 20_000
 REMEMBERED = 86_400.0
 # Seconds without an instance after which a service counts as new when it is back.
 LAPSE = 600.0
-_PREFIX = "$SRV.PING."
 _NAMED = 3
+# The length of a name, which comes from a client. Real ones are short.
+_LONGEST = 256
 
 Pair = tuple[Names, str]
 Mark = tuple[int, int, int]
@@ -206,9 +208,9 @@ def instances(on: AccountOn, rows: Iterable[Host]) -> Iterator[Instance]:
     for row in rows:
         library = (row.lang, row.version) if row.kind != "Leafnode" else ("", "")
         for subject in row.subjects or ():
-            if not subject.startswith(_PREFIX):
+            if not subject.startswith(INSTANCE) or len(subject) > _LONGEST:
                 continue
-            service, _, id = subject[len(_PREFIX) :].partition(".")
+            service, _, id = subject.removeprefix(INSTANCE).partition(".")
             # Without an id all instances are meant; a wildcard is a client that asks them.
             if id and not {"*", ">"} & {service, *id.split(".")}:
                 yield Instance(service, id, on.key[-1], *library)
