@@ -254,6 +254,19 @@ def test_a_server_owes_until_each_of_its_accounts_was_read():
     assert story.snapshot.lacking.owed["CONNZ_SERVICES"] == {("", "n1")}
 
 
+def test_a_server_that_left_another_request_without_a_reply_is_not_asked():
+    story = Story(checks=[reader])
+    due = story.auditor.due_services
+
+    def with_a_slow_one() -> Any:
+        story.auditor._unresponsive = {"id of  n1"}
+        return due()
+
+    story.auditor.due_services = with_a_slow_one
+    assert asked(story, system(lone(n1=1, n2=1))) == ["n2 APP"]
+    assert story.snapshot.lacking.owed["CONNZ_SERVICES"] == {("", "n1")}
+
+
 def test_while_its_server_hangs_a_service_is_not_gone():
     story = Story(checks=[reader])
     for n2 in (held(orders=1), *[hung] * 12, held(orders=1)):
