@@ -39,8 +39,8 @@ def agent_credential_expiry(agent: Agent, params: Left) -> Finding | None:
     Do: renew the credentials in their place, and check who renews them if that is automatic. The
     agent logs in with the new file when its connection is closed; it needs no restart.
 
-    Default: those of the certificates of servers, and a quarter of a short life, after the
-    time at which certificates are renewed as a rule.
+    Default: as for the certificates of servers; those that live for 90 days are renewed by most
+    tools when a third of their life is left, so that a quarter is late.
 
     Catalogue: wider: short lives, and files that cannot be read.
     """

@@ -39,7 +39,7 @@ def service_version_mismatch(service: Service, params: Libraries) -> Finding | N
     {service}` shows the version of each instance. If it is written in several languages on purpose,
     raise `most`.
 
-    Default: one library; half of an hour would report many deployments.
+    Default: instances of one build use one library.
 
     Catalogue: corrected: info and after an hour, since it compares libraries and not services.
     """
