@@ -45,6 +45,7 @@ CHECKS = (
 # Else GATEWAYZ is requested once a minute. A relay adds at least as much as the limit here.
 QUICK = """
 gather.every.GATEWAYZ = "0s"
+gather.every.ROUTEZ_DETAIL = "0s"
 checks.high_route_rtt.max_rtt = 80
 checks.high_gateway_rtt.max_rtt = 80
 checks.route_pending_pressure.max_bytes = 1048576
