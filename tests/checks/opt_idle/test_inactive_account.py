@@ -59,6 +59,10 @@ CASES = {
     "fires after a week": (days(*WEEK), {"OLD"}),
     "quiet a day before": (days(*WEEK[1:]), set()),
     "quiet with a connection on one server": (days(*7 * [IDLE], at(used(7), used(9, 1))), set()),
+    "quiet with a client that stays and says nothing": (
+        days(*8 * [at(used(7, 1), used(9))]),
+        set(),
+    ),
     "quiet with a connection in that week": (
         days(IDLE, *2 * [at(used(7, 1), used(9))], *7 * [IDLE]),
         set(),
@@ -79,6 +83,18 @@ CASES = {
 @pytest.mark.parametrize(("given", "expected"), CASES.values(), ids=CASES)
 def test_it_judges_rightly(given, expected):
     assert found(check, given, OFTEN) == expected
+
+
+def test_an_account_that_was_never_used_is_found_too():
+    never = Server(5, replies={"STATZ": Statz(account_statz=[AccountStat(acc="NEVER")])})
+    assert found(check, days(*8 * [at(never)]), OFTEN) == {"NEVER"}
+
+
+def test_half_of_all_accounts_at_once_are_one_finding():
+    stats = [AccountStat(acc=f"A{number}") for number in range(5)]
+    given = at(Server(5, replies={"STATZ": Statz(account_statz=stats)}))
+    story = Story(OFTEN, [check])
+    assert story.hears(days(*8 * [given])) == ["opened OPT_IDLE_005 system"]
 
 
 SETTINGS = {'window = "8d"': set(), 'window = "7d"': {"OLD"}}
