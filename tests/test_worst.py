@@ -22,7 +22,7 @@ from nats_insights.config import parse
 from nats_insights.errors import DeclarationError, Missing
 from nats_insights.judge.plan import plan
 from nats_insights.judge.rules import rules
-from nats_insights.replies.connz import SORTS
+from nats_insights.replies.connz import SORTS, TIMES
 from nats_insights.testing import Server, Story, cluster, hung, row, system
 
 
@@ -34,6 +34,11 @@ def talkers(row: Row, params: Params) -> bool:
 @worst("in_msgs", rows=3, every=120.0)
 def others(row: Row, params: Params) -> bool:
     return False
+
+
+@worst("rtt")
+def farthest(row: Row, params: Params) -> bool:
+    return row.rtt > 1
 
 
 DOCUMENTATION = """A client sends much.
@@ -59,11 +64,16 @@ def talks_too(account: Account) -> Finding | None:
     return Finding(summary="much") if account.rows(others) else None
 
 
-for function in (talks, user_talks, talks_too):
+def talks_far(account: Account) -> Finding | None:
+    return Finding(summary="far") if account.rows(farthest) else None
+
+
+for function in (talks, user_talks, talks_too, talks_far):
     function.__doc__ = DOCUMENTATION
 TALKS = check("TEST_901", INFO, "health", needs=(STATZ, talkers))(talks)
 USER_TALKS = check("TEST_902", INFO, "health", needs=(by_user, talkers))(user_talks)
 TALKS_TOO = check("TEST_903", INFO, "health", needs=(STATZ, others))(talks_too)
+TALKS_FAR = check("TEST_904", INFO, "health", needs=(STATZ, farthest))(talks_far)
 
 MANY = system(
     cluster(
@@ -80,7 +90,7 @@ def told(rows: list[Row]) -> list[tuple[str, int]]:
 # --- What is asked.
 
 
-@pytest.mark.parametrize(("field", "sort"), SORTS.items(), ids=SORTS)
+@pytest.mark.parametrize(("field", "sort"), (SORTS | TIMES).items(), ids=SORTS | TIMES)
 def test_servers_sort_and_send_a_few(field, sort):
     (endpoint,) = {worst(field)(lambda row, params: True).endpoint}
     assert json.loads(endpoint.body) == {"auth": True, "sort": sort, "limit": 16}
@@ -120,9 +130,9 @@ def test_how_often_can_be_set():
 
 WRONG = {
     "a figure that is text": (
-        {"field": "rtt"},
-        "servers cannot sort connections by 'rtt', but by subscriptions, pending_bytes, in_msgs, "
-        "out_msgs, in_bytes, out_bytes",
+        {"field": "uptime"},
+        "servers cannot sort connections by 'uptime', but by subscriptions, pending_bytes, "
+        "in_msgs, out_msgs, in_bytes, out_bytes, rtt, idle",
     ),
     "no rows": (
         {"field": "in_msgs", "rows": 0},
@@ -174,6 +184,17 @@ def test_an_account_has_its_rows_of_all_servers_the_worst_first():
 
 def test_a_user_has_its_own():
     assert told(noun(User, "bob").rows(talkers)) == [("n2", 8)]
+
+
+def test_times_are_read_as_seconds_and_sorted_as_such():
+    rows = [row(rtt=rtt, idle="1d2h0m3s") for rtt in ("900ms", "1m0.5s", "2s", "")]
+    story = Story(checks=[TALKS_FAR])
+    story.hears(system(cluster(n1=Server(rows=tuple(rows)))))
+    (account,) = Account.all(story.snapshot)
+    rows = account.rows(farthest)
+    assert [one.rtt for one in rows] == [60.5, 2.0, 0.9, 0.0]
+    assert {one.idle for one in rows} == {93_603.0}
+    assert farthest.named(rows)["top"][0]["rtt"] == 60.5
 
 
 def test_they_are_missing_where_a_server_owes_them():

@@ -8,7 +8,7 @@ import pytest
 
 from nats_insights.replies import connz
 from nats_insights.replies.connz import CONNZ, Connection, PageDecoder
-from nats_insights.replies.fields import Malformed, ServerInfo
+from nats_insights.replies.fields import Malformed, ServerInfo, seconds
 
 from .recordings import VERSIONS, recorded, reply
 
@@ -109,3 +109,19 @@ def test_a_broken_page_is_missing(broken):
 def test_a_page_without_connections_is_an_empty_one():
     read = PageDecoder(ALL).decode(reply({"total": 0, "connections": None}))
     assert (read.connections, read.total) == ([], 0)
+
+
+TIMES = {
+    "0s": 0.0,
+    "350µs": 0.00035,
+    "1.5ms": 0.0015,
+    "1m2.5s": 62.5,
+    "1y2d3h4m5s": 31_719_845.0,
+    "": 0.0,
+    "soon": 0.0,
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), TIMES.items(), ids=TIMES)
+def test_a_time_as_servers_print_it_is_read_in_seconds(text, expected):
+    assert seconds(text) == pytest.approx(expected)

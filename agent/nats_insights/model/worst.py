@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from nats_insights.errors import DeclarationError
-from nats_insights.replies.connz import CONNZ, SORTS, Row, Rows
+from nats_insights.replies.connz import CONNZ, SORTS, TIMES, Row, Rows
 from nats_insights.replies.endpoint import Endpoint
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ ROW_BYTES = 600
 _MOST_TEXT = 128
 _NAMED = 10
 _ROWS, _EVERY = 16, 60.0
+_SORTS = SORTS | TIMES
 
 
 class Worst(Struct, frozen=True, eq=False):
@@ -96,9 +97,9 @@ def worst(
     findings of accounts that the server does not name are unknown. DeclarationError for a figure
     that servers cannot sort by.
     """
-    if field not in SORTS:
+    if field not in _SORTS:
         raise DeclarationError(
-            f"servers cannot sort connections by {field!r}, but by {', '.join(SORTS)}"
+            f"servers cannot sort connections by {field!r}, but by {', '.join(_SORTS)}"
         )
     if type(rows) is not int or not 1 <= rows <= MOST_ROWS:
         raise DeclarationError(f"a server sends 1 to {MOST_ROWS} of its worst rows, not {rows!r}")
@@ -115,11 +116,11 @@ def worst(
 def _endpoint(field: str, rows: int, every: float) -> Endpoint[Rows]:
     """The endpoint, shared by all declarations with the same request."""
     usual = (rows, every) == (_ROWS, _EVERY)
-    key = f"{CONNZ.name}_{SORTS[field].upper()}" + ("" if usual else f"_{rows}_{every:g}")
+    key = f"{CONNZ.name}_{_SORTS[field].upper()}" + ("" if usual else f"_{rows}_{every:g}")
     return Endpoint(
         CONNZ.name,
         Rows,
-        msgspec.json.encode({"auth": True, "sort": SORTS[field], "limit": rows}),
+        msgspec.json.encode({"auth": True, "sort": _SORTS[field], "limit": rows}),
         weight=rows * ROW_BYTES,
         every=every,
         key=key,

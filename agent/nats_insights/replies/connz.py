@@ -29,6 +29,7 @@ from nats_insights.replies.fields import (
     envelope,
     parse,
     read,
+    seconds,
     since,
     told,
 )
@@ -85,7 +86,7 @@ class Connection(Part, gc=False):
 
 
 # The figures by which servers can sort connections, the largest first, and their sort options. The
-# options for times are left out: a row has times only as text.
+# options for times are in TIMES: a row has these as text, and sums of them say nothing.
 SORTS = {
     "subscriptions": "subs",
     "pending_bytes": "pending",
@@ -94,6 +95,7 @@ SORTS = {
     "in_bytes": "bytes_from",
     "out_bytes": "bytes_to",
 }
+TIMES = {"rtt": "rtt", "idle": "idle"}
 # All fields that a fold can read.
 ROW_FIELDS = tuple(name for name in Connection.__struct_fields__ if name != "origin")
 
@@ -111,7 +113,10 @@ class Connz(Reply, gc=False):
 
 
 class Row(Struct, gc=False):
-    """One of the worst connections of a server, whose (cluster, name) is `server`."""
+    """One of the worst connections of a server, whose (cluster, name) is `server`.
+
+    `rtt` and `idle` are in seconds; `rtt` is 0 until it was measured.
+    """
 
     cid: Counter = 0
     kind: str = ""
@@ -127,8 +132,18 @@ class Row(Struct, gc=False):
     out_msgs: Counter = 0
     in_bytes: Bytes = 0
     out_bytes: Bytes = 0
+    rtt_text: str = msgspec.field(name="rtt", default="")
+    idle_text: str = msgspec.field(name="idle", default="")
     claimed: Claimed = msgspec.field(name="jwt", default=NOBODY)
     server: Names = ()
+
+    @property
+    def rtt(self) -> float:
+        return seconds(self.rtt_text)
+
+    @property
+    def idle(self) -> float:
+        return seconds(self.idle_text)
 
     @property
     def user_name(self) -> str:

@@ -15,13 +15,14 @@ from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import fields as fields_of
 from msgspec.structs import replace
 
 from nats_insights.errors import Missing
 from nats_insights.facts import Names
 from nats_insights.model.roster import State
 from nats_insights.replies.accountz import Accountz
-from nats_insights.replies.connz import SORTS, Connection, Host, Page, Row, Rows
+from nats_insights.replies.connz import ROW_FIELDS, SORTS, TIMES, Connection, Host, Page, Row, Rows
 from nats_insights.replies.endpoint import Endpoint, endpoints
 from nats_insights.replies.fields import Origin, Part, ServerInfo, told
 from nats_insights.replies.gatewayz import Gatewayz
@@ -105,10 +106,12 @@ class Replying(Struct, frozen=True):
 def _worst(page: Page, endpoint: Endpoint[Any]) -> Rows:
     """The rows of a page that a server sends first, in the requested order."""
     asked = msgspec.json.decode(endpoint.body)
-    (figure,) = (figure for figure, sort in SORTS.items() if sort == asked["sort"])
-    first = sorted(page.connections, key=lambda row: -getattr(row, figure))
-    told = [field for field in Row.__struct_fields__ if field in Connection.__struct_fields__]
-    rows = [Row(**{field: getattr(row, field) for field in told}) for row in first]
+    (figure,) = (figure for figure, sort in (SORTS | TIMES).items() if sort == asked["sort"])
+    told = [(one.name, one.encode_name) for one in fields_of(Row) if one.encode_name in ROW_FIELDS]
+    rows = [
+        Row(**{name: getattr(row, told_as) for name, told_as in told}) for row in page.connections
+    ]
+    rows.sort(key=lambda row: -getattr(row, figure))
     return Rows(connections=rows[: asked["limit"]])
 
 
