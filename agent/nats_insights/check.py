@@ -20,6 +20,7 @@ from nats_insights.judge.declare import (
     text,
 )
 from nats_insights.model.changes import changes
+from nats_insights.model.closed import CONNZ_CLOSED, evidence_of_closed
 from nats_insights.model.fold import Tally, by_user, fold, local_subscriptions
 from nats_insights.model.nouns.account import (
     Account,
@@ -39,11 +40,11 @@ from nats_insights.model.nouns.server import Server
 from nats_insights.model.nouns.service import Service
 from nats_insights.model.nouns.stream import Stream, StreamReplica
 from nats_insights.model.nouns.system import System
-from nats_insights.model.nouns.user import User
+from nats_insights.model.nouns.user import ClosedUser, User
 from nats_insights.model.samples import samples
 from nats_insights.model.worst import worst
 from nats_insights.replies.accountz import ACCOUNTZ
-from nats_insights.replies.connz import CONNZ, CONNZ_SERVICES, Connection, Row
+from nats_insights.replies.connz import CONNZ, CONNZ_SERVICES, Closed, Connection, Row
 from nats_insights.replies.durations import milliseconds
 from nats_insights.replies.endpoint import Endpoint
 from nats_insights.replies.fields import Reply, is_from, since
@@ -63,6 +64,7 @@ __all__ = [
     "ACCOUNTZ",
     "ALL_SERVERS",
     "CONNZ",
+    "CONNZ_CLOSED",
     "CONNZ_SERVICES",
     "CRITICAL",
     "GATEWAYZ",
@@ -89,6 +91,8 @@ __all__ = [
     "AccountOverGateways",
     "Agent",
     "Check",
+    "Closed",
+    "ClosedUser",
     "Cluster",
     "Connection",
     "Consumer",
@@ -120,6 +124,7 @@ __all__ = [
     "check",
     "choice",
     "duration",
+    "evidence_of_closed",
     "flag",
     "fold",
     "is_from",

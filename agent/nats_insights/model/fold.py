@@ -138,10 +138,15 @@ def row_fields(folds: Iterable[Fold]) -> list[str]:
 def by_user(rows: list[Connection], tally: Tally, params: object) -> None:
     """Connections of each (account, user); anonymous ones are not counted."""
     counts = Counter([(row.account, row.authorized_user) for row in rows])
-    for account, user in [key for key in counts if not key[1] or key[0] == "$G"]:
-        if not user or _ANONYMOUS.fullmatch(user):
-            del counts[account, user]
+    for key in [key for key in counts if not key[1] or key[0] == "$G"]:
+        if is_anonymous(*key):
+            del counts[key]
     tally.update(counts)
+
+
+def is_anonymous(account: str, user: str) -> bool:
+    """Whether clients without a user have this name: none, or a random one of their server."""
+    return not user or (account == "$G" and _ANONYMOUS.fullmatch(user) is not None)
 
 
 @fold("subscriptions", moves_with="local_interest")

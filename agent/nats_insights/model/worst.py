@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from nats_insights.errors import DeclarationError
-from nats_insights.replies.connz import CONNZ, SORTS, TIMES, Row, Rows
+from nats_insights.replies.connz import CONNZ, SORTS, TIMES, Closed, Row, Rows
 from nats_insights.replies.endpoint import Endpoint
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 MOST_ROWS = 256
 ROW_BYTES = 600
 # The texts of a row that go into evidence are cut to this length.
-_MOST_TEXT = 128
+MOST_TEXT = 128
 _NAMED = 10
 _ROWS, _EVERY = 16, 60.0
 _SORTS = SORTS | TIMES
@@ -83,7 +83,9 @@ class Worst(Struct, frozen=True, eq=False):
 
     def named(self, rows: Collection[Row]) -> dict[str, Any]:
         """The first of some rows as evidence: client, server and figure."""
-        top = [_named(row) | {self.field: getattr(row, self.field)} for row in [*rows][:_NAMED]]
+        top = [
+            evidence_of(row) | {self.field: getattr(row, self.field)} for row in [*rows][:_NAMED]
+        ]
         return {"top": top, "left_out": len(rows) - len(top)}
 
 
@@ -128,15 +130,16 @@ def _endpoint(field: str, rows: int, every: float) -> Endpoint[Rows]:
     )
 
 
-def _named(row: Row) -> dict[str, Any]:
+def evidence_of(row: Row | Closed) -> dict[str, Any]:
+    """Which connection it is, and of which client, for the evidence."""
     cluster, server = row.server
     return {
         "cid": row.cid,
-        "name": row.name[:_MOST_TEXT],
-        "ip": row.ip[:_MOST_TEXT],
+        "name": row.name[:MOST_TEXT],
+        "ip": row.ip[:MOST_TEXT],
         "server": server,
         "cluster": cluster,
-        "account": row.account[:_MOST_TEXT],
-        "user": row.authorized_user[:_MOST_TEXT],
+        "account": row.account[:MOST_TEXT],
+        "user": row.authorized_user[:MOST_TEXT],
         **({"user_name": name} if (name := row.user_name) else {}),
     }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable
+from math import inf
 from typing import Any
 
 import msgspec
@@ -96,6 +97,21 @@ SORTS = {
     "out_bytes": "bytes_to",
 }
 TIMES = {"rtt": "rtt", "idle": "idle"}
+# Why servers close connections of clients that have not logged in,
+REFUSED = frozenset(
+    (
+        *("Authentication Failure", "Authentication Timeout", "TLS Handshake Failure"),
+        *("Bad Client Protocol Version", "Incorrect Port", "Maximum Connections Exceeded"),
+        *("Minimum Version Required", "Proxy Not Trusted", "Proxy Required"),
+    )
+)
+# and how connections end without a fault: by the client, by the network, or as somebody decided.
+EXPECTED = frozenset(
+    (
+        *("Client Closed", "Read Error", "Write Error", "Server Shutdown", "Internal Client"),
+        *("Authentication Expired", "Credentials Revoked", "Kicked", "Missing Account", ""),
+    )
+)
 # All fields that a fold can read.
 ROW_FIELDS = tuple(name for name in Connection.__struct_fields__ if name != "origin")
 
@@ -189,6 +205,71 @@ def rows_of(payload: bytes) -> tuple[ServerInfo, Rows]:
 
 
 _few = envelope(Rows)
+
+
+class Closed(Struct, gc=False):
+    """A connection that a server closed `ago` seconds ago, after it `lasted` so many seconds.
+
+    `server` is its (cluster, name). Its list of closed connections covers `reach` seconds, inf if
+    that has all since its start. Before the login, as `refused` says, what a client calls its user
+    is not known to be one, and may be a secret: it is not kept.
+    """
+
+    cid: Counter = 0
+    kind: str = ""
+    ip: str = ""
+    name: str = ""
+    lang: str = ""
+    version: str = ""
+    authorized_user: str = ""
+    account: str = "$G"
+    reason: str = ""
+    start: Time | None = None
+    stop: Time | None = None
+    claimed: Claimed = msgspec.field(name="jwt", default=NOBODY)
+    server: Names = ()
+    ago: float = 0.0
+    lasted: float = 0.0
+    reach: float = inf
+
+    @property
+    def refused(self) -> bool:
+        """Whether it was closed before it had logged in."""
+        return self.reason in REFUSED
+
+    @property
+    def failed(self) -> bool:
+        """Whether the server closed it for a fault, and not as it ends in ordinary operation."""
+        return self.reason not in EXPECTED
+
+    @property
+    def user_name(self) -> str:
+        """The name that its JWT gives to its user, "" if that is not known."""
+        return self.claimed.name_of(self.authorized_user)
+
+
+class ClosedRows(Reply, gc=False):
+    """The clients whose connections a server closed last, the latest first."""
+
+    now: Time | None = None
+    total: Count = 0
+    connections: list[Closed] | None = None
+
+    def __post_init__(self) -> None:
+        rows, now = self.connections or [], self.now
+        if now is None:
+            self.connections = []
+            return
+        for row in rows:
+            if row.start is not None and row.stop is not None:
+                row.ago = max(0.0, (now - row.stop).total_seconds())
+                row.lasted = (row.stop - row.start).total_seconds()
+            if row.refused:
+                row.authorized_user = ""
+        reach = rows[-1].ago if rows and self.total > len(rows) else inf
+        for row in rows:
+            row.reach = reach
+        self.connections = [row for row in rows if row.kind == "Client" and row.stop is not None]
 
 
 class Page(Struct):

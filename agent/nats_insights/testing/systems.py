@@ -22,7 +22,18 @@ from nats_insights.errors import Missing
 from nats_insights.facts import Names
 from nats_insights.model.roster import State
 from nats_insights.replies.accountz import Accountz
-from nats_insights.replies.connz import ROW_FIELDS, SORTS, TIMES, Connection, Host, Page, Row, Rows
+from nats_insights.replies.connz import (
+    ROW_FIELDS,
+    SORTS,
+    TIMES,
+    Closed,
+    ClosedRows,
+    Connection,
+    Host,
+    Page,
+    Row,
+    Rows,
+)
 from nats_insights.replies.endpoint import Endpoint, endpoints
 from nats_insights.replies.fields import Origin, Part, ServerInfo, told
 from nats_insights.replies.gatewayz import Gatewayz
@@ -71,6 +82,8 @@ class Server(Struct, frozen=True):
     replies: dict[str, Any] = {}
     rows: tuple[Connection, ...] = ()
     leafs: tuple[Leaf, ...] = ()
+    closed: tuple[Closed, ...] = ()
+    closed_in_all: int = 0
     names: dict[str, str] = {}
 
 
@@ -206,6 +219,14 @@ def leaf(name: str = "edge", rtt: str = "1ms", **fields: Any) -> Leaf:
     return Leaf(**({"account": "APP", "name": name, "rtt_text": rtt} | fields))
 
 
+def closed(reason: str, ago: float = 60.0, *, lasted: float = 5.0, **fields: Any) -> Closed:
+    """A connection that was closed `ago` seconds ago, by default of user `app` in account APP."""
+    stop = datetime.fromtimestamp(START - ago, UTC)
+    plain = {"kind": "Client", "account": "APP", "authorized_user": "app", "name": "app"}
+    times = {"start": stop - timedelta(seconds=lasted), "stop": stop}
+    return Closed(reason=reason, **(plain | times | fields))
+
+
 def _replying(cluster: str, name: str, held: Server) -> Replying:
     info = ServerInfo(
         name=name,
@@ -250,6 +271,11 @@ def _replying(cluster: str, name: str, held: Server) -> Replying:
         "GATEWAYZ": Gatewayz(),
         "HEALTHZ": Healthz(status="ok", status_code=200),
         "CONNZ": Page(info, rows, len(rows)),
+        "CONNZ_CLOSED": ClosedRows(
+            now=now,
+            total=held.closed_in_all or len(held.closed),
+            connections=[replace(one) for one in held.closed],
+        ),
     }
     replies |= {key: _read(key, said, info) for key, said in held.replies.items()}
     sent = {key: _of(reply, info) for key, reply in replies.items()}

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nats_insights.errors import Missing
 from nats_insights.facts import Names
+from nats_insights.model.closed import closed_by_account
 from nats_insights.model.nouns.cluster import Cluster
 from nats_insights.model.nouns.noun import ALL_SERVERS, ITS_CLUSTER, Noun, largest
 from nats_insights.model.nouns.system import System
 from nats_insights.model.worst import Worst
-from nats_insights.replies.connz import Row
+from nats_insights.replies.connz import Closed, Row
 from nats_insights.replies.statsz import SplitTraffic
 from nats_insights.replies.statz import STATZ, STATZ_TRAFFIC, AccountTraffic
 
@@ -65,6 +66,11 @@ class Account(Noun):
     def seen_rows(self, worst: Worst) -> list[Row]:
         """The same of the servers that replied, which may not be all."""
         return self.snapshot.system.memo(worst.by_account).get(self.name, [])
+
+    @property
+    def seen_closed(self) -> list[Closed]:
+        """Its clients among the closed connections of the servers that replied, latest first."""
+        return self.snapshot.system.memo(closed_by_account).get(self.name, [])
 
     def labels(self) -> dict[str, str]:
         return {"account": self.name}

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 from nats_insights.errors import Missing, NotTold
 from nats_insights.facts import Names
 from nats_insights.model import interest
+from nats_insights.model.closed import CONNZ_CLOSED
 from nats_insights.model.fold import Fold
 from nats_insights.model.ledger import Part
 from nats_insights.model.nouns.noun import ITS_SERVER, Noun
 from nats_insights.model.roster import Entry
+from nats_insights.replies.connz import Closed
 from nats_insights.replies.endpoint import Endpoint
 from nats_insights.replies.fields import ServerInfo
 from nats_insights.replies.jetstream import Api, Config, Stats
@@ -145,6 +147,14 @@ class Server(Noun):
         """Seconds since two servers last took turns in its name, None if they never did."""
         at = self.entry.shared_at
         return None if at is None else self.snapshot.now - at
+
+    @property
+    def closed(self) -> list[Closed]:
+        """The clients whose connections it closed last, the latest first, or Missing."""
+        rows = self.reply(CONNZ_CLOSED).connections or []
+        for row in rows:
+            row.server = self.names
+        return rows
 
     @property
     def home(self) -> str:

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from nats_insights.facts import Names
+from nats_insights.model.closed import closed_by_user
 from nats_insights.model.fold import by_user
 from nats_insights.model.nouns.noun import ALL_SERVERS, Noun, largest
 from nats_insights.model.worst import Worst
-from nats_insights.replies.connz import Row
+from nats_insights.replies.connz import Closed, Row
 
 if TYPE_CHECKING:
     from nats_insights.model.snapshot import Snapshot
@@ -92,3 +93,36 @@ class User(Noun):
     def at_most(self) -> User | None:
         most = self.snapshot.at_most(by_user, self.names)
         return None if most is None else User(self.account, self.name, most, self.snapshot)
+
+
+class ClosedUser(Noun):
+    """One (account, user) among the clients whose connections servers closed last.
+
+    It may have no connection now. Its names are those of a User, and `closed` is a lower bound:
+    the connections of the servers that replied, the latest first.
+    """
+
+    __slots__ = ("account", "closed", "name")
+    kind, scope, depends_on = "user", "ACCOUNT", ALL_SERVERS
+    labelled = ("account", "user")
+    when_gone = "no connection of user {name} of account {account} was closed lately"
+
+    def __init__(self, names: Names, closed: list[Closed], snapshot: Snapshot) -> None:
+        self.names, self.closed, self.snapshot = names, closed, snapshot
+        self.account, self.name = names
+
+    @classmethod
+    def all(cls, snapshot: Snapshot) -> Iterable[ClosedUser]:
+        for names, closed in snapshot.system.memo(closed_by_user).items():
+            yield cls(names, closed, snapshot)
+
+    def labels(self) -> dict[str, str]:
+        return {"account": self.account, "user": self.name}
+
+    def jwt_name(self, label: str) -> str:
+        if label == "user":
+            return self.closed[0].user_name
+        return super().jwt_name(label)
+
+    def entity(self) -> dict[str, str]:
+        return {**super().entity(), "id": self.name, "name": self.jwt_name("user") or self.name}
