@@ -82,7 +82,7 @@ def test_it_says_who_is_far_away_and_from_where():
     assert told == [("n2", "far", 62.5), ("n1", "far", 0.9005), ("n1", "far", 0.7)]
 
 
-# The round-trip times in each minute, and what is published.
+# The round-trip times in each look, and what is published.
 SLOW, EASED, FAST = 3 * ["600ms"], 3 * ["450ms"], 3 * ["400ms"]
 LIVES = {
     "opened in the second look": ([SLOW, SLOW, SLOW], ["", "opened", ""]),
@@ -97,7 +97,7 @@ LIVES = {
 @pytest.mark.parametrize(("rtts", "expected"), LIVES.values(), ids=LIVES)
 def test_its_life(rtts, expected):
     story = Story(checks=[check])
-    told = [story.hears(system(cluster(n1=far(*one))), after=60.0) for one in rtts]
+    told = [story.hears(system(cluster(n1=far(*one))), after=300.0) for one in rtts]
     assert [" ".join(said.split()[0] for said in epoch) for epoch in told] == expected
 
 
@@ -105,6 +105,7 @@ def test_the_clients_of_others_do_not_hide_one():
     story = Story("checks.high_client_rtt.open_after = 1", [check])
     crowd = far(*3 * ["600ms"]).rows + far(*16 * ["9s"], account="B").rows
     assert story.hears(system(cluster(n1=far(*3 * ["600ms"])))) == ["opened CONN_001 APP"]
-    for told in (["opened CONN_001 B"], [], []):
-        assert story.hears(system(cluster(n1=Server(rows=crowd))), after=60.0) == told
-    assert story.audit.unknown == {("CONN_001", ("APP",)): "CONNZ_RTT in full of n1"}
+    for _ in range(3):
+        told = story.hears(system(cluster(n1=Server(rows=crowd))), after=300.0)
+        assert "resolved CONN_001 APP" not in told
+    assert story.audit.unknown == {("CONN_001", ("APP",)): "CONNZ_RTT_16_300 in full of n1"}

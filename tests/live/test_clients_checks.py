@@ -1,0 +1,172 @@
+"""The checks about clients and users, on real servers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import pytest
+
+from kit.watching import watching
+from nats_insights.checks.conn.connection_stopped import connection_stopped
+from nats_insights.checks.conn.high_client_rtt import high_client_rtt
+from nats_insights.checks.conn.logins_refused import logins_refused
+from nats_insights.checks.opt_idle.idle_clients import idle_clients
+from nats_insights.checks.user.reconnect_storm import reconnect_storm
+from nats_insights.lab.servers import conf, local
+
+pytestmark = pytest.mark.live
+
+
+@pytest.fixture(scope="module")
+def system() -> Iterator[local.System]:
+    """Two servers that measure round-trip times every second."""
+    with local.cluster("n1", "n2", options='ping_interval: "1s", ping_max: 60') as system:
+        yield system
+
+
+class Client:
+    """A client of account APP that writes what a test has it write, and answers PING `late`."""
+
+    def __init__(self, server: local.Server, **connect: Any) -> None:
+        self.server, self.connect, self.late = server, connect, 0.0
+        self.reading: asyncio.Task[None] | None = None
+
+    async def join(self) -> None:
+        """Connect and log in; ConnectionError if the server refuses that."""
+        user, password = self.server.user("app")
+        self.incoming, self.outgoing = await asyncio.open_connection(
+            conf.LOOPBACK, self.server.port
+        )
+        hello = {"user": user, "pass": password, "verbose": False, "lang": "python", **self.connect}
+        self.write(f"CONNECT {json.dumps(hello)}", "PING")
+        while not (line := await self.incoming.readline()).startswith(b"PONG"):
+            if line.startswith(b"-ERR") or not line:
+                raise ConnectionError(line)
+        self.reading = asyncio.create_task(self._read())
+
+    def write(self, *lines: str) -> None:
+        """Write lines of the protocol."""
+        self.outgoing.write("".join(f"{line}\r\n" for line in lines).encode())
+
+    async def _read(self) -> None:
+        with suppress(ConnectionError):
+            while line := await self.incoming.readline():
+                if line.startswith(b"PING"):
+                    await asyncio.sleep(self.late)
+                    self.write("PONG")
+
+    async def leave(self) -> None:
+        """Close the connection."""
+        if self.reading is not None:
+            self.reading.cancel()
+        self.outgoing.close()
+        with suppress(ConnectionError):
+            await self.outgoing.wait_closed()
+
+
+@asynccontextmanager
+async def clients(server: local.Server, count: int, **connect: Any) -> AsyncIterator[list[Client]]:
+    """So many clients that do nothing."""
+    joined = [Client(server, **connect) for _ in range(count)]
+    try:
+        for client in joined:
+            await client.join()
+        yield joined
+    finally:
+        for client in joined:
+            await client.leave()
+
+
+async def test_clients_that_answer_late_are_found_until_they_answer_at_once(system):
+    more = "gather.every = { CONNZ_RTT_16_300 = 0.0 }\nchecks.high_client_rtt.max_rtt = '200ms'\n"
+    async with (
+        clients(system["n2"], 3, name="far") as far,
+        watching(system, more=more, checks=[high_client_rtt]) as watch,
+    ):
+        await watch.epochs(3)
+        assert watch.story == []
+        for client in far:
+            client.late = 0.3
+        await watch.until(lambda: watch.open)
+        opened = watch.open["CONN_001", "APP"]
+        rows = opened.evidence["connections"]["top"]
+        assert {(row["name"], row["server"]) for row in rows} == {("far", "n2")}
+        assert 0.2 < opened.value == round(rows[0]["rtt"], 3)
+        for client in far:
+            client.late = 0.0
+        await watch.until(lambda: not watch.open)
+        assert watch.story[-1] == ("resolved", "CONN_001", "APP")
+
+
+async def test_clients_that_were_never_used_are_found_until_they_are(system):
+    more = (
+        "gather.every = { CONNZ_IDLE_128_900 = 0.0 }\n"
+        "checks.idle_clients = { idle = '1s', clients = 3 }\n"
+    )
+    async with (
+        clients(system["n1"], 2, name="spare"),
+        clients(system["n2"], 3, name="waiting") as waiting,
+        watching(system, more=more, checks=[idle_clients]) as watch,
+    ):
+        for client in waiting:
+            client.write("SUB work 1")
+        await asyncio.sleep(2.1)  # All are idle for longer than a second, as servers count.
+        await watch.epochs(2)
+        assert watch.story == []
+        async with clients(system["n2"], 1, name="spare") as last:
+            await watch.until(lambda: watch.open)
+            rows = watch.open["OPT_IDLE_007", "APP"].evidence["connections"]["top"]
+            assert [row["name"] for row in rows] == 3 * ["spare"]
+            last[0].write("PUB used 0", "")
+            await watch.until(lambda: not watch.open)
+
+
+CLOSED = "gather.every = { CONNZ_CLOSED = 0.0 }\n"
+TOO_LONG = f"SUB {'a' * 5000} 1"
+
+
+async def test_clients_that_violate_the_protocol_are_found_and_not_those_that_leave(system):
+    more = CLOSED + (
+        "checks.connection_stopped = { closed = 3, window = '4s' }\n"
+        "checks.reconnect_storm = { failed = 45.0, ended = 900.0, window = '4s' }\n"
+    )
+    checks = [connection_stopped, reconnect_storm]
+    async with clients(system["n1"], 2), watching(system, more=more, checks=checks) as watch:
+        for name in ("n1", "n2", "n1"):
+            async with clients(system[name], 1, name="short"):
+                pass
+        await watch.epochs(3)
+        assert watch.story == []
+        for name in ("n1", "n2", "n1"):
+            async with clients(system[name], 1, name="wordy") as wordy:
+                wordy[0].write(TOO_LONG)
+                await wordy[0].reading
+        await watch.until(lambda: len(watch.open) == 2)
+        for told in watch.open.values():
+            assert told.evidence["by_reason"]["top"] == [["Maximum Control Line Exceeded", 3]]
+            named = told.evidence["closed"]["top"]
+            assert {(row["name"], row["user"]) for row in named} == {("wordy", "app")}
+        assert watch.open.keys() == {("CONN_003", "APP"), ("USER_902", "app")}
+        await watch.until(lambda: not watch.open)
+
+
+async def test_refused_logins_are_found_without_the_names_that_were_tried(system):
+    more = CLOSED + "checks.logins_refused = { refused = 3, window = '3s' }\n"
+    wrong = {"user": None, "pass": None, "auth_token": "a-secret", "name": "cron"}
+    async with watching(system, more=more, checks=[logins_refused]) as watch:
+        await watch.epochs(3)
+        assert watch.story == []
+        for _ in range(3):
+            with pytest.raises(ConnectionError):
+                async with clients(system["n2"], 1, **wrong):
+                    pass
+        await watch.until(lambda: watch.open)
+        told = watch.open["CONN_903", "n2"]
+        assert told.evidence["by_address"]["top"] == [["127.0.0.1", 3]]
+        assert {row["name"] for row in told.evidence["closed"]["top"]} == {"cron"}
+        assert b"secret" not in b"".join(message.data for message in watch.messages)
+        await watch.until(lambda: not watch.open)
