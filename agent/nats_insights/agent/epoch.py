@@ -18,6 +18,8 @@ from nats_insights.gather.small import Gatherer
 from nats_insights.gather.stepwise import emptied, stepwise
 from nats_insights.judge.auditor import Auditor
 from nats_insights.judge.lifecycle import Told
+from nats_insights.model.fold import SURVEY
+from nats_insights.replies.connz import CONNZ
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +94,10 @@ async def _gather(auditor: Auditor, gatherer: Gatherer, now: float) -> None:
     if users := await stepwise(auditor.due_names()):
         await name_users(users, auditor, gatherer)
     if targets or holders or accounts or users:
-        auditor.snapshot.lacking.denied |= gatherer.denied
+        denied = auditor.snapshot.lacking.denied
+        denied |= gatherer.denied
+        if CONNZ.key in denied:
+            denied.add(SURVEY.key)
 
 
 async def _judge(

@@ -31,15 +31,15 @@ from nats_insights.facts import Coverage, Expiry, Names
 from nats_insights.judge.audit import Audit, Key, Outcome, audit
 from nats_insights.judge.clients import Look
 from nats_insights.judge.correlate import correlate
-from nats_insights.judge.declare import Check
+from nats_insights.judge.declare import Check, Params
 from nats_insights.judge.lifecycle import Life, Told, advance
 from nats_insights.judge.naming import unnamed
 from nats_insights.judge.pace import Pace
-from nats_insights.judge.plan import due, every, plan
+from nats_insights.judge.plan import due, every, plan, to_survey
 from nats_insights.judge.rules import rules
 from nats_insights.model import streams
 from nats_insights.model.build import build
-from nats_insights.model.fold import Sweep, row_fields
+from nats_insights.model.fold import SURVEY, Fold, Sweep, row_fields
 from nats_insights.model.history import History, Remembered
 from nats_insights.model.jwt_names import JwtNames
 from nats_insights.model.missed import Missed
@@ -164,6 +164,7 @@ class Auditor:
         else:
             self.sweeps = Sweeps(self.plan.folds)
             self._asked_at.pop(CONNZ, None)
+            self._asked_at.pop(SURVEY, None)
         if self.valid_for / 2 > valid_for:
             # What was published would expire before its next reminder.
             self.lives = {key: replace(life, told_at=0.0) for key, life in self.lives.items()}
@@ -267,14 +268,22 @@ class Auditor:
 
     def due(self) -> Generator[None, None, list[Target]]:
         """The servers whose connections must be read; no rows are missing of the others."""
-        snapshot = self.snapshot
-        if CONNZ not in self._due or snapshot.lacking.blind:
+        snapshot, lacking = self.snapshot, self.snapshot.lacking
+        if lacking.blind:
             return []
-        wanted = set(snapshot.servers)
-        if self.config.gather.sweep == "moved":
-            found = yield from due(snapshot, self.rules, self.lives)
-            wanted, self._ruled_out = found.servers, found.ruled_out
-        snapshot.lacking.owed[CONNZ.key] = snapshot.lacking.absent | wanted
+        all_of_them = self.config.gather.sweep == "all"
+        wanted: set[Names] = set()
+        if CONNZ in self._due:
+            if not all_of_them:
+                found = yield from due(snapshot, self.rules, self.lives)
+                wanted, self._ruled_out = found.servers, found.ruled_out
+            else:
+                wanted = set(snapshot.servers)
+            lacking.owed[CONNZ.key] = lacking.absent | wanted
+        if self._surveys:
+            more = set(snapshot.servers) if all_of_them else to_survey(snapshot, self.plan.folds)
+            lacking.owed[SURVEY.key] = lacking.absent | more
+            wanted |= more
         targets = []
         # Cluster by cluster: servers of a cluster share clients, whose names are counted faster.
         for names, server in snapshot.servers.items():
@@ -287,13 +296,26 @@ class Auditor:
         return targets
 
     @property
+    def _surveys(self) -> bool:
+        return SURVEY in self._due
+
+    @property
+    def folds(self) -> dict[Fold, Params]:
+        """What is counted of connections in this epoch: all, but for slow folds without a survey.
+
+        What a survey reads is counted for all folds: it is true for them too.
+        """
+        folds = self.plan.folds.items()
+        return {fold: params for fold, params in folds if self._surveys or not fold.slow}
+
+    @property
     def fields(self) -> list[str]:
         """The fields of connection rows that are counted."""
-        return row_fields(self.plan.folds)
+        return row_fields(self.folds)
 
     def sweep(self) -> Sweep:
         """A new counter for the connections of one server."""
-        return Sweep(self.plan.folds, self.system_accounts)
+        return Sweep(self.folds, self.system_accounts)
 
     def take(self, names: Names, sweep: Sweep) -> None:
         """Add the counts of the connections of one server."""

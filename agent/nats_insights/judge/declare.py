@@ -39,7 +39,7 @@ from nats_insights.judge.limits import (
     text,
     unlimited,
 )
-from nats_insights.model.fold import Fold
+from nats_insights.model.fold import SURVEY, Fold
 from nats_insights.model.nouns.noun import Noun
 from nats_insights.model.past import Past
 from nats_insights.model.worst import Worst
@@ -192,8 +192,7 @@ def check(
             worst = tuple(need for need in needs if isinstance(need, Worst))
             endpoints = dict.fromkeys(need for need in needs if isinstance(need, Endpoint))
             endpoints |= dict.fromkeys(one.endpoint for one in worst)
-            if folds:
-                endpoints[CONNZ] = None
+            endpoints |= {SURVEY if fold.slow else CONNZ: None for fold in folds}
             if settle:
                 endpoints[VARZ] = None
             _refuse(needs)

@@ -91,7 +91,8 @@ def due(
     for key, life in held.items():
         homes_of[key.code].add(life.home)
     for rule in rules:
-        if not rule.check.folds:
+        folds = [fold for fold in rule.check.folds if not fold.slow]
+        if not folds:
             continue
         homes = homes_of[rule.check.code]
         out = ruled_out[rule.check.code] = set()
@@ -104,9 +105,19 @@ def due(
             yield
             if everywhere or server.home in out:
                 continue
-            if not all(stands(server, fold) for fold in rule.check.folds):
+            if not all(stands(server, fold) for fold in folds):
                 wanted.add(server.names)
     return Due(wanted, ruled_out)
+
+
+def to_survey(snapshot: Snapshot, folds: Iterable[Fold]) -> set[Names]:
+    """The servers whose connections changed since their last survey, for the slow ones of `folds`.
+
+    Whatever is surveyed, nothing is ruled out.
+    """
+    slow = [fold for fold in folds if fold.slow]
+    servers = snapshot.servers.values()
+    return {one.names for one in servers if not all(stands(one, fold) for fold in slow)}
 
 
 def _groups(snapshot: Snapshot, rule: Rule) -> Iterable[Noun]:

@@ -13,7 +13,8 @@ from msgspec import Struct
 from msgspec.structs import fields as fields_of
 
 from nats_insights.errors import DeclarationError
-from nats_insights.replies.connz import ROW_FIELDS, Connection, Page
+from nats_insights.replies.connz import CONNZ, ROW_FIELDS, Connection, Connz, Page
+from nats_insights.replies.endpoint import Endpoint
 
 if TYPE_CHECKING:
     from nats_insights.model.nouns.system import System
@@ -71,6 +72,17 @@ def rarest(counts: Collection[int], cap: int) -> tuple[int, int]:
     return floor, kept
 
 
+# All connections of the servers whose connections changed since the last survey, for slow folds.
+SURVEY = Endpoint(
+    CONNZ.name,
+    Connz,
+    weight=CONNZ.weight,
+    every=3600.0,
+    packed=True,
+    paged=True,
+    key=f"{CONNZ.name}_SURVEY",
+)
+
 PageFunction = Callable[[list[Any], Tally, Any], None]
 
 
@@ -84,7 +96,12 @@ class Fold(Struct, frozen=True, eq=False):
     page: PageFunction
     fields: tuple[str, ...]
     moves_with: str = ""
-    endpoint: str = "CONNZ"
+    slow: bool = False
+
+    @property
+    def endpoint(self) -> str:
+        """The key of the endpoint that it is read by."""
+        return SURVEY.key if self.slow else CONNZ.key
 
     @property
     def name(self) -> str:
@@ -103,14 +120,15 @@ class Fold(Struct, frozen=True, eq=False):
         return system.snapshot.seen(self)
 
 
-def fold(*fields: str, moves_with: str = "") -> Callable[[PageFunction], Fold]:
+def fold(*fields: str, moves_with: str = "", slow: bool = False) -> Callable[[PageFunction], Fold]:
     """Declare a page function `(rows, tally, params)`; it sees client rows only, a page at a time.
 
     Rows of the system account and leaf nodes are not passed to it. Its third argument is annotated
     with the parameters that it reads, those of all checks that need it, or with `object` if it
     reads none: they are the loosest in force anywhere, so what it drops by them no check needs.
     `moves_with` names a figure of the server that changes whenever the fold changes though no
-    connection was opened or closed. DeclarationError for a field that CONNZ rows do not have, and
+    connection was opened or closed. A `slow` fold is read in a survey once an hour; its fields
+    are not decoded in other sweeps. DeclarationError for a field that CONNZ rows do not have, and
     for one that changes while a connection lasts without such a figure: every server would have to
     list every connection in every epoch.
     """
@@ -124,7 +142,7 @@ def fold(*fields: str, moves_with: str = "") -> Callable[[PageFunction], Fold]:
             )
 
     def declare(page: PageFunction) -> Fold:
-        return Fold(page, fields, moves_with)
+        return Fold(page, fields, moves_with, slow)
 
     return declare
 

@@ -75,7 +75,7 @@ class Lacking:
                 return f"{endpoint} of {self._one_that_owes(endpoint)}"
             if endpoint == "STATZ" and self.dropped_accounts:
                 return _TOO_MANY_ACCOUNTS
-            if endpoint == "CONNZ" and self.dropped_names:
+            if endpoint in ("CONNZ", "CONNZ_SURVEY") and self.dropped_names:
                 return _TOO_MANY_NAMES
         return ""
 

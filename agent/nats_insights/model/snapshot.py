@@ -107,7 +107,8 @@ class Snapshot:
         mark = sweeps.mark(server)
         swept = Swept(at=self.now, mark=mark, unnamed=sweep.unnamed, figures=figures)
         self.sweeps.take(names, swept, sweep)
-        self.lacking.came("CONNZ", names)
+        for endpoint in {fold.endpoint for fold in sweep.parts}:
+            self.lacking.came(endpoint, names)
 
     def last_sweep(self, server: Server) -> Swept:
         """Its last sweep, in any epoch; Missing before the first."""

@@ -55,6 +55,8 @@ class Sweeps:
 
     def __init__(self, folds: Iterable[Fold] = ()) -> None:
         self.last: dict[Names, Swept] = {}
+        # The mark of each server when it was last read in a survey.
+        self.surveyed: dict[Names, Mark] = {}
         self.ledgers = {fold: Ledger() for fold in folds}
 
     def keep(self, folds: Iterable[Fold]) -> None:
@@ -65,15 +67,27 @@ class Sweeps:
         """Begin an epoch: drop servers that are not `members`; after an overflow, drop all."""
         for server in self.last.keys() - members:
             del self.last[server]
+            self.surveyed.pop(server, None)
             for ledger in self.ledgers.values():
                 ledger.drop(server)
-        if any(ledger.overflowed for ledger in self.ledgers.values()):
+        if self._renew(slow=False):
             self.last = {}
-            self.ledgers = {fold: Ledger() for fold in self.ledgers}
+        if self._renew(slow=True):
+            self.surveyed = {}
+
+    def _renew(self, *, slow: bool) -> bool:
+        """Begin all slow ledgers anew, or all others, if one of them overflowed."""
+        folds = [fold for fold in self.ledgers if fold.slow is slow]
+        overflowed = any(self.ledgers[fold].overflowed for fold in folds)
+        if overflowed:
+            self.ledgers |= {fold: Ledger() for fold in folds}
+        return overflowed
 
     def take(self, server: Names, swept: Swept, sweep: Sweep) -> None:
         """Record a finished sweep."""
         self.last[server] = swept
+        if any(fold.slow for fold in sweep.parts):
+            self.surveyed[server] = swept.mark
         for fold, tally in sweep.parts.items():
             self.ledgers[fold].put(server, tally)
 
@@ -115,7 +129,8 @@ def stands(server: Server, fold: Fold) -> bool:
     """Whether the counts of a fold are the same as if it were swept now."""
     try:
         swept = server.snapshot.last_sweep(server)
-        if swept.mark != mark(server):
+        then = server.snapshot.sweeps.surveyed[server.names] if fold.slow else swept.mark
+        if then != mark(server):
             return False
         if fold.moves_with:
             return bool(swept.figures[fold.moves_with] == getattr(server, fold.moves_with))

@@ -21,6 +21,7 @@ from nats_insights.judge.audit import Audit, Key
 from nats_insights.judge.auditor import Asking, Auditor
 from nats_insights.judge.declare import Check
 from nats_insights.judge.lifecycle import Life, Told
+from nats_insights.model.fold import SURVEY
 from nats_insights.model.snapshot import Snapshot
 from nats_insights.replies.connz import CONNZ, CONNZ_SERVICES
 from nats_insights.replies.endpoint import Endpoint
@@ -104,7 +105,7 @@ class Story:
         heard, paged = _hear(system, asking, frozenset(lost), set(denied), self.now)
         at_once(auditor.hear(heard))
         for target in at_once(auditor.due()):
-            if (page := paged[CONNZ].get(target.id)) is not None:
+            if (page := (paged[CONNZ] | paged[SURVEY]).get(target.id)) is not None:
                 sweep = auditor.sweep()
                 sweep.page(page)
                 if sweep.exact:

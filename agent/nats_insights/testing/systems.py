@@ -20,9 +20,11 @@ from msgspec.structs import replace
 
 from nats_insights.errors import Missing
 from nats_insights.facts import Names
+from nats_insights.model.fold import SURVEY
 from nats_insights.model.roster import State
 from nats_insights.replies.accountz import Accountz
 from nats_insights.replies.connz import (
+    CONNZ,
     ROW_FIELDS,
     SORTS,
     TIMES,
@@ -108,7 +110,7 @@ class Replying(Struct, frozen=True):
 
     def reply(self, endpoint: Endpoint[T]) -> T:
         """Its reply: an empty one if none was given for this endpoint."""
-        reply: Any = self.replies.get(endpoint.key)
+        reply: Any = self.replies.get(CONNZ.key if endpoint is SURVEY else endpoint.key)
         if reply is None and endpoint.reply is Rows:
             reply = _of(_worst(self.replies["CONNZ"], endpoint), self.info)
         if reply is None and endpoint.without is not None:
