@@ -14,6 +14,8 @@ from kit.watching import watching
 from nats_insights.checks.conn.connection_stopped import connection_stopped
 from nats_insights.checks.conn.high_client_rtt import high_client_rtt
 from nats_insights.checks.conn.logins_refused import logins_refused
+from nats_insights.checks.conn.outdated_clients import outdated_clients
+from nats_insights.checks.conn.unnamed_clients import unnamed_clients
 from nats_insights.checks.opt_idle.idle_clients import idle_clients
 from nats_insights.checks.user.reconnect_storm import reconnect_storm
 from nats_insights.lab.servers import conf, local
@@ -169,4 +171,27 @@ async def test_refused_logins_are_found_without_the_names_that_were_tried(system
         assert told.evidence["by_address"]["top"] == [["127.0.0.1", 3]]
         assert {row["name"] for row in told.evidence["closed"]["top"]} == {"cron"}
         assert b"secret" not in b"".join(message.data for message in watch.messages)
+        await watch.until(lambda: not watch.open)
+
+
+async def test_clients_without_a_name_and_with_old_libraries_are_found(system):
+    more = (
+        "gather.every = { CONNZ_SURVEY = 0.0 }\n"
+        "checks.unnamed_clients = { connections = 3 }\n"
+        "checks.outdated_clients = { connections = 3 }\n"
+    )
+    checks = [unnamed_clients, outdated_clients]
+    async with (
+        clients(system["n1"], 3, name="new", lang="go", version="1.47.0"),
+        watching(system, more=more, checks=checks) as watch,
+    ):
+        await watch.epochs(3)
+        assert watch.story == []
+        async with clients(system["n2"], 4, lang="go", version="1.9.1"):
+            await watch.until(lambda: len(watch.open) == 2)
+            assert watch.open["CONN_901", "APP"].evidence["unnamed"] == 4
+            assert watch.open["CONN_902", "system"].evidence == {
+                "libraries": {"top": [["go 1.9.1", 4]], "left_out": 0},
+                "newest": {"go": "1.47"},
+            }
         await watch.until(lambda: not watch.open)
