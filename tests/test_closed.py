@@ -30,7 +30,7 @@ def rows(*told: dict, total: int = 0, **more):
 
 
 def test_servers_send_the_latest_first():
-    assert json.loads(CONNZ_CLOSED.body) == {"auth": True, "state": 1, "sort": "stop", "limit": 128}
+    assert json.loads(CONNZ_CLOSED.body) == {"auth": True, "state": 1, "sort": "stop", "limit": 64}
 
 
 @pytest.mark.parametrize(("accepted", "held", "asked"), [(5, 5, False), (6, 5, True)])

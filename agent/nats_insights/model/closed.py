@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 K = TypeVar("K", bound=Hashable)
 
-_ROWS = 128
+_ROWS = 64
 _NAMED = 10
 _CLOSED = 1  # Servers refuse the state as a word.
 
@@ -35,7 +35,7 @@ CONNZ_CLOSED = Endpoint(
     ClosedRows,
     msgspec.json.encode({"auth": True, "state": _CLOSED, "sort": "stop", "limit": _ROWS}),
     weight=_ROWS * ROW_BYTES,
-    every=300.0,
+    every=600.0,
     packed=True,
     key=f"{CONNZ.name}_CLOSED",
     without=lambda varz: None if varz.total_connections > varz.connections else ClosedRows(),

@@ -82,5 +82,5 @@ def test_its_life():
         return system(cluster(n1=refused(count)))
 
     story = Story(checks=[check])
-    told = [story.hears(given(count), after=300.0) for count in (30, 24, 23, 23)]
+    told = [story.hears(given(count), after=600.0) for count in (30, 24, 23, 23)]
     assert told == [["opened CONN_903 C1 n1"], [], [], ["resolved CONN_903 C1 n1"]]

@@ -80,11 +80,11 @@ def test_it_says_which_and_where():
     assert (len(named["top"]), named["left_out"]) == (10, 15)
 
 
-def test_it_looks_every_fifteen_minutes_and_stays_open_until_clearly_fewer():
+def test_it_looks_every_hour_and_stays_open_until_clearly_fewer():
     story = Story(checks=[check])
     told = [
         story.hears(system(cluster(n1=idle(count))), after=after)
-        for count, after in ((20, 30), (20, 450), (16, 450), (15, 900), (15, 900))
+        for count, after in ((20, 30), (20, 600), (16, 3000), (15, 3600), (15, 3600))
     ]
     assert told == [
         ["opened OPT_IDLE_007 APP"],
@@ -101,6 +101,6 @@ def test_a_server_with_many_more_hides_no_end():
     assert story.hears(system(cluster(n1=idle(20)))) == ["opened OPT_IDLE_007 APP"]
     others = idle(128, "9h0m0s", account="B").rows + idle(20).rows
     for _ in range(3):
-        told = story.hears(system(cluster(n1=Server(rows=others))), after=900.0)
+        told = story.hears(system(cluster(n1=Server(rows=others))), after=3600.0)
         assert "resolved OPT_IDLE_007 APP" not in told
     assert "in full of n1" in story.audit.unknown["OPT_IDLE_007", ("APP",)]

@@ -136,15 +136,15 @@ def test_ends_without_a_fault_are_for_information():
 def test_its_life():
     story = Story(checks=[check])
     counts = (50, 50, 40, 39, 39)
-    told = [story.hears(storm(*ends(count)), after=300.0) for count in counts]
+    told = [story.hears(storm(*ends(count)), after=600.0) for count in counts]
     assert told == [[], ["opened USER_902 APP app"], [], [], ["resolved USER_902 APP app"]]
 
 
 def test_it_resolves_when_the_user_is_no_longer_listed():
     story = Story(checks=[check])
     for _ in range(2):
-        story.hears(storm(*ends(50)), after=300.0)
-    assert [story.hears(storm(), after=300.0) for _ in range(2)] == [
+        story.hears(storm(*ends(50)), after=600.0)
+    assert [story.hears(storm(), after=600.0) for _ in range(2)] == [
         [],
         ["resolved USER_902 APP app"],
     ]

@@ -38,7 +38,7 @@ def connection_stopped(account: Account, params: Faults) -> Finding | None:
     Finds: in the last `window` the servers closed at least `closed` connections of the account for
     a fault, and `percent` of as many as it has now. Faults are slow consumers, connections that
     are stale, violations of the protocol, too long messages and the like; not how connections end
-    by the client, by the network, or because somebody decided it. Of each server the 128
+    by the client, by the network, or because somebody decided it. Of each server the 64
     connections that it closed last are known. A client that was refused at its login is of no
     account.
 

@@ -28,7 +28,7 @@ class Far(Params, frozen=True):
     ] = 3
 
 
-@worst("rtt", every=300.0)
+@worst("rtt", every=600.0)
 def farthest(row: Row, params: Far) -> bool:
     return row.rtt > params.max_rtt
 

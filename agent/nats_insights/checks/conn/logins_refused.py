@@ -23,7 +23,7 @@ FAILED = "Authentication Failure"
 
 class Refused(Params, frozen=True):
     refused: Annotated[
-        int, limit("logins", clear=0.8, ge=1, le=128, description="refused in the window")
+        int, limit("logins", clear=0.8, ge=1, le=64, description="refused in the window")
     ] = 30
     window: Annotated[
         float, duration("<=", ge=1, le=86_400, description="before the look at the server")
@@ -35,7 +35,7 @@ def logins_refused(server: Server, params: Refused) -> Finding | None:
     """A server refuses many logins.
 
     Finds: in the last `window` a server closed at least `refused` connections for failed
-    authentication, among the 128 connections that it closed last. Connections that are opened and
+    authentication, among the 64 connections that it closed last. Connections that are opened and
     closed without a word, as by a load balancer that tests the port, are not counted.
 
     Why: a client with wrong or expired credentials tries again for ever: what it does for others

@@ -65,7 +65,7 @@ def outdated_clients(system: System, params: Behind) -> Finding | None:
 
     Finds: at least `connections` connections use a client library that is `majors` major versions
     behind the newest of the same language in this system, or `minors` minor versions. The newest
-    is one that at least `connections` connections use. Connections are surveyed once an hour.
+    is one that at least `connections` connections use. Connections are surveyed every four hours.
 
     Why: old libraries lack corrections of how they reconnect and answer PING, and newer features
     of the server. What is newest here already works with these servers.

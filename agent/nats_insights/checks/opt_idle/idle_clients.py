@@ -30,7 +30,7 @@ class Unused(Params, frozen=True):
     ] = 20
 
 
-@worst("idle", rows=_ROWS, every=900.0)
+@worst("idle", rows=_ROWS, every=3600.0)
 def unused(row: Row, params: Unused) -> bool:
     never = not (row.in_msgs or row.out_msgs or row.subscriptions)
     return never and row.idle > params.idle

@@ -48,7 +48,7 @@ def reconnect_storm(user: ClosedUser, params: Storm) -> Finding | None:
 
     Finds: in two looks in a row, per minute of the last `window`, servers closed `failed`
     connections of the user for a fault, or `ended` connections ended for any reason. Only those
-    count that were there for less than `lasted`. Of each server the 128 connections that it
+    count that were there for less than `lasted`. Of each server the 64 connections that it
     closed last are known.
 
     Why: each connection costs a TLS handshake, a login and the exchange of its subscriptions with
