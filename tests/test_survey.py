@@ -1,4 +1,4 @@
-"""Surveys: connections that are read once an hour, for folds that need not be fresh."""
+"""Surveys: connections that are read every few hours, for folds that need not be fresh."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from nats_insights.config import parse
 from nats_insights.model import ledger
 from nats_insights.model.fold import SURVEY, Fold
 from nats_insights.replies.connz import CONNZ
-from nats_insights.testing import Server, Story, cluster, dead, hung, system
+from nats_insights.testing import Server, Story, cluster, dead, hung, row, system
 
 DOCUMENTATION = """Clients speak a language.
 
@@ -60,7 +60,7 @@ def said(story: Story, code: str) -> set[str]:
 
 def test_it_has_a_tier_of_its_own():
     assert (SPEAKS.needs, USES.needs) == (("CONNZ_SURVEY",), ("CONNZ",))
-    assert (SURVEY.subject("N1"), SURVEY.every) == (CONNZ.subject("N1"), 3600.0)
+    assert (SURVEY.subject("N1"), SURVEY.every) == (CONNZ.subject("N1"), 14_400.0)
     story = Story("gather.every = { CONNZ_SURVEY = '10m' }", [SPEAKS])
     assert story.auditor.every[SURVEY] == 600.0
 
@@ -69,9 +69,9 @@ def test_between_surveys_no_server_is_read_for_it():
     story = Story(checks=[SPEAKS])
     story.hears(TWO)
     assert (story.swept, said(story, "TEST_901")) == (2, {"7 speak"})
-    story.hears(system(cluster(n1=9, n2=4)), after=1800.0)
+    story.hears(system(cluster(n1=9, n2=4)), after=7200.0)
     assert (story.swept, story.audit.outcomes["TEST_901"].not_due) == (0, True)
-    story.hears(system(cluster(n1=9, n2=4)), after=1800.0)
+    story.hears(system(cluster(n1=9, n2=4)), after=7200.0)
     assert (story.swept, said(story, "TEST_901")) == (1, {"13 speak"})
 
 
@@ -79,21 +79,21 @@ def test_what_other_sweeps_read_in_between_is_no_survey():
     story = Story(checks=[SPEAKS, USES])
     story.hears(TWO)
     assert story.auditor.fields == ["cid", "kind", "account", "authorized_user", "lang"]
-    story.hears(system(cluster(n1=9, n2=4)), after=1800.0)
+    story.hears(system(cluster(n1=9, n2=4)), after=7200.0)
     assert story.auditor.fields == ["cid", "kind", "account", "authorized_user"]
     assert (story.swept, said(story, "TEST_902")) == (1, {"13 of app"})
-    story.hears(system(cluster(n1=9, n2=4)), after=1800.0)
+    story.hears(system(cluster(n1=9, n2=4)), after=7200.0)
     assert (story.swept, said(story, "TEST_901")) == (1, {"13 speak"})
-    story.hears(system(cluster(n1=9, n2=4)), after=3600.0)
+    story.hears(system(cluster(n1=9, n2=4)), after=14_400.0)
     assert (story.swept, said(story, "TEST_901")) == (0, {"13 speak"})
 
 
 def test_a_survey_counts_for_all_folds():
-    story = Story("gather.every = { CONNZ = '2h' }", [SPEAKS, USES])
+    story = Story("gather.every = { CONNZ = '8h' }", [SPEAKS, USES])
     story.hears(TWO)
-    story.hears(system(cluster(n1=9, n2=4)), after=3600.0)
+    story.hears(system(cluster(n1=9, n2=4)), after=14_400.0)
     assert story.audit.outcomes["TEST_902"].not_due
-    story.hears(system(cluster(n1=9, n2=4)), after=3600.0)
+    story.hears(system(cluster(n1=9, n2=4)), after=14_400.0)
     assert (story.swept, said(story, "TEST_902")) == (0, {"13 of app"})
 
 
@@ -101,16 +101,16 @@ def test_a_server_that_is_not_read_is_missing_until_it_is():
     story = Story(checks=[SPEAKS])
     story.hears(TWO, lost=[("n2", "CONNZ_SURVEY")])
     assert story.audit.outcomes["TEST_901"].why == "CONNZ_SURVEY of n2"
-    story.hears(system(cluster(n1=3, n2=hung)), after=3600.0)
+    story.hears(system(cluster(n1=3, n2=hung)), after=14_400.0)
     assert story.audit.outcomes["TEST_901"].why == "CONNZ_SURVEY of n2"
-    story.hears(TWO, after=3600.0)
+    story.hears(TWO, after=14_400.0)
     assert (story.swept, said(story, "TEST_901")) == (1, {"7 speak"})
 
 
 def test_a_server_that_is_gone_no_longer_counts():
     story = Story("lifecycle.gone_after = '1m'", [SPEAKS])
     for last in (Server(5), dead, dead):
-        story.hears(system(cluster(n1=3, n2=4, n3=last)), after=3600.0)
+        story.hears(system(cluster(n1=3, n2=4, n3=last)), after=14_400.0)
     assert said(story, "TEST_901") == {"7 speak"}
     assert story.auditor.sweeps.surveyed.keys() == {("C1", "n1"), ("C1", "n2")}
 
@@ -118,7 +118,7 @@ def test_a_server_that_is_gone_no_longer_counts():
 def test_all_servers_are_read_where_the_configuration_says_so():
     story = Story("gather.sweep = 'all'", [SPEAKS])
     for _ in range(2):
-        story.hears(TWO, after=3600.0)
+        story.hears(TWO, after=14_400.0)
         assert story.swept == 2
 
 
@@ -146,9 +146,26 @@ def test_it_is_due_at_once_where_a_new_configuration_needs_it():
     assert (story.swept, said(story, "TEST_901")) == (2, {"7 speak"})
 
 
-def test_figures_that_change_are_refused_for_it_too():
-    with pytest.raises(Exception, match="'pending_bytes', which changes"):
-        fold("pending_bytes", slow=True)
+@fold("in_msgs", slow=True)
+def sent(rows: list[Connection], tally: Tally, params: object) -> None:
+    tally["sent"] += sum([row.in_msgs for row in rows])
+
+
+def sends(system: System) -> Finding | None:
+    return Finding(summary=f"{system.folded(sent)['sent']} sent")
+
+
+sends.__doc__ = DOCUMENTATION
+SENDS = check("TEST_903", INFO, "health", needs=(sent,))(sends)
+
+
+def test_figures_that_change_are_read_of_every_server_in_each_survey():
+    story = Story(checks=[SENDS, SPEAKS])
+    for messages, after, swept in ((1, 30.0, 2), (2, 7200.0, 0), (5, 7200.0, 2)):
+        rows = (row(in_msgs=messages), row(in_msgs=messages))
+        story.hears(system(cluster(n1=Server(rows=rows), n2=4)), after=after)
+        assert story.swept == swept
+    assert said(story, "TEST_903") == {"10 sent"}
 
 
 def test_who_may_not_ask_for_connections_may_not_survey_them():

@@ -42,10 +42,11 @@ from nats_insights.model.nouns.stream import Stream, StreamReplica
 from nats_insights.model.nouns.system import System
 from nats_insights.model.nouns.user import ClosedUser, User
 from nats_insights.model.samples import samples
+from nats_insights.model.snapshot import Snapshot
 from nats_insights.model.worst import worst
 from nats_insights.replies.accountz import ACCOUNTZ
 from nats_insights.replies.connz import CONNZ, CONNZ_SERVICES, Closed, Connection, Row
-from nats_insights.replies.durations import milliseconds
+from nats_insights.replies.durations import milliseconds, seconds
 from nats_insights.replies.endpoint import Endpoint
 from nats_insights.replies.fields import Reply, is_from, since
 from nats_insights.replies.gatewayz import GATEWAYZ
@@ -114,6 +115,7 @@ __all__ = [
     "Server",
     "Service",
     "Severity",
+    "Snapshot",
     "Stream",
     "StreamReplica",
     "System",
@@ -133,6 +135,7 @@ __all__ = [
     "local_subscriptions",
     "milliseconds",
     "samples",
+    "seconds",
     "since",
     "text",
     "worst",

@@ -369,7 +369,8 @@ class Auditor:
 
     def due_names(self) -> Generator[None, None, list[Look]]:
         """The rows to read for the names of users; none where connections were not counted."""
-        if CONNZ not in self._due or self.snapshot.lacking.blind:
+        counted = CONNZ in self._due or self._surveys
+        if not counted or self.snapshot.lacking.blind:
             return []
         return (yield from unnamed(self.snapshot, self.rules, self.lives, self.jwt_names))
 

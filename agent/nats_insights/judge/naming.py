@@ -9,7 +9,6 @@ from nats_insights.facts import Names
 from nats_insights.judge.audit import Key
 from nats_insights.judge.clients import Look
 from nats_insights.judge.rules import Rule
-from nats_insights.model.fold import by_user
 from nats_insights.model.jwt_names import JwtNames
 from nats_insights.model.nouns.user import User
 from nats_insights.model.snapshot import Snapshot
@@ -28,33 +27,34 @@ def unnamed(
     A user needs one if it is beyond the loosest limit in force anywhere, if an override may match
     its name, or if it has a finding.
     """
-    wanted: dict[Names, int] = {}
+    wanted: dict[Names, User] = {}
     for number, user in enumerate(_candidates(snapshot, rules, held)):
         if number % _AT_A_STEP == 0:
             yield
         if is_key(user.name):
-            wanted[user.names] = user.seen_connections
+            wanted[user.names] = user
     names.keep(set(wanted))
-    new = {user: count for user, count in wanted.items() if user not in names.users}
+    new = [user for user in wanted.values() if user.names not in names.users]
     looks = []
-    for account, key in heapq.nlargest(MOST_USERS, new, key=new.__getitem__):
+    for user in heapq.nlargest(MOST_USERS, new, key=lambda user: user.seen_connections):
         yield
-        if on := snapshot.held_by(by_user, (account, key)):
+        if on := snapshot.held_by(user.counts, user.names):
             server = snapshot.servers[max(sorted(on), key=on.__getitem__)]
-            looks.append(Look(server.id, account, key))
+            looks.append(Look(server.id, user.account, user.name))
     return looks
 
 
 def _candidates(snapshot: Snapshot, rules: Iterable[Rule], held: Iterable[Key]) -> Iterator[User]:
-    codes = set()
+    about: dict[str, type[User]] = {}
     for rule in rules:
-        if rule.check.about is not User:
+        kind = rule.check.about
+        if not issubclass(kind, User):
             continue
-        codes.add(rule.check.code)
+        about[rule.check.code] = kind
         if rule.check.above:
-            yield from User.above(snapshot, getattr(rule.loosest(), rule.check.above))
+            yield from kind.above(snapshot, getattr(rule.loosest(), rule.check.above))
         elif "user" in rule.labels:
-            yield from User.all(snapshot)
+            yield from kind.all(snapshot)
     for key in held:
-        if key.code in codes and (user := User.find(snapshot, key.names)) is not None:
+        if key.code in about and (user := about[key.code].find(snapshot, key.names)) is not None:
             yield user

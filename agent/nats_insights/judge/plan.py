@@ -111,10 +111,7 @@ def due(
 
 
 def to_survey(snapshot: Snapshot, folds: Iterable[Fold]) -> set[Names]:
-    """The servers whose connections changed since their last survey, for the slow ones of `folds`.
-
-    Whatever is surveyed, nothing is ruled out.
-    """
+    """The servers to read in a survey, for the slow ones of `folds`; nothing is ruled out."""
     slow = [fold for fold in folds if fold.slow]
     servers = snapshot.servers.values()
     return {one.names for one in servers if not all(stands(one, fold) for fold in slow)}

@@ -72,12 +72,12 @@ def rarest(counts: Collection[int], cap: int) -> tuple[int, int]:
     return floor, kept
 
 
-# All connections of the servers whose connections changed since the last survey, for slow folds.
+# All connections, for slow folds: a request of its own, in its own time.
 SURVEY = Endpoint(
     CONNZ.name,
     Connz,
     weight=CONNZ.weight,
-    every=3600.0,
+    every=14_400.0,
     packed=True,
     paged=True,
     key=f"{CONNZ.name}_SURVEY",
@@ -97,6 +97,11 @@ class Fold(Struct, frozen=True, eq=False):
     fields: tuple[str, ...]
     moves_with: str = ""
     slow: bool = False
+
+    @property
+    def lasting(self) -> bool:
+        """Whether it reads only what does not change while a connection lasts."""
+        return _LASTING.issuperset(self.fields)
 
     @property
     def endpoint(self) -> str:
@@ -127,15 +132,16 @@ def fold(*fields: str, moves_with: str = "", slow: bool = False) -> Callable[[Pa
     with the parameters that it reads, those of all checks that need it, or with `object` if it
     reads none: they are the loosest in force anywhere, so what it drops by them no check needs.
     `moves_with` names a figure of the server that changes whenever the fold changes though no
-    connection was opened or closed. A `slow` fold is read in a survey once an hour; its fields
-    are not decoded in other sweeps. DeclarationError for a field that CONNZ rows do not have, and
+    connection was opened or closed. A `slow` fold is read in a survey every few hours; its fields
+    are not decoded in other sweeps. If one of them changes while a connection lasts, the survey
+    reads every server. DeclarationError for a field that CONNZ rows do not have, and
     for one that changes while a connection lasts without such a figure: every server would have to
     list every connection in every epoch.
     """
     for field in fields:
         if field not in _ROW_FIELDS:
             raise DeclarationError(f"a connection row has no field {field!r}")
-        if field not in _LASTING and not moves_with:
+        if field not in _LASTING and not (moves_with or slow):
             raise DeclarationError(
                 f"a fold reads {field!r}, which changes while a connection lasts: read the worst "
                 "rows of each server, or name in moves_with a figure of the server that moves too"

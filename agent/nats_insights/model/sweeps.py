@@ -129,6 +129,8 @@ def stands(server: Server, fold: Fold) -> bool:
     """Whether the counts of a fold are the same as if it were swept now."""
     try:
         swept = server.snapshot.last_sweep(server)
+        if fold.slow and not fold.lasting:
+            return False
         then = server.snapshot.sweeps.surveyed[server.names] if fold.slow else swept.mark
         if then != mark(server):
             return False

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from nats_insights.facts import Names
 from nats_insights.model.closed import closed_by_user
-from nats_insights.model.fold import by_user
+from nats_insights.model.fold import Fold, by_user
 from nats_insights.model.nouns.noun import ALL_SERVERS, Noun, largest
 from nats_insights.model.worst import Worst
 from nats_insights.replies.connz import Closed, Row
@@ -20,33 +20,34 @@ if TYPE_CHECKING:
 class User(Noun):
     """One (account, user). `connections` is exact or Missing, `seen_connections` a lower bound.
 
-    With JWTs, `account` and `name` are keys: see Account. A check about it needs the fold
-    `by_user`, which names the users that there are.
+    With JWTs, `account` and `name` are keys: see Account. A check about it needs the fold that
+    `counts` its connections by (account, user), and so names the users that there are.
     """
 
     __slots__ = ("account", "name", "seen_connections")
+    counts: ClassVar[Fold] = by_user
     kind, scope, depends_on = "user", "ACCOUNT", ALL_SERVERS
     labelled = ("account", "user")
     when_gone = "user {name} of account {account} has no connections any more"
-    filled = (by_user,)
+    filled: ClassVar[tuple[Fold, ...]] = (by_user,)
 
     def __init__(self, account: str, name: str, seen: int, snapshot: Snapshot) -> None:
         self.account, self.name, self.seen_connections = account, name, seen
         self.names, self.snapshot = (account, name), snapshot
 
     @classmethod
-    def all(cls, snapshot: Snapshot) -> Iterable[User]:
+    def all(cls, snapshot: Snapshot) -> Iterable[Self]:
         return cls.above(snapshot, float("-inf"))
 
     @classmethod
-    def above(cls, snapshot: Snapshot, figure: float) -> Iterable[User]:
-        ledger, owed = snapshot.sweeps.ledgers.get(by_user), snapshot.owed_parts(by_user)
+    def above(cls, snapshot: Snapshot, figure: float) -> Iterable[Self]:
+        ledger, owed = snapshot.sweeps.ledgers.get(cls.counts), snapshot.owed_parts(cls.counts)
         for (account, name), count in () if ledger is None else ledger.above(figure):
             yield cls(account, name, count - owed[account, name], snapshot)
 
     @classmethod
-    def find(cls, snapshot: Snapshot, names: Names) -> User | None:
-        ledger, owed = snapshot.sweeps.ledgers.get(by_user), snapshot.owed_parts(by_user)
+    def find(cls, snapshot: Snapshot, names: Names) -> Self | None:
+        ledger, owed = snapshot.sweeps.ledgers.get(cls.counts), snapshot.owed_parts(cls.counts)
         if ledger is None or names not in ledger:
             return None
         account, name = names
@@ -54,13 +55,13 @@ class User(Noun):
 
     @classmethod
     def count(cls, snapshot: Snapshot) -> int:
-        ledger = snapshot.sweeps.ledgers.get(by_user)
+        ledger = snapshot.sweeps.ledgers.get(cls.counts)
         return 0 if ledger is None else len(ledger)
 
     @property
     def connections(self) -> int:
         """Its connections on all servers, or Missing."""
-        return self.snapshot.lacking.whole("CONNZ", self.seen_connections)
+        return self.snapshot.lacking.whole(self.counts.endpoint, self.seen_connections)
 
     def rows(self, worst: Worst) -> list[Row]:
         """Its clients among the worst rows of all servers, the worst first, or Missing."""
@@ -86,12 +87,12 @@ class User(Noun):
     def most(self) -> dict[str, Any]:
         """The servers with most of its connections."""
         on: Counter[str] = Counter()  # Servers of two clusters may share a name.
-        for server, count in self.snapshot.held_by(by_user, self.names).items():
+        for server, count in self.snapshot.held_by(self.counts, self.names).items():
             on[server[-1]] += count
         return largest(on)
 
     def at_most(self) -> User | None:
-        most = self.snapshot.at_most(by_user, self.names)
+        most = self.snapshot.at_most(self.counts, self.names)
         return None if most is None else User(self.account, self.name, most, self.snapshot)
 
 
