@@ -10,15 +10,24 @@ from typing import Any
 
 import pytest
 
-from kit.watching import watching
+from kit.watching import QUICK, watching
+from nats_insights import config
+from nats_insights.agent.epoch import epoch
 from nats_insights.checks.conn.connection_stopped import connection_stopped
 from nats_insights.checks.conn.high_client_rtt import high_client_rtt
 from nats_insights.checks.conn.logins_refused import logins_refused
 from nats_insights.checks.conn.outdated_clients import outdated_clients
 from nats_insights.checks.conn.unnamed_clients import unnamed_clients
 from nats_insights.checks.opt_idle.idle_clients import idle_clients
+from nats_insights.checks.user.connection_leak import connection_leak
 from nats_insights.checks.user.reconnect_storm import reconnect_storm
+from nats_insights.connection.connect import connect
+from nats_insights.gather.small import Gatherer
+from nats_insights.gather.window import Window
+from nats_insights.judge.auditor import Auditor
+from nats_insights.lab.demo.stage import login
 from nats_insights.lab.servers import conf, local
+from nats_insights.lab.servers.crowd import Member
 
 pytestmark = pytest.mark.live
 
@@ -84,7 +93,7 @@ async def clients(server: local.Server, count: int, **connect: Any) -> AsyncIter
 
 
 async def test_clients_that_answer_late_are_found_until_they_answer_at_once(system):
-    more = "gather.every = { CONNZ_RTT_16_300 = 0.0 }\nchecks.high_client_rtt.max_rtt = '200ms'\n"
+    more = "gather.every = { CONNZ_RTT_16_600 = 0.0 }\nchecks.high_client_rtt.max_rtt = '200ms'\n"
     async with (
         clients(system["n2"], 3, name="far") as far,
         watching(system, more=more, checks=[high_client_rtt]) as watch,
@@ -106,7 +115,7 @@ async def test_clients_that_answer_late_are_found_until_they_answer_at_once(syst
 
 async def test_clients_that_were_never_used_are_found_until_they_are(system):
     more = (
-        "gather.every = { CONNZ_IDLE_128_900 = 0.0 }\n"
+        "gather.every = { CONNZ_IDLE_128_3600 = 0.0 }\n"
         "checks.idle_clients = { idle = '1s', clients = 3 }\n"
     )
     async with (
@@ -195,3 +204,30 @@ async def test_clients_without_a_name_and_with_old_libraries_are_found(system):
                 "newest": {"go": "1.47"},
             }
         await watch.until(lambda: not watch.open)
+
+
+async def test_idle_connections_that_only_grow_in_a_day_are_found_until_they_end(system, crowd):
+    user, password = system.user("app")
+    settings = "checks.connection_leak = { connections = 30, idle = '1s', window = '20h' }\n"
+    auditor = Auditor([connection_leak], config.parse(QUICK + settings))
+    client = await connect(login(system, "agent", "n1"), name="a day")
+    gatherer = Gatherer(client, timeout=2.0, window=Window(24 * 1024 * 1024))
+
+    async def look(hour: int) -> list[tuple[str, ...]]:
+        told = await epoch(auditor, gatherer, 1_800_000_000.0 + 3600 * hour)
+        return [(item.transition, *item.life.key.names) for item in told]
+
+    async def leak(count: int) -> list[Member]:
+        members = await crowd.join(system["n2"].url, count, user=user, password=password)
+        await asyncio.sleep(2.1)  # Until servers count them as idle for longer than a second.
+        return members
+
+    try:
+        first = await leak(20)
+        assert [await look(hour) for hour in range(0, 20, 5)] == 4 * [[]]
+        await leak(20)
+        assert await look(20) == [("opened", "APP", "app")]
+        await crowd.leave(first)
+        assert [await look(hour) for hour in (25, 30)] == [[], [("resolved", "APP", "app")]]
+    finally:
+        await client.close()
