@@ -115,7 +115,7 @@ async def test_clients_that_answer_late_are_found_until_they_answer_at_once(syst
 
 async def test_clients_that_were_never_used_are_found_until_they_are(system):
     more = (
-        "gather.every = { CONNZ_IDLE_128_3600 = 0.0 }\n"
+        "gather.every = { CONNZ_IDLE_64_3600 = 0.0 }\n"
         "checks.idle_clients = { idle = '1s', clients = 3 }\n"
     )
     async with (

@@ -99,7 +99,7 @@ def test_it_looks_every_hour_and_stays_open_until_clearly_fewer():
 def test_a_server_with_many_more_hides_no_end():
     story = Story(checks=[check])
     assert story.hears(system(cluster(n1=idle(20)))) == ["opened OPT_IDLE_007 APP"]
-    others = idle(128, "9h0m0s", account="B").rows + idle(20).rows
+    others = idle(64, "9h0m0s", account="B").rows + idle(20).rows
     for _ in range(3):
         told = story.hears(system(cluster(n1=Server(rows=others))), after=3600.0)
         assert "resolved OPT_IDLE_007 APP" not in told

@@ -45,9 +45,10 @@ def connection_stopped(account: Account, params: Faults) -> Finding | None:
     Why: messages without a stream that were on their way are lost, and a client whose fault remains
     is closed again as soon as it is back.
 
-    Do: see in the evidence which clients of {account} these are, and the reason of each. Slow
-    consumers must read faster, and stale connections are those of clients that hang or are cut off
-    from the network. For the other reasons, look at what these clients send.
+    Do: see which clients of {account} these are, and the reason of each: `nats-insights findings
+    --code CONN_003 --format json` has them. Slow consumers must read faster, and stale connections
+    are those of clients that hang or are cut off from the network. For the other reasons, look at
+    what these clients send.
 
     Default: some stale connections are ordinary where clients are mobile or far away.
 

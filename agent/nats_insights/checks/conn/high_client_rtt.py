@@ -44,9 +44,9 @@ def high_client_rtt(account: Account, params: Far) -> Finding | None:
     Why: each request takes a round trip longer, and the messages that a server may send before an
     acknowledgement limit the throughput. A client that is near and takes this long is overloaded.
 
-    Do: see which clients of {account} these are, by their addresses in the evidence. Let clients
-    that are far away connect to a server near them. Where the network is near, look at the CPU of
-    the client, which answers late because it is busy.
+    Do: see which clients of {account} these are: `nats-insights findings --code CONN_001 --format
+    json` names them. Let clients that are far away connect to a server near them. Where the network
+    is near, look at the CPU of the client, which answers late because it is busy.
 
     Default: half a second is more than between any two continents, and a single client may have
     been busy while it was measured.

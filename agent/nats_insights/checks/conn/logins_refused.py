@@ -42,12 +42,12 @@ def logins_refused(server: Server, params: Refused) -> Finding | None:
     is not done, and each attempt costs the server a TLS handshake and a look at its users. Very
     many attempts from one address may be somebody who guesses.
 
-    Do: see in the evidence from which addresses and by which client names these logins come. Give
-    these clients valid credentials, or stop them. If one account is concerned, see whether its JWT
-    reached {server}.
+    Do: see from which addresses and by which client names these logins come: `nats-insights
+    findings --code CONN_903 --format json` has them. Give these clients valid credentials, or stop
+    them. If all of one account are concerned, see whether its JWT reached {server}.
 
     Default: a client that reconnects after two seconds is refused 30 times in a minute, and typing
-    errors stay far below.
+    errors are rare.
     """
     refused = [row for row in server.closed if row.reason == FAILED and row.ago <= params.window]
     if (reached := params.reached(len(refused), "refused")) is None:

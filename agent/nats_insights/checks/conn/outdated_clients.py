@@ -70,8 +70,9 @@ def outdated_clients(system: System, params: Behind) -> Finding | None:
     Why: old libraries lack corrections of how they reconnect and answer PING, and newer features
     of the server. What is newest here already works with these servers.
 
-    Do: the evidence has the languages and versions, and `nats server request connections` has these
-    of each client. Update such programs to the version that others here already use.
+    Do: list the languages and versions with `nats-insights findings --code CONN_902 --format json`,
+    and those of each client with `nats server request connections`. Update such programs to the
+    version that others here already use.
 
     Default: libraries have some ten minor versions in a year; a stray client is left alone.
     """

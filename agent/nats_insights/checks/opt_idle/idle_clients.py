@@ -17,7 +17,7 @@ from nats_insights.check import (
     worst,
 )
 
-_ROWS = 128
+_ROWS = 64
 
 
 class Unused(Params, frozen=True):
@@ -42,14 +42,15 @@ def idle_clients(account: Account, params: Unused) -> Finding | None:
 
     Finds: at least `clients` clients of the account are idle for longer than `idle`, never sent or
     received a message, and subscribe to nothing. A client that has subscribed waits for messages
-    and is not counted. Of each server the 128 clients that are idle longest are known.
+    and is not counted. Of each server the 64 clients that are idle longest are known.
 
     Why: each connection costs the server memory and a file descriptor, and counts towards the
     limits of the account and of the server. Often a program opens more connections than it uses,
     or opens a new one and forgets the last.
 
-    Do: see which clients of {account} these are, by their names and addresses in the evidence. Let
-    a program open its connection when it first needs it, and share one among its parts.
+    Do: see which clients of {account} these are: `nats-insights findings --code OPT_IDLE_007
+    --format json` names them. Let a program open its connection when it first needs it, and share
+    one among its parts.
 
     Default: pools and programs on standby hold some unused connections, so fewer than 20 are left
     alone.

@@ -54,11 +54,11 @@ def reconnect_storm(user: ClosedUser, params: Storm) -> Finding | None:
     Why: each connection costs a TLS handshake, a login and the exchange of its subscriptions with
     all other servers. Clients that come back at once do no work, and keep others from connecting.
 
-    Do: the evidence has the reasons for which the connections of {user} in {account} ended. For
-    Duplicate Client ID, give each MQTT client an id of its own. For a fault such as Maximum Message
-    Payload Exceeded, correct what the client sends. For Client Closed, look whether the program
-    crashes, or opens a connection for each request: let it keep one. Let clients wait longer
-    between two attempts.
+    Do: see for which reasons the connections of {user} in {account} ended: `nats-insights findings
+    --code USER_902 --format json` has them. For Duplicate Client ID, give each
+    MQTT client an id of its own. For a fault such as Maximum Message Payload Exceeded, correct what
+    the client sends. For Client Closed, look whether the program crashes, or opens a connection for
+    each request: let it keep one. Let clients wait longer between two attempts.
 
     Default: one client that is cut off for a fault comes back some 20 times per minute; programs
     that connect for each task reach 60 only if they are busy.
