@@ -22,6 +22,7 @@ from nats_insights.checks.opt_idle.idle_clients import idle_clients
 from nats_insights.checks.user.connection_leak import connection_leak
 from nats_insights.checks.user.reconnect_storm import reconnect_storm
 from nats_insights.connection.connect import connect
+from nats_insights.connection.contexts import Settings
 from nats_insights.gather.small import Gatherer
 from nats_insights.gather.window import Window
 from nats_insights.judge.auditor import Auditor
@@ -231,3 +232,23 @@ async def test_idle_connections_that_only_grow_in_a_day_are_found_until_they_end
         assert [await look(hour) for hour in (25, 30)] == [[], [("resolved", "APP", "app")]]
     finally:
         await client.close()
+
+
+async def test_whoever_may_not_ask_for_connections_is_told_so(start_server):
+    user = '{ user: agent, password: pw, permissions: { publish: { deny: "$SYS.*.*.*.CONNZ" } } }'
+    text = f"accounts {{ SYS: {{ users: [{user}] }} }}\nsystem_account: SYS"
+    server = start_server("n1", authorization=text)["n1"]
+    settings = Settings(servers=(server.url,), user="agent", password="pw")
+    checks = [unnamed_clients, high_client_rtt]
+    auditor = Auditor(checks, config.parse("gather.every = { CONNZ_SURVEY = 0.0 }"))
+    client = await connect(settings, name="denied")
+    gatherer = Gatherer(client, timeout=2.0, window=Window(24 * 1024 * 1024))
+    try:
+        for second in range(2):  # What is denied is known after the first request.
+            await epoch(auditor, gatherer, 1_800_000_000.0 + 3600 * second)
+    finally:
+        await client.close()
+    assert {code: one.why for code, one in auditor.outcomes.items()} == {
+        "CONN_001": "not permitted: CONNZ_RTT_16_600",
+        "CONN_901": "not permitted: CONNZ_SURVEY",
+    }

@@ -31,7 +31,15 @@ class Faults(Params, frozen=True):
     ] = 900.0
 
 
-@check("CONN_003", INFO, "errors", needs=(STATZ, CONNZ_CLOSED), resolve_after=1, news=False)
+@check(
+    "CONN_003",
+    INFO,
+    "errors",
+    needs=(STATZ, CONNZ_CLOSED),
+    resolve_after=1,
+    news=False,
+    common=True,
+)
 def connection_stopped(account: Account, params: Faults) -> Finding | None:
     """Servers close connections of an account for a fault.
 

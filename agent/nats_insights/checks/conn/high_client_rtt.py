@@ -33,7 +33,15 @@ def farthest(row: Row, params: Far) -> bool:
     return row.rtt > params.max_rtt
 
 
-@check("CONN_001", WARNING, "performance", needs=(STATZ, farthest), open_after=2, news=False)
+@check(
+    "CONN_001",
+    WARNING,
+    "performance",
+    needs=(STATZ, farthest),
+    open_after=2,
+    news=False,
+    common=True,
+)
 def high_client_rtt(account: Account, params: Far) -> Finding | None:
     """Clients of an account have a high round-trip time.
 

@@ -30,7 +30,7 @@ class Refused(Params, frozen=True):
     ] = 900.0
 
 
-@check("CONN_903", WARNING, "errors", needs=(CONNZ_CLOSED,), news=False)
+@check("CONN_903", WARNING, "errors", needs=(CONNZ_CLOSED,), news=False, common=True)
 def logins_refused(server: Server, params: Refused) -> Finding | None:
     """A server refuses many logins.
 
