@@ -82,7 +82,9 @@ def test_what_other_sweeps_read_in_between_is_no_survey():
     story.hears(system(cluster(n1=9, n2=4)), after=7200.0)
     assert story.auditor.fields == ["cid", "kind", "account", "authorized_user"]
     assert (story.swept, said(story, "TEST_902")) == (1, {"13 of app"})
-    story.hears(system(cluster(n1=9, n2=4)), after=7200.0)
+    story.hears(system(cluster(n1=9, n2=4)), after=30.0)
+    assert story.swept == 0
+    story.hears(system(cluster(n1=9, n2=4)), after=7170.0)
     assert (story.swept, said(story, "TEST_901")) == (1, {"13 speak"})
     story.hears(system(cluster(n1=9, n2=4)), after=14_400.0)
     assert (story.swept, said(story, "TEST_901")) == (0, {"13 speak"})
@@ -157,6 +159,14 @@ def sends(system: System) -> Finding | None:
 
 sends.__doc__ = DOCUMENTATION
 SENDS = check("TEST_903", INFO, "health", needs=(sent,))(sends)
+
+
+def test_it_is_due_at_once_where_more_is_to_be_counted():
+    story = Story("checks.sends.enabled = false", [SPEAKS, SENDS])
+    story.hears(TWO)
+    story.auditor.reload(parse("checks.sends.enabled = true"))
+    story.hears(TWO)
+    assert (story.swept, said(story, "TEST_903")) == (2, {"0 sent"})
 
 
 def test_figures_that_change_are_read_of_every_server_in_each_survey():

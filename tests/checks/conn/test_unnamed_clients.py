@@ -68,6 +68,13 @@ def test_it_says_how_many():
     )
 
 
+def test_clients_that_came_after_the_account_statistics_are_no_more_than_all():
+    statz = {"account_statz": [{"acc": "APP", "conns": 50}]}
+    rows = 60 * (row(name=""),)
+    said = finding(check, system(cluster(n1=Server(rows=rows, replies={"STATZ": statz}))))
+    assert (said.value, said.evidence["connections"]) == (100.0, 60)
+
+
 def test_its_life_from_survey_to_survey():
     story = Story(checks=[check])
     counts = ((60, 60), (75, 51), (76, 50), (76, 50))

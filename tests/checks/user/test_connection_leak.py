@@ -6,7 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
+from nats_insights.checks.user.connection_leak import Leak, idle_by_user
 from nats_insights.checks.user.connection_leak import connection_leak as check
+from nats_insights.model.fold import Sweep
+from nats_insights.replies.connz import Page
+from nats_insights.replies.fields import ServerInfo
 from nats_insights.testing import (
     Epochs,
     Server,
@@ -101,6 +105,22 @@ def test_it_says_who_and_where():
         ("n1",),
     )
     assert said.evidence == {"before": 100, "by_server": {"top": [["n1", 200]], "left_out": 0}}
+
+
+def test_a_survey_without_a_server_ends_nothing():
+    story = Story(checks=[check])
+    both = [system(cluster(n1=idle(n), n2=idle(n))) for n in [*(DAY - 1) * [50], 80]]
+    assert story.hears(then(*both, every=EVERY)) == ["opened USER_901 APP app"]
+    for last in (hung, *(DAY - 1) * [idle(80)]):
+        told = story.hears(system(cluster(n1=idle(80), n2=last)), after=EVERY)
+        assert "resolved USER_901 APP app" not in told
+
+
+def test_a_user_with_one_idle_connection_on_a_server_is_not_counted():
+    sweep = Sweep({idle_by_user: Leak()}, frozenset())
+    rows = [*lonely(3).rows, *idle(2).rows]
+    sweep.page(Page(ServerInfo(), rows, len(rows)))
+    assert sweep.parts[idle_by_user] == {("APP", "app"): 2}
 
 
 def test_a_silent_server_is_no_fall_and_a_restart_ends_it():
