@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import struct
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -242,7 +243,7 @@ async def test_whoever_may_not_ask_for_connections_is_told_so(start_server):
     checks = [unnamed_clients, high_client_rtt]
     auditor = Auditor(checks, config.parse("gather.every = { CONNZ_SURVEY = 0.0 }"))
     client = await connect(settings, name="denied")
-    gatherer = Gatherer(client, timeout=2.0, window=Window(24 * 1024 * 1024))
+    gatherer = Gatherer(client, timeout=0.3, window=Window(24 * 1024 * 1024))
     try:
         for second in range(2):  # What is denied is known after the first request.
             await epoch(auditor, gatherer, 1_800_000_000.0 + 3600 * second)
@@ -252,3 +253,32 @@ async def test_whoever_may_not_ask_for_connections_is_told_so(start_server):
         "CONN_001": "not permitted: CONNZ_RTT_16_600",
         "CONN_901": "not permitted: CONNZ_SURVEY",
     }
+
+
+DISPLACED = "Duplicate Client ID"
+
+
+def mqtt_connect(client: str, user: str, password: str) -> bytes:
+    """The first packet of an MQTT client: protocol 3.1.1, a clean session, user and password."""
+    texts = [struct.pack(">H", len(text)) + text.encode() for text in (client, user, password)]
+    body = b"\x00\x04MQTT\x04\xc2\x00\x3c" + b"".join(texts)
+    return b"\x10" + bytes([len(body)]) + body
+
+
+async def test_mqtt_clients_with_one_id_that_displace_each_other_are_a_storm():
+    more = CLOSED + "checks.reconnect_storm = { failed = 20.0, ended = 900.0, window = '4s' }\n"
+    with local.server("n1", jetstream=True, options="mqtt { port: -1 }") as system:
+        user, password = system.user("ops")
+        watched = watching(system, listen="n1", more=more, checks=[reconnect_storm])
+        async with watched as watch, AsyncExitStack() as stack:
+            await watch.epochs(1)
+            port = watch.agent.auditor.snapshot.servers["", "n1"].varz.mqtt.port
+            for _ in range(5):  # The server itself refuses one that comes back too soon.
+                incoming, outgoing = await asyncio.open_connection(conf.LOOPBACK, port)
+                outgoing.write(mqtt_connect("pump", user, password))
+                await incoming.read(4)
+                stack.callback(outgoing.close)
+            await watch.until(lambda: watch.open)
+            told = watch.open["USER_902", "ops"]
+            assert [reason for reason, _ in told.evidence["by_reason"]["top"]] == [DISPLACED]
+            await watch.until(lambda: not watch.open)
