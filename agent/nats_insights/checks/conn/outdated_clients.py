@@ -59,7 +59,7 @@ def is_behind(release: tuple[int, int], newest: tuple[int, int], params: Behind)
     return newest[1] - release[1] >= params.minors
 
 
-@check("CONN_902", INFO, "consistency", needs=(by_library,))
+@check("CONN_902", INFO, "consistency", needs=(by_library,), resolve_after=1)
 def outdated_clients(system: System, params: Behind) -> Finding | None:
     """Clients use a library that is far behind the newest one of its language.
 

@@ -33,7 +33,7 @@ def unnamed(rows: list[Connection], tally: Tally, params: object) -> None:
     tally.update([row.account for row in rows if not (row.name or row.mqtt_client)])
 
 
-@check("CONN_901", INFO, "consistency", needs=(STATZ, unnamed), common=True)
+@check("CONN_901", INFO, "consistency", needs=(STATZ, unnamed), resolve_after=1, common=True)
 def unnamed_clients(account: Account, params: Unnamed) -> Finding | None:
     """Most clients of an account have no name.
 

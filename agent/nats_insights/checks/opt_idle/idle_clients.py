@@ -36,7 +36,7 @@ def unused(row: Row, params: Unused) -> bool:
     return never and row.idle > params.idle
 
 
-@check("OPT_IDLE_007", INFO, "consistency", needs=(STATZ, unused), common=True)
+@check("OPT_IDLE_007", INFO, "consistency", needs=(STATZ, unused), resolve_after=1, common=True)
 def idle_clients(account: Account, params: Unused) -> Finding | None:
     """Clients of an account are connected and never used.
 

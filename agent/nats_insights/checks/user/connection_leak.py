@@ -72,7 +72,14 @@ def idle(user: IdleUser) -> int:
     return user.connections
 
 
-@check("USER_901", WARNING, "saturation", needs=(idle_by_user, idle), clients="connections")
+@check(
+    "USER_901",
+    WARNING,
+    "saturation",
+    needs=(idle_by_user, idle),
+    clients="connections",
+    resolve_after=1,
+)
 def connection_leak(user: IdleUser, params: Leak) -> Finding | None:
     """The idle connections of one user only ever grow.
 
