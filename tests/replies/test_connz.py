@@ -8,7 +8,8 @@ import pytest
 
 from nats_insights.replies import connz
 from nats_insights.replies.connz import CONNZ, Connection, PageDecoder
-from nats_insights.replies.fields import Malformed, ServerInfo, seconds
+from nats_insights.replies.durations import seconds
+from nats_insights.replies.fields import Malformed, ServerInfo
 
 from .recordings import VERSIONS, recorded, reply
 

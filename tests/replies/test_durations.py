@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nats_insights.replies.durations import milliseconds
+from nats_insights.replies.durations import milliseconds, seconds
 from nats_insights.replies.leafz import Leaf
 
 PRINTED = {
@@ -28,6 +28,22 @@ def test_a_duration_is_read_as_go_prints_it(printed, expected):
 )
 def test_what_is_no_duration_is_zero(printed):
     assert milliseconds(printed) == 0.0
+
+
+SHOWN = {
+    "": 0.0,
+    "0s": 0.0,
+    "n/a": 0.0,
+    "850ns": 8.5e-7,
+    "1.00486ms": 0.00100486,
+    "1m2.5s": 62.5,
+    "1y2d3h4m5s": 365 * 86_400.0 + 2 * 86_400.0 + 3 * 3600.0 + 4 * 60.0 + 5.0,
+}
+
+
+@pytest.mark.parametrize(("printed", "expected"), SHOWN.items(), ids=SHOWN)
+def test_a_duration_may_have_days(printed, expected):
+    assert seconds(printed) == pytest.approx(expected)
 
 
 def test_the_round_trip_of_a_leaf_node_connection_is_in_milliseconds():

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from nats_insights.facts import Names
 from nats_insights.replies.claims import NOBODY, Claimed
+from nats_insights.replies.durations import seconds
 from nats_insights.replies.endpoint import Endpoint
 from nats_insights.replies.fields import (
     Bytes,
@@ -30,7 +31,6 @@ from nats_insights.replies.fields import (
     envelope,
     parse,
     read,
-    seconds,
     since,
     told,
 )

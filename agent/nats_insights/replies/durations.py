@@ -1,4 +1,4 @@
-"""Durations as Go prints them, such as 214µs, 31.204518ms and 1m30.5s."""
+"""Durations as servers print them: as Go does, such as 1m30.5s, or with days and years."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ _parts = re.compile(_PART).findall
 # Longer ones are no durations: Go counts nanoseconds in 63 bits.
 _LONGEST = 1e13
 _whole = re.compile(f"(?:{_PART})+").fullmatch
+
+_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_UNITS |= {"d": 86_400.0, "y": 365 * 86_400.0}
+_pieces = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(ns|us|µs|ms|[smhdy])").findall
 
 
 def milliseconds(printed: str) -> float:
@@ -24,3 +28,8 @@ def milliseconds(printed: str) -> float:
     if not _whole(printed):
         return 0.0
     return sum(float(number) * _MILLISECONDS[unit] for number, unit in _parts(printed))
+
+
+def seconds(printed: str) -> float:
+    """A duration that may have days, such as how long a client was idle; 0 for any other text."""
+    return round(sum([float(number) * _UNITS[unit] for number, unit in _pieces(printed)]), 9)

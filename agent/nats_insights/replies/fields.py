@@ -24,9 +24,6 @@ _LONGEST_SHARED = 256
 is_id = re.compile(r"[A-Za-z0-9_-]{1,128}").fullmatch
 _NUMBERS = re.compile(r"(\d{1,9})\.(\d{1,9})\.(\d{1,9})(-?)").match
 # A number from 2**63 to 2**64 and a little more, where Go writes a number.
-_PARTS = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(ns|us|µs|ms|[smhdy])").findall
-_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_SECONDS |= {"d": 86_400.0, "y": 365 * 86_400.0}
 _above_63_bits = re.compile(rb"(?<=:)\d{19,20}(?=[,}\]])").sub
 
 # How many of something there are now; servers store these in at most 32 bits.
@@ -121,11 +118,6 @@ def _release(version: str) -> tuple[int, ...]:
 def is_from(first: str, version: str) -> bool:
     """Whether a version is `first` or a later one; False if it cannot be parsed."""
     return _release(version) >= _release(first)
-
-
-def seconds(text: str) -> float:
-    """A duration as servers print it, such as "1.5ms" or "2d3h0m1s"; 0 for any other text."""
-    return round(sum([float(number) * _SECONDS[unit] for number, unit in _PARTS(text)]), 9)
 
 
 def since(*versions: str, zero: Any = None) -> Any:

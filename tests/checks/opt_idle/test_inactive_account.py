@@ -86,13 +86,15 @@ def test_it_judges_rightly(given, expected):
 
 
 def test_an_account_that_was_never_used_is_found_too():
-    never = Server(5, replies={"STATZ": Statz(account_statz=[AccountStat(acc="NEVER")])})
+    never = Server(
+        5, replies={"STATZ_TRAFFIC": StatzTraffic(account_statz=[AccountTraffic(acc="NEVER")])}
+    )
     assert found(check, days(*8 * [at(never)]), OFTEN) == {"NEVER"}
 
 
 def test_half_of_all_accounts_at_once_are_one_finding():
-    stats = [AccountStat(acc=f"A{number}") for number in range(5)]
-    given = at(Server(5, replies={"STATZ": Statz(account_statz=stats)}))
+    stats = [AccountTraffic(acc=f"A{number}") for number in range(5)]
+    given = at(Server(5, replies={"STATZ_TRAFFIC": StatzTraffic(account_statz=stats)}))
     story = Story(OFTEN, [check])
     assert story.hears(days(*8 * [given])) == ["opened OPT_IDLE_005 system"]
 
