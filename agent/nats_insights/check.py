@@ -26,6 +26,7 @@ from nats_insights.model.nouns.account import (
     Account,
     AccountInCluster,
     AccountOverGateways,
+    JwtAccount,
     ListedAccount,
 )
 from nats_insights.model.nouns.agent import Agent
@@ -44,7 +45,7 @@ from nats_insights.model.nouns.user import ClosedUser, User
 from nats_insights.model.samples import samples
 from nats_insights.model.snapshot import Snapshot
 from nats_insights.model.worst import worst
-from nats_insights.replies.accountz import ACCOUNTZ
+from nats_insights.replies.accountz import ACCOUNTZ, ACCOUNTZ_DETAIL
 from nats_insights.replies.connz import CONNZ, CONNZ_SERVICES, Closed, Connection, Row
 from nats_insights.replies.durations import milliseconds, seconds
 from nats_insights.replies.endpoint import Endpoint
@@ -63,6 +64,7 @@ from nats_insights.replies.varz import VARZ
 
 __all__ = [
     "ACCOUNTZ",
+    "ACCOUNTZ_DETAIL",
     "ALL_SERVERS",
     "CONNZ",
     "CONNZ_CLOSED",
@@ -101,6 +103,7 @@ __all__ = [
     "Expiry",
     "Finding",
     "Gateway",
+    "JwtAccount",
     "Leaf",
     "ListedAccount",
     "Listener",

@@ -12,7 +12,11 @@ from kit.endpoints import of_one_request
 HERE = Path(__file__).parent / "recorded"
 VERSIONS = sorted((path.name for path in HERE.iterdir()), key=lambda v: [*map(int, v.split("."))])
 # What a file is called where it is not called like its endpoint.
-ENDPOINT_OF = {"SERVER_PING": "STATSZ", "ACCOUNT_PING_STATZ_unused": "STATZ"}
+ENDPOINT_OF = {
+    "SERVER_PING": "STATSZ",
+    "ACCOUNT_PING_STATZ_unused": "STATZ",
+    "ACCOUNTZ_DETAIL": "ACCOUNTZ_DETAIL",
+}
 
 
 def recorded(version: str, name: str) -> list[bytes]:

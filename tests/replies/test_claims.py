@@ -8,7 +8,14 @@ import json
 import pytest
 
 from nats_insights.lab.servers.jwts import Operator
-from nats_insights.replies.claims import LONGEST_NAME, LONGEST_TOKEN, Claimed, is_key
+from nats_insights.replies.claims import (
+    LONGEST_NAME,
+    LONGEST_TOKEN,
+    Activation,
+    Claimed,
+    Length,
+    is_key,
+)
 from nats_insights.replies.connz import ROW_FIELDS, Row, rows_of
 from nats_insights.replies.fields import Malformed
 
@@ -120,3 +127,36 @@ def test_keys_of_accounts_and_users_are_keys():
 def test_a_page_of_a_sweep_cannot_read_tokens():
     assert {"authorized_user", "account"} <= set(ROW_FIELDS)
     assert not {"jwt", "claimed"} & set(ROW_FIELDS)
+
+
+# --- Of other tokens other facts are kept.
+
+
+@pytest.mark.parametrize("said", MALFORMED.values(), ids=MALFORMED)
+def test_a_malformed_token_of_an_import_does_not_expire(said):
+    assert Activation.read(said).expires == 0
+
+
+@pytest.mark.parametrize(
+    ("said", "given", "expires"),
+    [
+        (token(exp=5), True, 5),
+        (token(), True, 0),
+        (token(exp=-5), True, 0),
+        ("https://example.com/token", True, 0),
+        ("", False, 0),
+    ],
+)
+def test_of_the_token_of_an_import_its_end_is_kept(said, given, expires):
+    read = Activation.read(said)
+    assert (read.given, read.expires) == (given, expires)
+    assert not any(part in repr(vars_of(read)) for part in said.split(".") if part)
+
+
+@pytest.mark.parametrize(("said", "length"), [("a.b.c", 5), ("", 0), (5, 0), (None, 0)])
+def test_of_the_token_of_an_account_its_length_is_kept(said, length):
+    assert vars_of(Length.read(said)) == {"characters": length}
+
+
+def vars_of(kept: Activation | Length) -> dict[str, object]:
+    return {name: getattr(kept, name) for name in kept.__slots__}

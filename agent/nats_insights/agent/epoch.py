@@ -14,6 +14,7 @@ from nats_insights.connection.client import Client
 from nats_insights.errors import ConnectError, place
 from nats_insights.facts import Cost
 from nats_insights.gather.access import dangers, restricted
+from nats_insights.gather.accounts import read_accounts
 from nats_insights.gather.small import Gatherer
 from nats_insights.gather.stepwise import emptied, stepwise
 from nats_insights.judge.auditor import Auditor
@@ -91,13 +92,14 @@ async def _gather(auditor: Auditor, gatherer: Gatherer, now: float) -> None:
         await gatherer.streams.read(holders, auditor.take_streams)
     if accounts := await stepwise(auditor.due_services()):
         await gatherer.services.read(accounts, auditor.take_services)
+    if loaded := auditor.due_accounts():
+        await read_accounts(loaded, gatherer.asker, gatherer.window, auditor.take_account)
     if users := await stepwise(auditor.due_names()):
         await name_users(users, auditor, gatherer)
-    if targets or holders or accounts or users:
-        denied = auditor.snapshot.lacking.denied
-        denied |= gatherer.denied
-        if CONNZ.key in denied:
-            denied.add(SURVEY.key)
+    denied = auditor.snapshot.lacking.denied
+    denied |= gatherer.denied & auditor.may_be_denied
+    if CONNZ.key in denied:
+        denied.add(SURVEY.key)
 
 
 async def _judge(

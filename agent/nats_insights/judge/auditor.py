@@ -8,6 +8,8 @@
     take_streams    add the streams of one server
     due_services    the accounts and servers whose services to read
     take_services   add the services of one account on one server
+    due_accounts    the accounts to read, and of which servers
+    take_account    add what a server reported of an account
     due_names       the users whose names to read
     take_name       add the name of a user
     judge           returns what to publish
@@ -37,21 +39,24 @@ from nats_insights.judge.naming import unnamed
 from nats_insights.judge.pace import Pace
 from nats_insights.judge.plan import due, every, plan, to_survey
 from nats_insights.judge.rules import rules
-from nats_insights.model import streams
+from nats_insights.model import loaded, streams
 from nats_insights.model.build import build
 from nats_insights.model.fold import SURVEY, Fold, Sweep, row_fields
 from nats_insights.model.history import History, Remembered
 from nats_insights.model.jwt_names import JwtNames
+from nats_insights.model.loaded import Loaded
 from nats_insights.model.missed import Missed
 from nats_insights.model.nouns.agent import Agent
 from nats_insights.model.roster import Entry, Roster
 from nats_insights.model.services import Seen, Services
 from nats_insights.model.snapshot import Snapshot
 from nats_insights.model.sweeps import Sweeps
+from nats_insights.replies.accountz import ACCOUNTZ_DETAIL, AccountzDetail
 from nats_insights.replies.connz import CONNZ, CONNZ_SERVICES, Host
 from nats_insights.replies.endpoint import Endpoint
-from nats_insights.replies.heard import AccountOn, Expected, Heard, Target
+from nats_insights.replies.heard import AccountOn, Expected, Heard, Lookup, Target
 from nats_insights.replies.jsz import JSZ_STREAMS, AccountDetail
+from nats_insights.replies.statz import STATZ
 from nats_insights.replies.varz import VARZ
 
 # Resolved findings that are kept.
@@ -70,8 +75,9 @@ class Asking(Struct, frozen=True, kw_only=True):
 class Known(Struct, kw_only=True):
     """The state from epoch to epoch, as plain data that can be stored as JSON.
 
-    The counts of connections are not part of it: the first epoch reads them all again. `asked_at`
-    has the time of the last request to each of the other endpoints, in Unix seconds by their keys.
+    The counts of connections and the accounts are not part of it: they are all read again.
+    `asked_at` has the time of the last request to each of the other endpoints, in Unix seconds by
+    their keys.
     """
 
     number: int
@@ -126,6 +132,7 @@ class Auditor:
         self.sweeps = Sweeps(self.plan.folds)
         self.history = History(self.plan.pasts)
         self.jwt_names = JwtNames()
+        self.loaded = Loaded()
         self.lives: dict[Key, Life] = {}
         self.resolved: deque[Told] = deque(maxlen=RESOLVED_KEPT)
         self.cut_offs: deque[tuple[int, str]] = deque(maxlen=Agent.MEMORY)
@@ -252,11 +259,13 @@ class Auditor:
         self.snapshot.history = self.history
         self.snapshot.services = self.services
         self.snapshot.jwt_names = self.jwt_names
+        self.snapshot.loaded = self.loaded
         yield from self.jwt_names.hear(self.snapshot.servers.values())
         lacking = self.snapshot.lacking
-        lacking.not_due = {endpoint.key for endpoint in self.plan.endpoints - self._due}
+        late = self.plan.endpoints - self._due
+        lacking.not_due = {endpoint.key for endpoint in late if not endpoint.kept}
         for endpoint in self._due:
-            if endpoint.paged:
+            if endpoint.paged and not endpoint.kept:
                 lacking.owed[endpoint.key] = lacking.absent | self.snapshot.servers.keys()
             self._excuse_old(endpoint)
         without = self.config.access.without
@@ -264,6 +273,9 @@ class Auditor:
         for worst, params in self.plan.worst.items():
             worst.hide(self.snapshot, params)
         self._unresponsive = heard.unresponsive
+        if ACCOUNTZ_DETAIL in self._due and not lacking.blind:
+            whole = not lacking.owed[STATZ.key]
+            yield from self.loaded.plan(self.snapshot.servers.values(), complete=whole)
         self._look_at_itself(self.snapshot.agent)
 
     def due(self) -> Generator[None, None, list[Target]]:
@@ -366,6 +378,30 @@ class Auditor:
         self._owing[on.key] -= 1
         if not self._owing[on.key]:
             self.snapshot.lacking.came(CONNZ_SERVICES.key, on.key)
+
+    @property
+    def may_be_denied(self) -> set[str]:
+        """The endpoints of which it is known only after `hear` whether they are permitted."""
+        paged = {endpoint.key for endpoint in self.plan.endpoints if endpoint.paged}
+        return paged - self.snapshot.lacking.not_due
+
+    def due_accounts(self) -> list[Lookup]:
+        """The accounts to read in this epoch."""
+        every = self.every.get(ACCOUNTZ_DETAIL)
+        if every is None or self.snapshot.lacking.blind:
+            return []
+        wanted = self.loaded.next(self.config.interval / every if every else 1.0)
+        return [one for one in wanted if one.server_id not in self._unresponsive]
+
+    def take_account(self, lookup: Lookup, told: AccountzDetail) -> None:
+        """Add what a server reported of an account."""
+        if (detail := told.account_detail) is None:
+            return
+        if detail.decoded_jwt is not None:  # Servers before 2.11 name accounts in few replies.
+            self.jwt_names.take_account(lookup.account, detail.decoded_jwt.name)
+        key = loaded.key_of(lookup.account, lookup.server)
+        read = loaded.read(detail, lookup.server, self.now, told.system_account)
+        self.loaded.take(key, read)
 
     def due_names(self) -> Generator[None, None, list[Look]]:
         """The rows to read for the names of users; none where connections were not counted."""

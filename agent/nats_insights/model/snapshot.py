@@ -15,6 +15,7 @@ from nats_insights.model.history import History
 from nats_insights.model.jwt_names import JwtNames
 from nats_insights.model.lacking import Lacking
 from nats_insights.model.ledger import Ledger, Part
+from nats_insights.model.loaded import Loaded
 from nats_insights.model.nouns.agent import Agent
 from nats_insights.model.nouns.cluster import Cluster
 from nats_insights.model.nouns.noun import Noun
@@ -60,6 +61,7 @@ class Snapshot:
         self.history = History()
         self.services = Services()
         self.jwt_names = JwtNames()
+        self.loaded = Loaded()
 
     def clear(self) -> None:
         """Drop the nouns, which refer to each other, to free memory for the next replies."""

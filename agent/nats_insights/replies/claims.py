@@ -1,4 +1,4 @@
-"""The names that JWTs give to keys. Of a token only its name is kept: the token can be a secret."""
+"""What tokens say. Only facts are kept of a token, never the token itself: it can be a secret."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ LONGEST_TOKEN = 65_536
 class _Claims(Struct, frozen=True):
     sub: str = ""
     name: str = ""
+    exp: int = 0
 
 
 _decoder = msgspec.json.Decoder(_Claims)
+_NOTHING = _Claims()
 
 
 class Claimed:
@@ -39,15 +41,8 @@ class Claimed:
     @classmethod
     def read(cls, token: object) -> Claimed:
         """What is kept of a token; nothing of one that is malformed. Never raises."""
-        if not isinstance(token, str) or len(token) > LONGEST_TOKEN or token.count(".") != 2:
-            return NOBODY
-        payload = token.split(".")[1]
-        try:
-            padded = payload + "=" * (-len(payload) % 4)
-            claims = _decoder.decode(base64.b64decode(padded, altchars=b"-_", validate=True))
-        except Exception:  # Its text could contain a part of the token.
-            return NOBODY
-        return cls(claims.sub[:LONGEST_NAME], told_name(claims.name))
+        claims = _claims_of(token)
+        return cls(claims.sub[:LONGEST_NAME], told_name(claims.name)) if claims.sub else NOBODY
 
     def name_of(self, key: str) -> str:
         """The name, if the token belongs to this key, else ""."""
@@ -57,6 +52,55 @@ class Claimed:
 NOBODY = Claimed()
 
 
+class Length:
+    """The number of characters of the token in a `jwt` field, which is declared with this type."""
+
+    __slots__ = ("characters",)
+
+    def __init__(self, characters: int = 0) -> None:
+        self.characters = characters
+
+    @classmethod
+    def read(cls, token: object) -> Length:
+        """What is kept of a token."""
+        return cls(len(token) if isinstance(token, str) else 0)
+
+
+NO_TOKEN = Length()
+
+
+class Activation:
+    """The token of an import: whether it has one, and when it expires, in Unix seconds.
+
+    `expires` is 0 if it does not expire, or cannot be read.
+    """
+
+    __slots__ = ("expires", "given")
+
+    def __init__(self, given: bool = False, expires: int = 0) -> None:
+        self.given, self.expires = given, expires
+
+    @classmethod
+    def read(cls, token: object) -> Activation:
+        """What is kept of a token."""
+        return cls(bool(token), max(0, _claims_of(token).exp))
+
+
+NOT_ACTIVATED = Activation()
+
+
 def told_name(name: str) -> str:
     """A name of a JWT, safe to print and of bounded length."""
     return shortened(name, LONGEST_NAME)
+
+
+def _claims_of(token: object) -> _Claims:
+    """The claims of a token, all empty if it is malformed. Never raises."""
+    if not isinstance(token, str) or len(token) > LONGEST_TOKEN or token.count(".") != 2:
+        return _NOTHING
+    payload = token.split(".")[1]
+    try:
+        padded = payload + "=" * (-len(payload) % 4)
+        return _decoder.decode(base64.b64decode(padded, altchars=b"-_", validate=True))
+    except Exception:  # Its text could contain a part of the token.
+        return _NOTHING

@@ -38,6 +38,9 @@ class Endpoint(Struct, Generic[T], frozen=True, eq=False, gc=False):
     # Compression takes the server a millisecond, which is worth it for long replies.
     packed: bool = False
     paged: bool = False
+    # Whether its replies are kept, and requested anew in `every` seconds, a few in each epoch:
+    # checks that need them are judged in each epoch.
+    kept: bool = False
     # The first version that has it; empty if every server has it.
     since: str = ""
     # Its own name if several endpoints use one subject; else `name`.

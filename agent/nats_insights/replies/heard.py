@@ -29,6 +29,14 @@ class Expected(Struct, frozen=True, kw_only=True):
         return {one for one in self.belonging - infos.keys() if self.keys[one] not in there}
 
 
+class Lookup(Struct, frozen=True):
+    """An account to read, and the server to ask: its id and its (cluster, name)."""
+
+    account: str
+    server_id: str
+    server: Names
+
+
 class Silence(Struct, frozen=True):
     """The state of a server that did not reply, and why.
 

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from nats_insights.testing.accounts import account, exported, imported, key
 from nats_insights.testing.jetstream import consumer, jetstream, stream
 from nats_insights.testing.story import Story, finding, found
 from nats_insights.testing.systems import (
@@ -35,14 +36,18 @@ __all__ = [
     "Server",
     "Story",
     "System",
+    "account",
     "closed",
     "cluster",
     "consumer",
     "dead",
+    "exported",
     "finding",
     "found",
     "hung",
+    "imported",
     "jetstream",
+    "key",
     "leaf",
     "left",
     "lone",

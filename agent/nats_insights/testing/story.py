@@ -23,6 +23,7 @@ from nats_insights.judge.declare import Check
 from nats_insights.judge.lifecycle import Life, Told
 from nats_insights.model.fold import SURVEY
 from nats_insights.model.snapshot import Snapshot
+from nats_insights.replies.accountz import ACCOUNTZ_DETAIL, AccountzDetail
 from nats_insights.replies.connz import CONNZ, CONNZ_SERVICES
 from nats_insights.replies.endpoint import Endpoint
 from nats_insights.replies.heard import Expected, Heard, Silence
@@ -119,6 +120,11 @@ class Story:
         for on in at_once(auditor.due_services()):
             if on.id in paged[CONNZ_SERVICES]:
                 auditor.take_services(on, services[on.id].get(on.account, ()))
+        details = _details(system, lost, denied)
+        for lookup in auditor.due_accounts():
+            if (said := details.get(lookup.server_id, {}).get(lookup.account)) is not None:
+                auditor.take_account(lookup, said)
+        auditor.snapshot.lacking.denied |= auditor.may_be_denied & set(denied)
         names = {one.info.id: one.names for one in system.servers}
         for look in at_once(auditor.due_names()):
             if (name := names[look.server_id].get(look.user)) is not None:
@@ -187,12 +193,26 @@ def _hear(
                 continue
             if not endpoint.known_to(one.info.ver):
                 continue
+            if endpoint.kept:
+                continue
             if endpoint.paged:
                 paged[endpoint][one.info.id] = one.reply(endpoint)
             else:
                 heard.add(endpoint.key, one.info.id, one.reply(endpoint))
     _fall_silent(heard, servers, asking.expected)
     return heard, paged
+
+
+def _details(
+    system: System, lost: Collection[tuple[str, str]], denied: Collection[str]
+) -> dict[str, dict[str, AccountzDetail]]:
+    """What each server would tell of its accounts, by its id and the name of the account."""
+    key = ACCOUNTZ_DETAIL.key
+    return {
+        one.info.id: one.accounts
+        for one in system.servers
+        if one.state == "answering" and key not in denied and (one.info.name, key) not in lost
+    }
 
 
 def _fall_silent(heard: Heard, servers: Iterable[Replying], expected: Expected) -> None:

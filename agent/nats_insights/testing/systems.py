@@ -22,7 +22,7 @@ from nats_insights.errors import Missing
 from nats_insights.facts import Names
 from nats_insights.model.fold import SURVEY
 from nats_insights.model.roster import State
-from nats_insights.replies.accountz import Accountz
+from nats_insights.replies.accountz import Accountz, AccountzDetail
 from nats_insights.replies.connz import (
     CONNZ,
     ROW_FIELDS,
@@ -63,7 +63,8 @@ class Server(Struct, frozen=True):
     though it still replies: "lame duck" or "shutdown". `varz` are more figures of VARZ, `replies`
     whole replies by the name of their endpoint, each an object or the JSON that a server sends,
     `rows` more connections, and `leafs` its leaf node connections. `names` are those in the JWTs of
-    accounts and users, by key; a user without one cannot be named now.
+    accounts and users, by key; a user without one cannot be named now. `accounts` are loaded
+    accounts, by name, each as the JSON that ACCOUNTZ has of it.
     """
 
     connections: int = 0
@@ -87,6 +88,7 @@ class Server(Struct, frozen=True):
     closed: tuple[Closed, ...] = ()
     closed_in_all: int = 0
     names: dict[str, str] = {}
+    accounts: dict[str, dict[str, Any]] = {}
 
 
 hung, dead, left = (Server(state=state) for state in ("hung", "dead", "left"))
@@ -102,6 +104,7 @@ class Replying(Struct, frozen=True):
     names: dict[str, str] = {}
     clock: float = 0.0
     services: dict[str, list[Host]] = {}
+    accounts: dict[str, AccountzDetail] = {}
 
     @property
     def key(self) -> Names:
@@ -241,6 +244,7 @@ def _replying(cluster: str, name: str, held: Server) -> Replying:
     now = datetime.fromtimestamp(START, UTC)
     started = now - timedelta(seconds=held.up)
     accounts = Counter(one.account for one in rows)
+    accounts.update(dict.fromkeys(held.accounts, 0))
     varz = Varz(
         start=started,
         now=now,
@@ -281,9 +285,24 @@ def _replying(cluster: str, name: str, held: Server) -> Replying:
     }
     replies |= {key: _read(key, said, info) for key, said in held.replies.items()}
     sent = {key: _of(reply, info) for key, reply in replies.items()}
+    details = {account: held.accounts.get(account, {}) for account in accounts}
+    told = {
+        account: _read("ACCOUNTZ_DETAIL", _detail(one), info) for account, one in details.items()
+    }
     return Replying(
-        info, sent, held.state, held.goodbye, held.names, held.clock, _services(name, held)
+        info=info,
+        replies=sent,
+        state=held.state,
+        goodbye=held.goodbye,
+        names=held.names,
+        clock=held.clock,
+        services=_services(name, held),
+        accounts=told,
     )
+
+
+def _detail(account: dict[str, Any]) -> dict[str, Any]:
+    return {"system_account": "$SYS", "account_detail": account}
 
 
 def _account(key: str, connections: int, held: Server) -> AccountStat:

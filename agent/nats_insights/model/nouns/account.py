@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nats_insights.errors import Missing
 from nats_insights.facts import Names
 from nats_insights.model.closed import closed_by_account
+from nats_insights.model.loaded import Detail
 from nats_insights.model.nouns.cluster import Cluster
 from nats_insights.model.nouns.noun import ALL_SERVERS, ITS_CLUSTER, Noun, largest
 from nats_insights.model.nouns.system import System
@@ -127,6 +130,48 @@ class ListedAccount(Account):
         """Its streams, or Missing."""
         counted = self.snapshot.system.memo(_streams)[self.name]
         return self.snapshot.lacking.whole("JSZ_STREAMS", counted)
+
+
+class JwtAccount(Account):
+    """One account with a JWT that a server has loaded, the system account included.
+
+    `detail` is what was read of it, or Missing. A check about it needs STATZ, which names the
+    accounts that there are, and ACCOUNTZ_DETAIL.
+    """
+
+    __slots__ = ()
+    kind, scope, depends_on = "account", "ACCOUNT", ALL_SERVERS
+    when_gone = "no server has account {name} loaded any more"
+
+    @classmethod
+    def all(cls, snapshot: Snapshot) -> Iterable[JwtAccount]:
+        return (cls(name, snapshot) for name, place in snapshot.loaded.accounts if not place)
+
+    @classmethod
+    def unseen(cls, snapshot: Snapshot, names: Names) -> str:
+        return snapshot.loaded.unseen((*names, ""))
+
+    @property
+    def detail(self) -> Detail:
+        """What a server reported of it."""
+        return self.snapshot.loaded.detail((self.name, ""))
+
+    @property
+    def leafnodes(self) -> Mapping[Names, int]:
+        """Its leaf nodes on each server that replied and has any."""
+        return self.snapshot.system.memo(_leafnodes).get(self.name, {})
+
+    @property
+    def expires(self) -> str:
+        """When its JWT expires, "" if it does not."""
+        ends = self.detail.expires
+        return datetime.fromtimestamp(ends, UTC).isoformat() if ends else ""
+
+    @property
+    def days_left(self) -> float:
+        """Days until its JWT expires, infinite if it does not."""
+        ends = self.detail.expires
+        return (ends - self.snapshot.now) / 86_400 if ends else math.inf
 
 
 class AccountInCluster(Noun):
@@ -254,6 +299,16 @@ def _slow_consumers(system: System) -> dict[str, dict[Names, int]]:
             if one.slow_consumers:
                 slow.setdefault(one.acc, {})[names] = one.slow_consumers
     return slow
+
+
+def _leafnodes(system: System) -> dict[str, dict[Names, int]]:
+    leafnodes: dict[str, dict[Names, int]] = {}
+    for server in system.snapshot.servers.values():
+        reply = server.replies.get(STATZ.key)
+        for one in () if reply is None else reply.account_statz or ():
+            if one.leafnodes:
+                leafnodes.setdefault(one.acc, {})[server.names] = one.leafnodes
+    return leafnodes
 
 
 def _need_accounts(cluster: Cluster) -> None:

@@ -1,0 +1,219 @@
+"""The accounts that servers have loaded, read a few in each epoch and kept.
+
+Servers with JWTs load an account when it is first used, and all of them have the same JWT, so one
+server is asked for each account. Without JWTs the accounts are those of the configuration, which
+may differ from cluster to cluster: then each is read once in each cluster.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, deque
+from collections.abc import Collection, Generator, Iterable
+from typing import TYPE_CHECKING
+from zlib import crc32
+
+from msgspec import Struct
+
+from nats_insights.errors import Missing, TooSoon
+from nats_insights.facts import Names
+from nats_insights.replies.accountz import ACCOUNTZ_DETAIL, AccountDetail, ImportClaim
+from nats_insights.replies.claims import is_key
+from nats_insights.replies.heard import Lookup
+from nats_insights.replies.statz import STATZ
+
+if TYPE_CHECKING:
+    from nats_insights.model.nouns.server import Server
+
+# Accounts that are kept, since their names come from servers.
+MOST = 200_000
+# Accounts that are read in one epoch.
+LEAST_AT_A_TIME, MOST_AT_A_TIME = 64, 500
+# Requests in a row without a reply after which what is known of an account is too old.
+TRIES = 3
+_WAITS = "a reading of each account, a few in each epoch"
+
+
+class Import(Struct, frozen=True, gc=False):
+    """An import of an account: `subject` is that of the account that exports it.
+
+    `activated` says that it has a token, which expires at `expires` in Unix seconds, 0 for never.
+    """
+
+    account: str
+    type: str
+    subject: str
+    local: str
+    active: bool
+    activated: bool = False
+    expires: int = 0
+
+
+class Export(Struct, frozen=True, gc=False):
+    """An export of an account. A private one is for some accounts only."""
+
+    type: str
+    subject: str
+    private: bool
+
+
+class Detail(Struct, frozen=True, gc=False):
+    """What a server, by its (cluster, name), reported of an account at `at`, in Unix seconds.
+
+    `size` is the length of its JWT in bytes, which is valid from `issued` to `expires`, 0 for ever.
+    The other figures are limits of the account in the whole system, and `subscriptions` that of
+    each of its connections; they are not positive where there is no limit.
+    """
+
+    server: Names
+    at: float
+    size: int = 0
+    issued: int = 0
+    expires: int = 0
+    expired: bool = False
+    connections: int = -1
+    leafnodes: int = -1
+    subscriptions: int = -1
+    imports: tuple[Import, ...] = ()
+    exports: tuple[Export, ...] = ()
+
+    @property
+    def life_days(self) -> float:
+        """Days from its issue to its end."""
+        return (self.expires - self.issued) / 86_400
+
+
+class Loaded:
+    """What is known of each loaded account, by its name and place: None until it was read.
+
+    The place is "" with JWTs, else a cluster, or a server that is in none. `complete` says that
+    every server told which accounts it has loaded.
+    """
+
+    def __init__(self) -> None:
+        self.accounts: dict[Names, Detail | None] = {}
+        self.complete = False
+        self._waiting: deque[Lookup] = deque()
+        self._tries: Counter[Names] = Counter()
+
+    def plan(self, servers: Collection[Server], *, complete: bool) -> Generator[None, None, None]:
+        """Read every account once more, those first that were read longest ago.
+
+        The server with most clients of an account is asked, and the same one as the last time while
+        it has the account. Unless all servers told, accounts that none of them has are kept.
+        """
+        chosen: dict[Names, tuple[int, int, Server]] = {}
+        for server in servers:
+            yield
+            reply = server.replies.get(STATZ.key)
+            salt = crc32("\0".join(server.names).encode("utf-8", "surrogatepass"))
+            for one in () if reply is None else reply.account_statz or ():
+                key = key_of(one.acc, server.names)
+                best = chosen.get(key)
+                if best is None and len(chosen) >= MOST:
+                    continue
+                known = self.accounts.get(key)
+                weight = one.conns if known is None or known.server != server.names else 2**53
+                if best is not None and weight < best[0]:
+                    continue
+                tie = crc32(one.acc.encode("utf-8", "surrogatepass"), salt)
+                if best is None or (weight, tie) > best[:2]:
+                    chosen[key] = weight, tie, server
+        yield
+        known_before = self.accounts
+        self.accounts = {key: known_before.get(key) for key in chosen}
+        if not complete:
+            self.accounts = known_before | self.accounts
+        self.complete = complete
+        self._tries = Counter({key: n for key, n in self._tries.items() if key in chosen})
+        yield
+        first = sorted(chosen, key=self._read_at)
+        self._waiting = deque(
+            Lookup(key[0], server.id, server.names)
+            for key in first
+            for _, _, server in (chosen[key],)
+        )
+
+    def next(self, share: float) -> list[Lookup]:
+        """The accounts to read in this epoch: this share of all, within bounds."""
+        most = math.ceil(min(share, 1.0) * len(self.accounts))
+        most = min(max(most, LEAST_AT_A_TIME), MOST_AT_A_TIME, len(self._waiting))
+        wanted = [self._waiting.popleft() for _ in range(most)]
+        self._tries.update([key_of(one.account, one.server) for one in wanted])
+        return wanted
+
+    def take(self, key: Names, detail: Detail) -> None:
+        """Add what a server reported of an account."""
+        if key in self.accounts:
+            self.accounts[key] = detail
+            del self._tries[key]
+
+    def detail(self, key: Names) -> Detail:
+        """What is known of an account; TooSoon if its turn has not come, Missing if it failed."""
+        detail, tries = self.accounts.get(key), self._tries[key]
+        if detail is not None and tries < TRIES:
+            return detail
+        if detail is None and not tries:
+            raise TooSoon(ACCOUNTZ_DETAIL.key, key[0], _WAITS)
+        raise Missing(ACCOUNTZ_DETAIL.key, key[0])
+
+    def unseen(self, key: Names) -> str:
+        """Why nothing is known of an account that may exist, "" if what is known is all."""
+        if self.accounts.get(key) is not None or (self.complete and key not in self.accounts):
+            return ""
+        return f"{ACCOUNTZ_DETAIL.key} of {key[0]}"
+
+    def _read_at(self, key: Names) -> tuple[float, Names]:
+        detail = self.accounts[key]
+        return (0.0 if detail is None else detail.at, key)
+
+
+def key_of(account: str, server: Names) -> Names:
+    """The key of an account that a server has loaded: its name and its place."""
+    return (account, "" if is_key(account) else server[0] or server[1])
+
+
+def read(told: AccountDetail, server: Names, now: float, system_account: str) -> Detail:
+    """What is kept of a reply. Imports of the system account that are not claimed are left out:
+    servers add them to every account.
+    """
+    exports = tuple([Export(one.type, one.subject, one.private) for one in told.exports or ()])
+    jwt = told.decoded_jwt
+    if jwt is None:
+        plain = [
+            Import(one.account, one.type, one.subject, one.local_subject, not one.invalid)
+            for one in told.imports or ()
+            if one.account != system_account
+        ]
+        return Detail(server, now, imports=tuple(plain), exports=exports)
+    limits = jwt.nats.limits
+    return Detail(
+        server,
+        now,
+        size=told.jwt.characters,
+        issued=jwt.iat,
+        expires=jwt.exp,
+        expired=told.expired,
+        connections=limits.conn,
+        leafnodes=limits.leaf,
+        subscriptions=limits.subs,
+        imports=tuple(_claimed(told, jwt.nats.imports or ())),
+        exports=exports,
+    )
+
+
+def _claimed(told: AccountDetail, claims: Iterable[ImportClaim]) -> Iterable[Import]:
+    """The imports that the JWT claims; each is active if the server has a valid one for it."""
+    valid = Counter(
+        [(one.account, one.type, one.subject) for one in told.imports or () if not one.invalid]
+    )
+    for claim in claims:
+        # Where an older JWT renames the subject of a service, `to` is that of the exporter.
+        renamed = claim.type == "service" and claim.to and not claim.local_subject
+        subject = claim.to if renamed else claim.subject
+        local = claim.local_subject or (claim.subject if renamed else claim.to)
+        key = (claim.account, claim.type, subject)
+        active = valid[key] > 0
+        valid[key] -= active
+        token = claim.token
+        yield Import(claim.account, claim.type, subject, local, active, token.given, token.expires)
