@@ -1,0 +1,1 @@
+"""Account optimisation: what makes an account expensive for all servers."""
