@@ -123,3 +123,26 @@ def test_what_is_to_be_allowed_is_a_line_of_the_list_of_permissions(denied, allo
 
 def test_what_stands_in_no_list_is_to_be_allowed_as_it_is():
     assert subjects.permission("billing.orders") == "billing.orders"
+
+
+COVERED = {
+    ("a.b", "a.b"): True,
+    ("a.b", "a.c"): False,
+    ("a.*", "a.b"): True,
+    ("a.*", "a.*"): True,
+    ("a.b", "a.*"): False,
+    ("a.*", "a.>"): False,
+    ("a.*", "a.b.c"): False,
+    ("a.>", "a.b.c"): True,
+    ("a.>", "a.*.c"): True,
+    ("a.>", "a.>"): True,
+    ("a.>", "a"): False,
+    ("a.>", "b.c"): False,
+    (">", "a"): True,
+    ("a.*.>", "a.>"): False,
+}
+
+
+@pytest.mark.parametrize(("pair", "covered"), COVERED.items())
+def test_which_subjects_are_part_of_another_one(pair, covered):
+    assert subjects.covers(*pair) is covered

@@ -79,3 +79,16 @@ def server_request(endpoint: str, server_id: str = "PING") -> str:
     if endpoint == "STATZ":  # Account statistics exist only as a fan-out.
         return "$SYS.REQ.ACCOUNT.PING.STATZ"
     return f"$SYS.REQ.SERVER.{server_id}.{endpoint}"
+
+
+def covers(wide: str, subject: str) -> bool:
+    """Whether a subject, which may have wildcards itself, is part of a wide one."""
+    wanted, tokens = wide.split("."), subject.split(".")
+    if wanted[-1] == ">":
+        if len(tokens) < len(wanted):
+            return False
+        wanted, tokens = wanted[:-1], tokens[: len(wanted) - 1]
+    return len(wanted) == len(tokens) and all(
+        want == token or (want == "*" and token != ">")
+        for want, token in zip(wanted, tokens, strict=True)
+    )

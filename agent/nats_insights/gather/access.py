@@ -100,17 +100,8 @@ def may(rules: Subjects, subject: str) -> bool:
     """Whether these rules let a user publish on a subject, or subscribe to it."""
     # A subject may be followed by the queue groups for which it is allowed.
     wide = None if rules.allow is None else [one.partition(" ")[0] for one in rules.allow]
-    allowed = wide is None or any(_covers(one, subject) for one in wide)
-    return allowed and not any(_covers(one, subject) for one in rules.deny or ())
-
-
-def _covers(wild: str, subject: str) -> bool:
-    wanted, tokens = wild.split("."), subject.split(".")
-    if wanted[-1] == ">":
-        wanted, tokens = wanted[:-1], tokens[: len(wanted) - 1]
-    return len(wanted) == len(tokens) and all(
-        want in ("*", token) for want, token in zip(wanted, tokens, strict=True)
-    )
+    allowed = wide is None or any(subjects.covers(one, subject) for one in wide)
+    return allowed and not any(subjects.covers(one, subject) for one in rules.deny or ())
 
 
 def _not_system(user: str, account: str) -> str:

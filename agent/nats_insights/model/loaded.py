@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from collections.abc import Collection, Generator, Iterable
+from collections.abc import Collection, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING
 from zlib import crc32
 
@@ -21,6 +21,7 @@ from nats_insights.replies.accountz import ACCOUNTZ_DETAIL, AccountDetail, Impor
 from nats_insights.replies.claims import is_key
 from nats_insights.replies.heard import Lookup
 from nats_insights.replies.statz import STATZ
+from nats_insights.subjects import covers
 
 if TYPE_CHECKING:
     from nats_insights.model.nouns.server import Server
@@ -44,7 +45,6 @@ class Import(Struct, frozen=True, gc=False):
     type: str
     subject: str
     local: str
-    active: bool
     activated: bool = False
     expires: int = 0
 
@@ -62,7 +62,8 @@ class Detail(Struct, frozen=True, gc=False):
 
     `size` is the length of its JWT in bytes, which is valid from `issued` to `expires`, 0 for ever.
     The other figures are limits of the account in the whole system, and `subscriptions` that of
-    each of its connections; they are not positive where there is no limit.
+    each of its connections; they are not positive where there is no limit. `inactive` are the
+    imports that servers refuse or could not set up.
     """
 
     server: Names
@@ -75,6 +76,7 @@ class Detail(Struct, frozen=True, gc=False):
     leafnodes: int = -1
     subscriptions: int = -1
     imports: tuple[Import, ...] = ()
+    inactive: tuple[Import, ...] = ()
     exports: tuple[Export, ...] = ()
 
     @property
@@ -163,6 +165,31 @@ class Loaded:
             return ""
         return f"{ACCOUNTZ_DETAIL.key} of {key[0]}"
 
+    def why_inactive(self, one: Import, now: float) -> str:
+        """Why an import is not in force, "" if it cannot be told."""
+        key = (one.account, "")
+        if key not in self.accounts:
+            return "servers do not find that account" if self.complete else ""
+        try:
+            exporter = self.detail(key)
+        except Missing:
+            return ""
+        if exporter.expired:
+            return "the JWT of that account has expired"
+        fitting = [
+            export
+            for export in exporter.exports
+            if export.type == one.type and covers(export.subject, one.subject)
+        ]
+        if not fitting:
+            return "that account does not export it"
+        if not all(export.private for export in fitting):
+            return ""
+        if not one.activated:
+            return "it has no activation token"
+        expired = 0 < one.expires <= now
+        return f"its activation token {'has expired' if expired else 'is not accepted'}"
+
     def _read_at(self, key: Names) -> tuple[float, Names]:
         detail = self.accounts[key]
         return (0.0 if detail is None else detail.at, key)
@@ -181,12 +208,12 @@ def read(told: AccountDetail, server: Names, now: float, system_account: str) ->
     jwt = told.decoded_jwt
     if jwt is None:
         plain = [
-            Import(one.account, one.type, one.subject, one.local_subject, not one.invalid)
+            Import(one.account, one.type, one.subject, one.local_subject)
             for one in told.imports or ()
             if one.account != system_account
         ]
         return Detail(server, now, imports=tuple(plain), exports=exports)
-    limits = jwt.nats.limits
+    limits, imports = jwt.nats.limits, [_import(one) for one in jwt.nats.imports or ()]
     return Detail(
         server,
         now,
@@ -197,23 +224,33 @@ def read(told: AccountDetail, server: Names, now: float, system_account: str) ->
         connections=limits.conn,
         leafnodes=limits.leaf,
         subscriptions=limits.subs,
-        imports=tuple(_claimed(told, jwt.nats.imports or ())),
+        imports=tuple(imports),
+        inactive=tuple(_inactive(imports, told)),
         exports=exports,
     )
 
 
-def _claimed(told: AccountDetail, claims: Iterable[ImportClaim]) -> Iterable[Import]:
-    """The imports that the JWT claims; each is active if the server has a valid one for it."""
+def _import(claim: ImportClaim) -> Import:
+    # Where an older JWT renames the subject of a service, `to` is that of the exporter.
+    renamed = claim.type == "service" and claim.to and not claim.local_subject
+    return Import(
+        claim.account,
+        claim.type,
+        claim.to if renamed else claim.subject,
+        claim.local_subject or (claim.subject if renamed else claim.to),
+        claim.token.given,
+        claim.token.expires,
+    )
+
+
+def _inactive(imports: Iterable[Import], told: AccountDetail) -> Iterator[Import]:
+    """The imports of the JWT for which the server has no valid one in force."""
     valid = Counter(
         [(one.account, one.type, one.subject) for one in told.imports or () if not one.invalid]
     )
-    for claim in claims:
-        # Where an older JWT renames the subject of a service, `to` is that of the exporter.
-        renamed = claim.type == "service" and claim.to and not claim.local_subject
-        subject = claim.to if renamed else claim.subject
-        local = claim.local_subject or (claim.subject if renamed else claim.to)
-        key = (claim.account, claim.type, subject)
-        active = valid[key] > 0
-        valid[key] -= active
-        token = claim.token
-        yield Import(claim.account, claim.type, subject, local, active, token.given, token.expires)
+    for one in imports:
+        key = (one.account, one.type, one.subject)
+        if valid[key]:
+            valid[key] -= 1
+        else:
+            yield one

@@ -308,8 +308,10 @@ def _detail(account: dict[str, Any]) -> dict[str, Any]:
 def _account(key: str, connections: int, held: Server) -> AccountStat:
     """An account as servers of this version report it."""
     stat = AccountStat(acc=key, conns=connections, total_conns=connections)
-    if key in held.names and told(AccountStat, "name", held.version):
-        stat.name = held.names[key]
+    of_jwt = held.accounts.get(key, {}).get("decoded_jwt", {}).get("name")
+    name = held.names.get(key, of_jwt)
+    if name and told(AccountStat, "name", held.version):
+        stat.name = name
     return stat
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nats_insights.errors import Missing
 from nats_insights.facts import Names
 from nats_insights.model.closed import closed_by_account
-from nats_insights.model.loaded import Detail
+from nats_insights.model.loaded import Detail, Import
 from nats_insights.model.nouns.cluster import Cluster
 from nats_insights.model.nouns.noun import ALL_SERVERS, ITS_CLUSTER, Noun, largest
 from nats_insights.model.nouns.system import System
@@ -155,6 +155,10 @@ class JwtAccount(Account):
     def detail(self) -> Detail:
         """What a server reported of it."""
         return self.snapshot.loaded.detail((self.name, ""))
+
+    def why_inactive(self, one: Import) -> str:
+        """Why one of its imports is not in force, "" if it cannot be told."""
+        return self.snapshot.loaded.why_inactive(one, self.snapshot.now)
 
     @property
     def leafnodes(self) -> Mapping[Names, int]:
