@@ -91,7 +91,7 @@ def test_no_object_has_the_token():
         repr(row) + repr(row.claimed) + repr([getattr(row, f) for f in Row.__struct_fields__])
     )
     assert not any(part in everything for part in secret.split("."))
-    assert vars(Claimed)["__slots__"] == ("key", "name")
+    assert vars(Claimed)["__slots__"] == ("key", "name", "subscriptions")
 
 
 @pytest.mark.parametrize("said", [5, None, [], {"a": 1}, "secret", 1.5, True])

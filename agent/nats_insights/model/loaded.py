@@ -8,6 +8,7 @@ may differ from cluster to cluster: then each is read once in each cluster.
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter, deque
 from collections.abc import Collection, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING
@@ -32,6 +33,8 @@ MOST = 200_000
 LEAST_AT_A_TIME, MOST_AT_A_TIME = 64, 500
 # Requests in a row without a reply after which what is known of an account is too old.
 TRIES = 3
+# A wildcard of the other subject, where an import renames one.
+_reference = re.compile(r"\$\d+").sub
 _WAITS = "a reading of each account, a few in each epoch"
 
 
@@ -236,7 +239,7 @@ def _import(claim: ImportClaim) -> Import:
     return Import(
         claim.account,
         claim.type,
-        claim.to if renamed else claim.subject,
+        _reference("*", claim.to) if renamed else claim.subject,
         claim.local_subject or (claim.subject if renamed else claim.to),
         claim.token.given,
         claim.token.expires,

@@ -17,10 +17,15 @@ LONGEST_NAME = 128
 LONGEST_TOKEN = 65_536
 
 
+class _UserClaims(Struct, frozen=True):
+    subs: int = 0
+
+
 class _Claims(Struct, frozen=True):
     sub: str = ""
     name: str = ""
     exp: int = 0
+    nats: _UserClaims = _UserClaims()
 
 
 _decoder = msgspec.json.Decoder(_Claims)
@@ -30,19 +35,22 @@ _NOTHING = _Claims()
 class Claimed:
     """The name in the token of a `jwt` field, and its key; both are "" if it cannot be read.
 
-    The field is declared with this type, so that no object ever has the token.
+    `subscriptions` is how many a connection of this user may have, not positive for no limit. The
+    field is declared with this type, so that no object ever has the token.
     """
 
-    __slots__ = ("key", "name")
+    __slots__ = ("key", "name", "subscriptions")
 
-    def __init__(self, key: str = "", name: str = "") -> None:
-        self.key, self.name = key, name
+    def __init__(self, key: str = "", name: str = "", subscriptions: int = -1) -> None:
+        self.key, self.name, self.subscriptions = key, name, subscriptions
 
     @classmethod
     def read(cls, token: object) -> Claimed:
         """What is kept of a token; nothing of one that is malformed. Never raises."""
         claims = _claims_of(token)
-        return cls(claims.sub[:LONGEST_NAME], told_name(claims.name)) if claims.sub else NOBODY
+        if not claims.sub:
+            return NOBODY
+        return cls(claims.sub[:LONGEST_NAME], told_name(claims.name), claims.nats.subs)
 
     def name_of(self, key: str) -> str:
         """The name, if the token belongs to this key, else ""."""

@@ -166,6 +166,12 @@ class Row(Struct, gc=False):
         """The name that its JWT gives to its user, "" if that is not known."""
         return self.claimed.name_of(self.authorized_user)
 
+    @property
+    def may_subscribe(self) -> int:
+        """The subscriptions that its JWT allows, not positive where no limit is known."""
+        own = self.claimed.key == self.authorized_user
+        return self.claimed.subscriptions if own else -1
+
 
 class Rows(Reply, gc=False):
     """The first connections of a server in some order, of any kind."""

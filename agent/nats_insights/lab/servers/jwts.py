@@ -12,6 +12,7 @@ import base64
 import json
 import os
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import nkeys
@@ -64,20 +65,34 @@ class User:
 
 
 class Account:
-    """An account of an operator. Exports and imports are claims as the server spells them."""
+    """An account of an operator. `limits`, exports and imports are claims as the server spells
+    them, and limits that are not named are off; `exp` and `iat` are Unix seconds.
+    """
 
-    def __init__(self, operator: Key, name: str, **nats: Any) -> None:
-        self.key = Key("account")
+    def __init__(self, operator: Key, name: str, **claims: Any) -> None:
+        self.key, self.name = Key("account"), name
         self.id = self.key.public
-        nats = {
-            "type": "account",
-            "limits": {**dict.fromkeys(_LIMITS, -1), "wildcards": True},
-            **nats,
-        }
-        self.jwt = operator.sign(self.id, name, nats)
+        self._operator = operator
+        self.jwt = self.claim(**claims)
+
+    def claim(
+        self, *, limits: Mapping[str, int] | None = None, exp: int = 0, iat: int = 0, **nats: Any
+    ) -> str:
+        """Another JWT for the same account, which is then its own."""
+        full = {**dict.fromkeys(_LIMITS, -1), "wildcards": True, **(limits or {})}
+        times = {name: at for name, at in (("exp", exp), ("iat", iat)) if at}
+        nats = {"type": "account", "limits": full, **nats}
+        self.jwt = self._operator.sign(self.id, self.name, nats, **times)
+        return self.jwt
 
     def user(self, name: str, **claims: Any) -> User:
         return User(self.key, name, **claims)
+
+    def activation(self, importer: Account, type: str, subject: str, exp: int = 0) -> str:
+        """The token with which another account imports what this one exports for some only."""
+        claims = {"exp": exp} if exp else {}
+        nats = {"type": "activation", "subject": subject, "kind": type}
+        return self.key.sign(importer.id, subject, nats, **claims)
 
 
 class Operator:
