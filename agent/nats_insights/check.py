@@ -32,6 +32,7 @@ from nats_insights.model.nouns.account import (
 from nats_insights.model.nouns.agent import Agent
 from nats_insights.model.nouns.cluster import Cluster
 from nats_insights.model.nouns.consumer import Consumer
+from nats_insights.model.nouns.export import Export
 from nats_insights.model.nouns.links import Gateway, Leaf, Route
 from nats_insights.model.nouns.listener import Listener
 from nats_insights.model.nouns.member import Member
@@ -101,6 +102,7 @@ __all__ = [
     "Consumer",
     "Endpoint",
     "Expiry",
+    "Export",
     "Finding",
     "Gateway",
     "JwtAccount",

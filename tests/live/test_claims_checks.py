@@ -22,6 +22,7 @@ from nats_insights.checks.accounts.account_jwt_expiry import account_jwt_expiry
 from nats_insights.checks.accounts.account_leafnode_limit import account_leafnode_limit
 from nats_insights.checks.accounts.account_subscription_limit import account_subscription_limit
 from nats_insights.checks.accounts.inactive_import import inactive_import
+from nats_insights.checks.accounts.orphaned_export import orphaned_export
 from nats_insights.checks.opt_acct.excessive_jwt_size import excessive_jwt_size
 from nats_insights.connection.contexts import Settings
 from nats_insights.lab.servers import conf, local
@@ -30,6 +31,7 @@ from nats_insights.lab.servers.jwts import Account, Key, Operator, User
 pytestmark = pytest.mark.live
 
 CHECKS = (
+    orphaned_export,
     account_connection_limit,
     account_jwt_expiry,
     account_leafnode_limit,
@@ -234,6 +236,31 @@ async def test_leaf_nodes_near_their_limit_are_found_and_count_as_connections(tr
         await (await trusting.join(account.user("web"), "n2")).close()
         await leave(*leafs)
         await watch.until(lambda: not watch.open)
+
+
+SHARING = """
+accounts {
+  SYS: { users: [{ user: agent, password: secret }], exports: [{ stream: "$INSIGHTS.>" }] }
+  SELLER: { users: [{ user: seller, password: secret }], exports: [{ service: "orders.>" }] }
+  SHOP: { users: [{ user: shop, password: secret }], imports: [%s] }
+}
+system_account: SYS
+"""
+ORDERS = "{ service: { account: SELLER, subject: orders.new } }"
+
+
+async def test_an_export_that_nobody_imports_is_found_until_somebody_does(binary):
+    with local.server("n1", binary=binary, authorization="", options=SHARING % ORDERS) as one:
+        agent = Settings(servers=(one["n1"].url,), user="agent", password="secret")
+        async with watching(one, agent, agent, more=OFTEN, checks=CHECKS) as watch:
+            await watch.epochs(14)
+            assert watch.story == []
+            one["n1"].reload(SHARING % "")
+            await watch.until(lambda: watch.open)
+            (said,) = watch.advisories
+            assert said.summary == "no account imports the service orders.> of account SELLER"
+            one["n1"].reload(SHARING % ORDERS)
+            await watch.until(lambda: not watch.open)
 
 
 async def leaf(trusting: Trusting, account: Account, name: str) -> StreamWriter:

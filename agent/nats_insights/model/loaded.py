@@ -204,8 +204,10 @@ def key_of(account: str, server: Names) -> Names:
 
 
 def read(told: AccountDetail, server: Names, now: float, system_account: str) -> Detail:
-    """What is kept of a reply. Imports of the system account that are not claimed are left out:
-    servers add them to every account.
+    """What is kept of a reply.
+
+    Without a JWT, what the system account exports and others import of it is left out: servers add
+    much of it to every account.
     """
     exports = tuple([Export(one.type, one.subject, one.private) for one in told.exports or ()])
     jwt = told.decoded_jwt
@@ -215,7 +217,8 @@ def read(told: AccountDetail, server: Names, now: float, system_account: str) ->
             for one in told.imports or ()
             if one.account != system_account
         ]
-        return Detail(server, now, imports=tuple(plain), exports=exports)
+        own = told.account_name == system_account
+        return Detail(server, now, imports=tuple(plain), exports=() if own else exports)
     limits, imports = jwt.nats.limits, [_import(one) for one in jwt.nats.imports or ()]
     return Detail(
         server,
