@@ -51,7 +51,7 @@ def having(conn: int = 5, **more: Server):
 
 def asked(told: Story) -> list[tuple[str, str]]:
     """The servers that would be asked next, and for which accounts."""
-    return [(one.server[-1], one.account) for one in told.auditor.loaded._waiting]
+    return [(names[-1], key[0]) for key, (_, names) in told.auditor.loaded._waiting]
 
 
 # --- What is read of whom.

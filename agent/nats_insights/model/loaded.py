@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Collection, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING
-from zlib import crc32
 
 from msgspec import Struct
 
@@ -33,6 +32,8 @@ MOST = 200_000
 LEAST_AT_A_TIME, MOST_AT_A_TIME = 64, 500
 # Requests in a row without a reply after which what is known of an account is too old.
 TRIES = 3
+# More clients than an account can have.
+_AS_BEFORE = 2**53
 # A wildcard of the other subject, where an import renames one.
 _reference = re.compile(r"\$\d+").sub
 _WAITS = "a reading of each account, a few in each epoch"
@@ -92,13 +93,15 @@ class Loaded:
     """What is known of each loaded account, by its name and place: None until it was read.
 
     The place is "" with JWTs, else a cluster, or a server that is in none. `complete` says that
-    every server told which accounts it has loaded.
+    every server told which accounts it has loaded, and of `stale` accounts too many readings in a
+    row have failed.
     """
 
     def __init__(self) -> None:
         self.accounts: dict[Names, Detail | None] = {}
         self.complete = False
-        self._waiting: deque[Lookup] = deque()
+        self.stale: set[Names] = set()
+        self._waiting: deque[tuple[Names, tuple[str, Names]]] = deque()
         self._tries: Counter[Names] = Counter()
 
     def plan(self, servers: Collection[Server], *, complete: bool) -> Generator[None, None, None]:
@@ -107,23 +110,35 @@ class Loaded:
         The server with most clients of an account is asked, and the same one as the last time while
         it has the account. Unless all servers told, accounts that none of them has are kept.
         """
-        chosen: dict[Names, tuple[int, int, Server]] = {}
+        chosen: dict[Names, tuple[int, int, tuple[str, Names]]] = {}
+        keys: dict[str, dict[str, Names]] = defaultdict(dict)
+        read_of: dict[Names, set[Names]] = defaultdict(set)
+        for key, detail in self.accounts.items():
+            if detail is not None:
+                read_of[detail.server].add(key)
         for server in servers:
             yield
             reply = server.replies.get(STATZ.key)
-            salt = crc32("\0".join(server.names).encode("utf-8", "surrogatepass"))
-            for one in () if reply is None else reply.account_statz or ():
-                key = key_of(one.acc, server.names)
+            rows = () if reply is None else reply.account_statz or ()
+            # A tie is broken otherwise for each account, so that all servers have their share.
+            salt = hash(server.names)
+            here, before = keys[place_of(server.names)], read_of[server.names]
+            asked = server.id, server.names
+            for one in rows:
+                # There may be millions of rows.
+                name, clients = one.acc, one.conns
+                key = here.get(name) or here.setdefault(name, key_of(name, server.names))
+                if key in before:
+                    chosen[key] = _AS_BEFORE, 0, asked
+                    continue
                 best = chosen.get(key)
-                if best is None and len(chosen) >= MOST:
-                    continue
-                known = self.accounts.get(key)
-                weight = one.conns if known is None or known.server != server.names else 2**53
-                if best is not None and weight < best[0]:
-                    continue
-                tie = crc32(one.acc.encode("utf-8", "surrogatepass"), salt)
-                if best is None or (weight, tie) > best[:2]:
-                    chosen[key] = weight, tie, server
+                if best is None:
+                    if len(chosen) < MOST:
+                        chosen[key] = clients, hash(name) ^ salt, asked
+                elif clients >= best[0]:
+                    tie = hash(name) ^ salt
+                    if clients > best[0] or tie > best[1]:
+                        chosen[key] = clients, tie, asked
         yield
         known_before = self.accounts
         self.accounts = {key: known_before.get(key) for key in chosen}
@@ -132,33 +147,34 @@ class Loaded:
         self.complete = complete
         self._tries = Counter({key: n for key, n in self._tries.items() if key in chosen})
         yield
-        first = sorted(chosen, key=self._read_at)
-        self._waiting = deque(
-            Lookup(key[0], server.id, server.names)
-            for key in first
-            for _, _, server in (chosen[key],)
-        )
+        waiting = [(self._read_at(key), key) for key in chosen]
+        yield
+        waiting.sort()
+        yield
+        self._waiting = deque([(key, chosen[key][2]) for _, key in waiting])
 
     def next(self, share: float) -> list[Lookup]:
         """The accounts to read in this epoch: this share of all, within bounds."""
         most = math.ceil(min(share, 1.0) * len(self.accounts))
         most = min(max(most, LEAST_AT_A_TIME), MOST_AT_A_TIME, len(self._waiting))
         wanted = [self._waiting.popleft() for _ in range(most)]
-        self._tries.update([key_of(one.account, one.server) for one in wanted])
-        return wanted
+        self._tries.update([key for key, _ in wanted])
+        self.stale = {key for key, tries in self._tries.items() if tries >= TRIES}
+        return [Lookup(key[0], server_id, names) for key, (server_id, names) in wanted]
 
     def take(self, key: Names, detail: Detail) -> None:
         """Add what a server reported of an account."""
         if key in self.accounts:
             self.accounts[key] = detail
             del self._tries[key]
+            self.stale.discard(key)
 
     def detail(self, key: Names) -> Detail:
         """What is known of an account; TooSoon if its turn has not come, Missing if it failed."""
-        detail, tries = self.accounts.get(key), self._tries[key]
-        if detail is not None and tries < TRIES:
+        detail = self.accounts.get(key)
+        if detail is not None and key not in self.stale:
             return detail
-        if detail is None and not tries:
+        if detail is None and not self._tries[key]:
             raise TooSoon(ACCOUNTZ_DETAIL.key, key[0], _WAITS)
         raise Missing(ACCOUNTZ_DETAIL.key, key[0])
 
@@ -193,14 +209,19 @@ class Loaded:
         expired = 0 < one.expires <= now
         return f"its activation token {'has expired' if expired else 'is not accepted'}"
 
-    def _read_at(self, key: Names) -> tuple[float, Names]:
+    def _read_at(self, key: Names) -> float:
         detail = self.accounts[key]
-        return (0.0 if detail is None else detail.at, key)
+        return 0.0 if detail is None else detail.at
 
 
 def key_of(account: str, server: Names) -> Names:
     """The key of an account that a server has loaded: its name and its place."""
-    return (account, "" if is_key(account) else server[0] or server[1])
+    return (account, "" if is_key(account) else place_of(server))
+
+
+def place_of(server: Names) -> str:
+    """The name of the cluster of a server, or its own where it is in none."""
+    return server[0] or server[1]
 
 
 def read(told: AccountDetail, server: Names, now: float, system_account: str) -> Detail:

@@ -47,6 +47,8 @@ def account_jwt_expiry(account: JwtAccount, params: Left) -> Finding | None:
 
     Default: two weeks include a time in which nobody is at work, three days no more than a weekend.
     """
+    if not account.detail.expires:
+        return None
     days = account.days_left
     if days > account.detail.life_days * params.min_share / 100:
         return None

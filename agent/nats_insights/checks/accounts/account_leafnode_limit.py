@@ -46,15 +46,14 @@ def account_leafnode_limit(account: JwtAccount, params: Fill) -> Finding | None:
 
     Default: `warning` leaves time to raise the limit, `critical` is where leaf nodes are refused.
     """
-    most = account.detail.leafnodes
-    if most < params.min_limit:
+    most, leafnodes = account.detail.leafnodes, account.leafnodes
+    if most < params.min_limit or not leafnodes:
         return None
-    held = sum(account.leafnodes.values())
+    held = sum(leafnodes.values())
     if (reached := params.reached(100 * held / most)) is None:
         return None
-    by_server = {server: count for (_, server), count in account.leafnodes.items()}
     return reached.finding(
         f"account {account.name} holds {held:,} of {most:,} allowed leaf nodes",
         limit=most,
-        by_server=largest(by_server),
+        by_server=largest({server: count for (_, server), count in leafnodes.items()}),
     )

@@ -43,7 +43,7 @@ def inactive_import(account: JwtAccount, params: Inactive) -> Finding | None:
     Catalogue: wider: also finds imports that servers never set up, which they do not call invalid.
     """
     inactive = account.detail.inactive
-    if (reached := params.reached(len(inactive))) is None:
+    if not inactive or (reached := params.reached(len(inactive))) is None:
         return None
     named = [
         {"type": one.type, "subject": one.subject, "account": one.account, "why": why}

@@ -40,12 +40,12 @@ def excessive_jwt_size(account: JwtAccount, params: Size) -> Finding | None:
 
     Catalogue: same.
     """
-    size = account.detail.size
-    if (reached := params.reached(size / 1024)) is None:
-        return None
     detail = account.detail
+    size = detail.size / 1024
+    if size <= params.max_size or (reached := params.reached(size)) is None:
+        return None
     return reached.finding(
-        f"the JWT of account {account.name} has {size / 1024:,.1f} KiB",
+        f"the JWT of account {account.name} has {size:,.1f} KiB",
         imports=len(detail.imports),
         exports=len(detail.exports),
     )

@@ -139,13 +139,20 @@ class JwtAccount(Account):
     accounts that there are, and ACCOUNTZ_DETAIL.
     """
 
-    __slots__ = ()
+    __slots__ = ("_known",)
     kind, scope, depends_on = "account", "ACCOUNT", ALL_SERVERS
     when_gone = "no server has account {name} loaded any more"
 
+    def __init__(self, name: str, known: Detail | None, snapshot: Snapshot) -> None:
+        super().__init__(name, snapshot)
+        self._known = known
+
     @classmethod
     def all(cls, snapshot: Snapshot) -> Iterable[JwtAccount]:
-        return (cls(name, snapshot) for name, place in snapshot.loaded.accounts if not place)
+        stale = snapshot.loaded.stale
+        for key, known in snapshot.loaded.accounts.items():
+            if not key[1]:
+                yield cls(key[0], None if key in stale else known, snapshot)
 
     @classmethod
     def unseen(cls, snapshot: Snapshot, names: Names) -> str:
@@ -154,6 +161,8 @@ class JwtAccount(Account):
     @property
     def detail(self) -> Detail:
         """What a server reported of it."""
+        if self._known is not None:
+            return self._known
         return self.snapshot.loaded.detail((self.name, ""))
 
     def why_inactive(self, one: Import) -> str:

@@ -36,8 +36,9 @@ class Export(Noun):
     @classmethod
     def all(cls, snapshot: Snapshot) -> Iterable[Export]:
         for (account, place), detail in snapshot.loaded.accounts.items():
-            for told in detail.exports if place and detail else ():
-                yield cls(account, place, told, snapshot)
+            if place and detail is not None:
+                for told in detail.exports:
+                    yield cls(account, place, told, snapshot)
 
     @classmethod
     def unseen(cls, snapshot: Snapshot, names: Names) -> str:
