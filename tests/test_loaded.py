@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -10,21 +11,37 @@ from typing import Any
 
 import nats.errors
 import pytest
+from msgspec.structs import replace
 from nats.aio.msg import Msg
 
-from nats_insights.check import ACCOUNTZ_DETAIL, STATZ, WARNING, Finding, JwtAccount, check
+from nats_insights.check import (
+    ACCOUNTZ_DETAIL,
+    JSZ_STREAMS,
+    STATZ,
+    WARNING,
+    Finding,
+    JwtAccount,
+    check,
+)
 from nats_insights.errors import Missing, TooSoon
 from nats_insights.gather.accounts import read_accounts
 from nats_insights.gather.asking import Asker
 from nats_insights.gather.stepwise import at_once
 from nats_insights.gather.window import Window
 from nats_insights.model import loaded
-from nats_insights.model.loaded import Detail, Loaded
+from nats_insights.model.loaded import Detail, Import, Loaded
+from nats_insights.replies import accountz
+from nats_insights.replies.accountz import (
+    AccountClaims,
+    AccountDetail,
+    DecodedJwt,
+    ImportClaim,
+)
 from nats_insights.replies.heard import Lookup
 from nats_insights.replies.statz import AccountStat, Statz
 from nats_insights.testing import account, key
 from replies.recordings import VERSIONS, recorded
-from scenario import Server, Story, cluster, hung, lone, system
+from scenario import Server, Story, cluster, lone, system
 
 APP, BIG, SYS = key("APP"), key("BIG"), key("SYS")
 NEEDS = (STATZ, ACCOUNTZ_DETAIL)
@@ -188,9 +205,27 @@ def test_after_a_restart_a_finding_stays_until_all_is_known():
     before.hears(having())
     after.auditor.restore(before.auditor.known, before.now)
     after.now = before.now
-    assert after.hears(system(cluster(n1=1, n2=hung)), {("n1", "STATZ")}) == []
-    assert after.hears(system(cluster(n1=1, n2=1))) == []  # The names come with the next plan.
-    assert after.hears(system(cluster(n1=1, n2=1)), after=300) == [f"resolved ACCOUNTS_999 {APP}"]
+    nobody = system(cluster(n1=1, n2=1, n3=3))
+    assert after.hears(nobody, {("n1", "STATZ")}) == []
+    assert after.hears(nobody) == []  # What n1 has loaded is known with the next plan.
+    assert after.hears(nobody, after=300) == [f"resolved ACCOUNTS_999 {APP}"]
+
+
+def test_a_server_that_does_not_answer_is_not_asked_for_accounts():
+    told = story()
+    told.hears(having())
+    told.auditor.loaded.next = lambda share: [Lookup(APP, "N1", ("C1", "n1"))]
+    assert len(told.auditor.due_accounts()) == 1
+    told.auditor._unresponsive = frozenset({"N1"})
+    assert told.auditor.due_accounts() == []
+
+
+def test_what_is_not_requested_in_an_epoch_cannot_be_denied():
+    told = Story(checks=[replace(limited, endpoints=(*limited.endpoints, JSZ_STREAMS))])
+    told.hears(having())
+    assert told.auditor.may_be_denied == {"ACCOUNTZ_DETAIL", "JSZ_STREAMS"}
+    told.hears(having())
+    assert told.auditor.may_be_denied == {"ACCOUNTZ_DETAIL"}
 
 
 def test_without_permission_nothing_is_known():
@@ -223,7 +258,56 @@ def test_missing_says_whether_it_will_come():
     assert list(kept.accounts) == [(name, place)]
 
 
+def test_failed_readings_of_an_account_that_is_gone_are_forgotten():
+    kept = Loaded()
+    for _ in range(loaded.TRIES):
+        at_once(kept.plan([_server(1)], complete=True))
+        kept.next(1.0)
+    assert kept.stale == set(kept.accounts) != set()
+    at_once(kept.plan([_server(0)], complete=True))
+    at_once(kept.plan([_server(1)], complete=True))
+    with pytest.raises(TooSoon):
+        kept.detail(*kept.accounts)
+
+
+def test_those_are_read_first_that_were_read_longest_ago():
+    kept = Loaded()
+    at_once(kept.plan([_server(4)], complete=True))
+    keys = list(kept.accounts)
+    for name, at in zip(keys, (5.0, 1.0, 9.0), strict=False):
+        kept.take(name, Detail(("C1", "n1"), at))
+    at_once(kept.plan([_server(4)], complete=True))
+    first = [keys[3], keys[1], keys[0], keys[2]]
+    assert [(one.account, "") for one in kept.next(1.0)] == first
+
+
+def test_why_an_import_is_not_in_force_is_not_known_before_all_servers_told():
+    kept = Loaded()
+    at_once(kept.plan([_server(1)], complete=False))
+    assert kept.why_inactive(Import(APP, "stream", "a", ""), 5.0) == ""
+    at_once(kept.plan([_server(1)], complete=True))
+    assert kept.why_inactive(Import(APP, "stream", "a", ""), 5.0) != ""
+
+
+def test_a_jwt_that_does_not_expire_has_forever_left():
+    told = story()
+    told.hears(having())
+    (account,) = JwtAccount.all(told.snapshot)
+    assert account.days_left == math.inf
+    assert account.expires == ""
+
+
 # --- What is kept of a reply.
+
+
+def test_a_wildcard_of_an_import_that_renames_is_one_in_the_subject():
+    claim = ImportClaim(account=APP, type="service", subject="old.*", to="svc.$1.x")
+    jwt = DecodedJwt(nats=AccountClaims(imports=[claim]))
+    valid = accountz.Import(account=APP, type="service", subject="svc.*.x", local_subject="old.*")
+    told = AccountDetail(imports=[valid], decoded_jwt=jwt)
+    detail = loaded.read(told, ("C1", "n1"), 5.0, "SYS")
+    assert detail.inactive == ()
+    assert [(one.subject, one.local) for one in detail.imports] == [("svc.*.x", "old.*")]
 
 
 def details(version: str) -> dict[str, Any]:

@@ -87,18 +87,23 @@ def test_its_entity_has_the_account_and_the_subject():
         "subject": "orders.>",
         "cluster": "C1",
     }
-    assert life.home == "C1"
+    assert (life.home, life.rests_on) == ("C1", ())
+    alone = Story(checks=[check])
+    alone.hears(system(lone(n1=Server(accounts={"ORDERS": PUBLIC}))))
+    (life,) = alone.lives.values()
+    assert (life.home, life.rests_on) == ("", ("", "n1"))
 
 
 def test_it_is_unknown_until_every_account_of_the_cluster_was_read():
-    given = system(plain(ORDERS=PUBLIC, SHOP=importing("orders.>")))
+    shop = importing("orders.>")
+    given = system(plain(ANOTHER=shop, ORDERS=PUBLIC, SHOP=shop))
     for one in given.servers:
-        del one.accounts["SHOP"]
+        del one.accounts["ANOTHER"]
     story = Story(checks=[check])
     story.hears(given)
     assert story.found == set()
     (why,) = story.audit.unknown.values()
-    assert why == "ACCOUNTZ_DETAIL of SHOP"
+    assert why == "ACCOUNTZ_DETAIL of ANOTHER"
 
 
 def test_an_import_resolves_it_and_so_does_the_end_of_the_export():
