@@ -7,6 +7,7 @@ import gzip
 import json
 import zlib
 from collections import Counter
+from datetime import UTC, datetime
 from random import Random
 from typing import Any
 
@@ -14,9 +15,11 @@ import msgspec
 import pytest
 
 from kit.hostile import NUMBERS, changed, recorded, reply, survives, torn
+from nats_insights.model import loaded
 from nats_insights.model.build import seconds_between
 from nats_insights.model.fold import Sweep, Tally, by_user, fold, local_subscriptions, short_key
 from nats_insights.model.ledger import Ledger
+from nats_insights.model.loaded import Loaded
 from nats_insights.replies.connz import ROW_FIELDS, Connection, PageDecoder
 from nats_insights.replies.endpoint import endpoints
 from nats_insights.replies.events import decode_event
@@ -63,6 +66,23 @@ def within_bounds(figures: dict[str, Any]) -> None:
             assert name not in SUMMED or 0 <= figure < 2**53
         if isinstance(figure, dict) and name == "connections":
             assert all(0 < count < 2**32 for count in figure.values())
+
+
+def test_an_account_is_read_or_malformed():
+    def read(payload: bytes) -> None:
+        _, told = endpoints()["ACCOUNTZ_DETAIL"].decode(payload)
+        if told.account_detail is not None:
+            detail = loaded.read(told.account_detail, ("", "n1"), 5.0, told.system_account)
+            datetime.fromtimestamp(detail.expires, UTC)
+            assert abs(detail.life_days) < 10**7
+            assert set(detail.inactive) <= set(detail.imports)
+            kept = Loaded()
+            kept.accounts = {(one.account, ""): detail for one in detail.imports}
+            assert all(isinstance(kept.why_inactive(one, 5.0), str) for one in detail.imports)
+
+    taken, refused = survives("account", reply("ACCOUNTZ_DETAIL"), read, (Malformed,), 0.04)
+    assert taken > 0
+    assert refused > 0
 
 
 def test_an_event_is_read_or_malformed():

@@ -20,6 +20,7 @@ from scenario import VERSIONS
 
 T = TypeVar("T")
 RECORDED = Path(__file__).parent.parent / "wire"
+ONE_BY_ONE = Path(__file__).parent.parent / "replies" / "recorded"
 ALL = int(os.environ.get("INSIGHTS_HOSTILE", "20000"))
 
 # Written as they stand: a value that is one of these becomes what is behind it.
@@ -130,6 +131,8 @@ def recorded(endpoint: str) -> list[Any]:
                 json.loads((folder / f"CONNZ_auth_{kind}.json").read_bytes())
                 for kind in ("jwt", "kinds")
             ]
+        if endpoint == "ACCOUNTZ_DETAIL":
+            replies += json.loads((ONE_BY_ONE / version / f"{endpoint}.json").read_bytes())
         if endpoint == "EVENTS":
             replies += json.loads((folder / "EVENTS.json").read_bytes()).values()
     return replies
