@@ -26,7 +26,14 @@ class Fill(Params, frozen=True):
     ] = 100.0
 
 
-@check("ACCOUNTS_001", WARNING, "saturation", needs=(STATZ, ACCOUNTZ_DETAIL), clients="connections")
+@check(
+    "ACCOUNTS_001",
+    WARNING,
+    "saturation",
+    needs=(STATZ, ACCOUNTZ_DETAIL),
+    clients="connections",
+    open_after=2,
+)
 def account_connection_limit(account: JwtAccount, params: Fill) -> Finding | None:
     """An account is about to reach its connection limit.
 

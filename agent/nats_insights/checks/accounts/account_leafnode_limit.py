@@ -30,7 +30,7 @@ class Fill(Params, frozen=True):
     ] = 4
 
 
-@check("ACCOUNTS_901", WARNING, "saturation", needs=(STATZ, ACCOUNTZ_DETAIL))
+@check("ACCOUNTS_901", WARNING, "saturation", needs=(STATZ, ACCOUNTZ_DETAIL), open_after=2)
 def account_leafnode_limit(account: JwtAccount, params: Fill) -> Finding | None:
     """An account is about to reach its leaf node limit.
 

@@ -32,7 +32,13 @@ def most_subscribed(row: Row, params: Fill) -> bool:
     return row.subscriptions >= params.min_subscriptions
 
 
-@check("ACCOUNTS_006", WARNING, "saturation", needs=(STATZ, ACCOUNTZ_DETAIL, most_subscribed))
+@check(
+    "ACCOUNTS_006",
+    WARNING,
+    "saturation",
+    needs=(STATZ, ACCOUNTZ_DETAIL, most_subscribed),
+    open_after=2,
+)
 def account_subscription_limit(account: JwtAccount, params: Fill) -> Finding | None:
     """Clients of an account are about to reach their subscription limit.
 
