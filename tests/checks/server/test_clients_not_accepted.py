@@ -10,6 +10,10 @@ from nats_insights.testing import Server, Story, cluster, finding, found, hung, 
 CLOSED = Server(max_connections=-1)
 CASES = {
     "fires at minus one": (system(cluster(n1=CLOSED, n2=1)), {"C1 n1"}),
+    "quiet at zero, which servers show as minus one": (
+        system(cluster(n1=Server(max_connections=0), n2=1)),
+        set(),
+    ),
     "quiet at any other number": (system(cluster(n1=Server(max_connections=1), n2=1)), set()),
     "fires from the version on that refuses everybody": (
         system(lone(n1=Server(max_connections=-1, version="2.12.5"))),

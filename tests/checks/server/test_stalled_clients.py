@@ -96,7 +96,7 @@ def test_it_is_unknown_of_a_server_that_does_not_tell():
 
 def test_an_open_finding_ends_well_below_its_limit():
     story = Story(checks=[check])
-    totals = (0, 3000, 6000, 8900, 11_400, 13_600, 15_900)
+    totals = (0, 3000, 6000, 8600, 11_000, 13_000, 15_000)
     heard = [story.hears(at(total), after=150) for total in totals]
     assert [line for lines in heard for line in lines] == [
         "opened SERVER_013 C1 n1",

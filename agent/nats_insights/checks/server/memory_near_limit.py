@@ -33,7 +33,7 @@ def memory_near_limit(server: Server, params: Memory) -> Finding | None:
     (CONN_002), streams in memory, consumers. Spread them over more servers, or give it more memory
     and raise GOMEMLIMIT to nine tenths of it.
 
-    Default: near the limit memory is reused before it grows, so only above it is it too little.
+    Default: a server reuses memory before it reaches its limit, so being near it is ordinary.
     """
     varz = server.varz
     if not varz.gomemlimit:
