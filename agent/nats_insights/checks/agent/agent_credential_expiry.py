@@ -41,8 +41,6 @@ def agent_credential_expiry(agent: Agent, params: Left) -> Finding | None:
 
     Default: as for the certificates of servers; those that live for 90 days are renewed by most
     tools when a third of their life is left, so that a quarter is late.
-
-    Catalogue: wider: short lives, and files that cannot be read.
     """
     if agent.unusable:
         summary = f"the agent could not log in again: {agent.unusable}"

@@ -31,8 +31,6 @@ def agent_dangerous_permissions(agent: Agent, params: Users) -> Finding | None:
 
     Default: many systems have one system user without any list, which the command `doctor` tells;
     whoever does restrict the user wants to know what the list leaves open.
-
-    Catalogue: corrected: a user without any list of permissions is found on request only.
     """
     if not agent.dangers or not (agent.restricted or params.unrestricted):
         return None

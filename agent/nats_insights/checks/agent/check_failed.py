@@ -26,14 +26,11 @@ def check_failed(agent: Agent, params: Raising) -> Finding | None:
     Why: what the check raised on is unknown, so that nothing opens or resolves there. All else is
     judged as usual.
 
-    Do: report a bug, with the places in the evidence and the versions of the agent and of the
-    servers; a check of a package of your own is yours to correct. Until then the check can be
-    disabled with `enabled = false` in its section of the configuration.
+    Do: report a bug, with the check, the place in the program, and the versions of the agent
+    and of the servers; a check of a package of your own is yours to correct. Until then the
+    check can be disabled with `enabled = false` in its section of the configuration.
 
-    Default: no check should ever raise.
-
-    Catalogue: wider: one error is remembered for 20 epochs, since slow endpoints are not read in
-    each.
+    Default: no check should ever raise, whatever servers report.
     """
     if len(agent.raised) <= params.most:
         return None

@@ -34,8 +34,6 @@ def incomplete_coverage(agent: Agent, params: Gaps) -> Finding | None:
     problem of each reply. A cluster that is not known most likely has another system account.
 
     Default: each request is repeated once, so three are six without a reply, and no accident.
-
-    Catalogue: corrected: one lost reply is no finding, and silent servers have their own.
     """
     silent = {
         endpoint: [name for name, times in servers.items() if times >= params.times]

@@ -25,9 +25,10 @@ def gateway_disconnection(gateway: Gateway) -> Finding | None:
     Why: a server sends to other clusters over its own gateways only, so what the clients of
     {server} publish does not reach {remote}.
 
-    Do: look in the log of {server} for errors of the gateway to {remote}, and check the network,
-    the addresses, TLS and the `authorization` between them. If {remote} is gone for good, remove it
-    from the configuration, or run `nats-insights forget` for each of its servers.
+    Do: look in the log of {server} for errors of the gateway to {remote}, and check the
+    network, the addresses, TLS and the `authorization` between them. If {remote} is gone for
+    good, remove it from the configuration, or run `nats-insights forget SERVER` for each of its
+    servers.
 
     Catalogue: corrected: the state and not the moment of loss, so that it stays open until the
     connection is back, and no loss by a lost reply or a planned shutdown.

@@ -26,9 +26,10 @@ def one_way_route(server: Server) -> Finding | None:
     Why: one of them closed the connection and the other one did not notice. It sends messages
     into it that nobody receives, and gets none, until its pings remain without a reply.
 
-    Do: look at what is between {server} and the servers in the evidence: firewalls, load balancers
-    and NAT drop connections without telling both ends. See in the logs of these servers why
-    they closed the route. If it stays, restart {server}, which opens its routes again.
+    Do: look at what is between {server} and the servers that have no route to it: firewalls,
+    load balancers and NAT drop connections without telling both ends. See in the logs of these
+    servers why they closed the route. If it stays, restart {server}, which opens its routes
+    again.
     """
     home = server.cluster
     if home is None or server.routed <= home.memo(back)[server.id]:

@@ -20,9 +20,9 @@ def route_count_low(server: Server) -> Finding | None:
     Why: a message takes at most one route, and no other server passes it on. Clients of the two
     servers do not get each other's messages, and their Raft groups do not hear each other.
 
-    Do: look in the logs of {server} and of the servers in the evidence for route errors. Check the
-    network between them, and the `routes`, `advertise`, `authorization` and `tls` options in the
-    `cluster` blocks of both.
+    Do: look in the logs of {server} and of the servers that it has no route to for route
+    errors. Check the network between them, and the `routes`, `advertise`, `authorization` and
+    `tls` options in the `cluster` blocks of both.
 
     Catalogue: corrected: counts servers, not pooled connections, and only servers that answer.
     """

@@ -35,7 +35,7 @@ def leafnode_subscription_count_high(leaf: Leaf, params: Interest) -> Finding | 
 
     Default: at these numbers a new connection takes noticeable time to send its interest.
 
-    Catalogue: same, but a figure at the limit is found.
+    Catalogue: same.
     """
     most = max([connection.subscriptions for connection in leaf.connections])
     if most < min(params.warning, params.critical) or (reached := params.reached(most)) is None:

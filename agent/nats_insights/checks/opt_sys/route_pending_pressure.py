@@ -35,9 +35,10 @@ def route_pending_pressure(server: Server, params: Pending) -> Finding | None:
     Why: what waits is late, and fills the memory of the server. At three quarters of `max_pending`
     the server makes the clients that publish wait.
 
-    Do: look at the CPU and the network of {server} and of the servers in the evidence, then at the
-    network between them. Spread the traffic over more connections with `pool_size`, or give a busy
-    account a route of its own with `accounts`, both in the `cluster` block of all servers.
+    Do: look at the CPU and the network of {server} and of the server that its messages wait
+    for, then at the network between them. Spread the traffic over more connections with
+    `pool_size`, or give a busy account a route of its own with `accounts`, both in the
+    `cluster` block of all servers.
 
     Default: eight messages of the largest default size, and an eighth of the default `max_pending`.
 

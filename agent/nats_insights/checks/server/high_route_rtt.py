@@ -44,8 +44,8 @@ def high_route_rtt(server: Server, params: Distance) -> Finding | None:
     both needs a round trip for each write that it confirms. Raft groups elect leaders again and
     again when their members hear of each other too late.
 
-    Do: see whether {server} or the servers in the evidence are overloaded, or the network between
-    them full. Keep the servers of {cluster} in one region; join regions by gateways or leaf nodes.
+    Do: see whether one of the two servers is overloaded, or the network between them full. Keep
+    the servers of {cluster} in one region; join regions by gateways or leaf nodes.
 
     Default: zones of one region are less than 5 ms apart, regions mostly more than 50 ms.
 

@@ -50,8 +50,8 @@ def jetstream_storage_pressure(server: Server, params: Pressure) -> Finding | No
     streams, or move some to other servers. Without `max_file_store` the server takes three quarters
     of the space that is free when it starts, so set it.
 
-    Default: a server may be reserved in full on purpose, and a stream that drops its oldest
-    messages fills what it reserves by design, so only what exceeds the server is reported.
+    Default: a server may be reserved in full on purpose, and streams that drop their oldest
+    messages fill what they reserve, so only what exceeds the server is found.
 
     Catalogue: corrected: what is reserved, of the limit; its own basis, used of reserved, can be
     set.

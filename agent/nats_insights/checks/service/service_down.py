@@ -47,8 +47,8 @@ def service_down(service: Service, params: Absence) -> Finding | None:
     Why: requests to {service} fail with `no responders`, or wait for their timeout.
 
     Do: start an instance of {service} in account {account}, and read the log of those that ran
-    last; the evidence names their servers. If the service was shut down for good, nothing is to be
-    done: the finding ends after a day.
+    last. If the service was shut down for good, nothing is to be done: the finding ends after a
+    day.
 
     Default: a restart takes less than five minutes, and what runs for less than an hour is a test
     or a job.
