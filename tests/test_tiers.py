@@ -20,12 +20,13 @@ def gatewayless(server: Server) -> Finding | None:
 
 
 # The agent's interval is 30 s, and GATEWAYZ is requested every 60.
+EACH_MINUTE = "gather.every.GATEWAYZ = 60"
 AFTER = {"too soon": (44.0, False), "half an interval early": (45.0, True), "late": (70.0, True)}
 
 
 @pytest.mark.parametrize(("seconds", "expected"), AFTER.values(), ids=AFTER)
 def test_an_endpoint_is_due_half_an_interval_before_its_time(seconds, expected):
-    story = Story(checks=[gatewayless])
+    story = Story(EACH_MINUTE, [gatewayless])
     story.hears(GIVEN)
     story.hears(GIVEN, after=seconds)
     assert story.audit.outcomes["TEST_001"].not_due is not expected

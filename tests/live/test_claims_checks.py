@@ -39,7 +39,7 @@ CHECKS = (
     excessive_jwt_size,
     inactive_import,
 )
-OFTEN = """gather.every = { ACCOUNTZ_DETAIL = "0s", CONNZ_SUBS = "0s" }
+OFTEN = """gather.every = { ACCOUNTZ_DETAIL = "0s", CONNZ_SUBS_16_600 = "0s" }
 checks.account_subscription_limit.min_subscriptions = 5
 """
 DAY = 86_400

@@ -20,7 +20,7 @@ CHECKS = (certificate_expiry, gateway_mismatch, server_not_answering)
 # Old servers do not tell when a certificate ends.
 SILENT_ABOUT_CERTIFICATES = ("2.10.26", "2.11.11")
 
-# Else GATEWAYZ is requested once a minute.
+# Else GATEWAYZ is requested every two minutes.
 OFTEN = 'gather.every.GATEWAYZ = "0s"\n'
 
 

@@ -42,7 +42,7 @@ CHECKS = (
     route_count_low,
     route_pending_pressure,
 )
-# Else GATEWAYZ is requested once a minute. A relay adds at least as much as the limit here.
+# Else GATEWAYZ is requested every two minutes. A relay adds at least as much as the limit here.
 QUICK = """
 gather.every.GATEWAYZ = "0s"
 gather.every.ROUTEZ_DETAIL = "0s"

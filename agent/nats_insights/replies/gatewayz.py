@@ -58,6 +58,6 @@ GATEWAYZ = Endpoint(
     "GATEWAYZ",
     Gatewayz,
     weight=1500,
-    every=60.0,
+    every=120.0,
     without=lambda varz: None if varz.gateway and varz.gateway.name else Gatewayz(),
 )

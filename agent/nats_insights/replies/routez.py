@@ -103,4 +103,4 @@ class RoutezDetail(Reply, gc=False):
     routes: list[Route] | None = None
 
 
-ROUTEZ_DETAIL = Endpoint("ROUTEZ", RoutezDetail, weight=2500, every=60.0, key="ROUTEZ_DETAIL")
+ROUTEZ_DETAIL = Endpoint("ROUTEZ", RoutezDetail, weight=2500, every=300.0, key="ROUTEZ_DETAIL")

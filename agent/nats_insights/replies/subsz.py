@@ -25,4 +25,4 @@ class Subsz(Reply, gc=False):
 
 
 # For the fan-out a server reads the caches of all its accounts, with their locks held.
-SUBSZ = Endpoint("SUBSZ", Subsz, weight=800, every=60.0)
+SUBSZ = Endpoint("SUBSZ", Subsz, weight=800, every=300.0)

@@ -34,7 +34,7 @@ def own(subscriptions: int, most: int, *, user: str = "U", subs: int = -1):
         subscriptions=subscriptions,
         claimed=claimed,
     )
-    replies = {"CONNZ_SUBS": Rows(connections=[told])}
+    replies = {"CONNZ_SUBS_16_600": Rows(connections=[told])}
     one = Server(1, accounts=account("APP", subs=subs), replies=replies)
     return system(cluster(n1=one, n2=0))
 
@@ -83,7 +83,7 @@ def test_it_names_the_clients_that_are_near():
 
 
 def test_it_opens_and_resolves_well_below():
-    story = Story("gather.every = { CONNZ_SUBS = '0s' }\n", [check])
+    story = Story("gather.every = { CONNZ_SUBS_16_600 = '0s' }\n", [check])
     told = [said for _ in range(6) for said in story.hears(subscribed(900))]
     told += [said for _ in range(6) for said in story.hears(subscribed(855))]
     assert told == [f"opened ACCOUNTS_006 {APP}"]

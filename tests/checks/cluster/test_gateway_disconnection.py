@@ -13,7 +13,7 @@ from nats_insights.replies.varz import GatewayOptions, RemoteGateway
 from scenario import Server, Story, cluster, dead, finding, found, hung, left, system
 
 LINK = Gateway(connection=Connection())
-# Else GATEWAYZ is requested once a minute.
+# Else GATEWAYZ is requested every two minutes.
 OFTEN = "gather.every.GATEWAYZ = 0.0"
 
 

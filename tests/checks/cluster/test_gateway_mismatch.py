@@ -13,7 +13,7 @@ from scenario import Server, Story, cluster, dead, finding, found, hung, lone, s
 
 LINK = Gateway(connection=Connection())
 
-# Else GATEWAYZ is requested once a minute.
+# Else GATEWAYZ is requested every two minutes.
 OFTEN = "gather.every.GATEWAYZ = 0.0"
 
 

@@ -12,7 +12,7 @@ from nats_insights.replies.connz import Connection
 from nats_insights.replies.gatewayz import Gateway, Gatewayz
 from scenario import Server, Story, cluster, finding, found, hung, system
 
-# Else GATEWAYZ is requested once a minute.
+# Else GATEWAYZ is requested every two minutes.
 OFTEN = "gather.every.GATEWAYZ = 0.0"
 
 

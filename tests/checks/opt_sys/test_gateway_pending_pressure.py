@@ -10,7 +10,7 @@ from nats_insights.replies.gatewayz import Gateway, Gatewayz
 from scenario import Server, Story, cluster, finding, found, system
 
 MIB = 1024 * 1024
-# Else GATEWAYZ is requested once a minute.
+# Else GATEWAYZ is requested every two minutes.
 OFTEN = "gather.every.GATEWAYZ = 0.0"
 
 

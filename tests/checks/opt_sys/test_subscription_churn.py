@@ -23,6 +23,8 @@ from nats_insights.testing import (
 
 MINUTES = 5 * 60
 
+EACH_MINUTE = "gather.every.SUBSZ = 60"
+
 
 def counting(made: int, ended: int, up: float = DAY) -> Server:
     """A server on which so many subscriptions were made and ended since its start."""
@@ -111,7 +113,7 @@ def test_it_says_how_many():
 
 
 def test_it_opens_at_the_sixth_look_and_resolves_when_it_is_less():
-    story = Story(checks=[check])
+    story = Story(EACH_MINUTE, [check])
     made = [*(number * 150_000 for number in range(12)), *4 * [12 * 150_000]]
     told = [story.hears(at(one, 0), after=60.0) for one in made]
     # The window is whole at the sixth look, which is the first that can be judged.
@@ -120,7 +122,7 @@ def test_it_opens_at_the_sixth_look_and_resolves_when_it_is_less():
 
 
 def test_one_burst_does_not_open_it_however_large():
-    story = Story(checks=[check])
+    story = Story(EACH_MINUTE, [check])
     made = [*6 * [0], *12 * [10_000_000]]
     assert not any(story.hears(at(one, 0), after=60.0) for one in made)
 

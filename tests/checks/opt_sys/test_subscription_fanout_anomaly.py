@@ -10,7 +10,7 @@ from nats_insights.checks.opt_sys.subscription_fanout_anomaly import (
 from nats_insights.replies.subsz import Subsz
 from nats_insights.testing import Server, Story, System, cluster, finding, found, hung, lone, system
 
-OFTEN = "gather.every.SUBSZ = 0.0\n"  # Else SUBSZ is requested once a minute.
+OFTEN = "gather.every.SUBSZ = 0.0\n"  # Else SUBSZ is requested every five minutes.
 
 
 def matching(most: int, mean: float) -> Server:

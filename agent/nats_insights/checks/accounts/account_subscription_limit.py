@@ -27,7 +27,7 @@ class Fill(Params, frozen=True):
     ] = 100
 
 
-@worst("subscriptions")
+@worst("subscriptions", every=600.0)
 def most_subscribed(row: Row, params: Fill) -> bool:
     return row.subscriptions >= params.min_subscriptions
 
