@@ -318,7 +318,7 @@ async def loaded(watch: Watch) -> list[str]:
 
 
 async def test_an_account_that_nobody_uses_is_found_until_somebody_does(shared_cluster, crowd):
-    quick = 'gather.every = { JSZ_STREAMS = 0.0 }\nchecks.inactive_account.window = "1s"\n'
+    quick = 'gather.every = { JSZ_STREAMS = 0.0, STATZ_TRAFFIC = 0.0 }\nchecks.inactive_account.window = "1s"\n'
 
     async def join(account: str) -> list[Member]:
         user, password = shared_cluster.user(USERS[account])
@@ -350,7 +350,8 @@ async def two_clusters(start_system) -> AsyncIterator[tuple[local.System, Client
 
 async def test_traffic_between_clusters_is_found_until_more_stays_within(two_clusters, version):
     system, east, west = two_clusters
-    low = 'checks.high_gateway_traffic_ratio = { min_mib = 1, window = "1s" }\n'
+    low = "gather.every.STATZ_TRAFFIC = 0.0\n"
+    low += 'checks.high_gateway_traffic_ratio = { min_mib = 1, window = "1s" }\n'
     checks = [high_gateway_traffic_ratio]
     for reader, subject in ((west, "far"), (east, "near")):
         await reader.subscribe(subject)

@@ -96,10 +96,10 @@ async def _gather(auditor: Auditor, gatherer: Gatherer, now: float) -> None:
         await read_accounts(loaded, gatherer.asker, gatherer.window, auditor.take_account)
     if users := await stepwise(auditor.due_names()):
         await name_users(users, auditor, gatherer)
-    denied = auditor.snapshot.lacking.denied
-    denied |= gatherer.denied & auditor.may_be_denied
+    denied = set(gatherer.denied)
     if CONNZ.key in denied:
         denied.add(SURVEY.key)
+    auditor.snapshot.lacking.denied |= denied & auditor.may_be_denied
 
 
 async def _judge(
