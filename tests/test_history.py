@@ -302,7 +302,7 @@ def test_epochs_that_are_a_little_short_are_points_of_their_own():
 
 def test_points_are_kept_no_longer_than_declared_but_for_the_one_where_the_longest_window_begins():
     past = of(accepted, *range(100))
-    assert len(past.points) == 11 * 16
+    assert len(past.at) == 11
     assert past.growth(300) == 10
 
 
@@ -321,7 +321,7 @@ def test_what_is_no_number_is_no_sample(value):
 
 def test_falls_are_kept_no_longer_than_the_points_between_which_they_were():
     past = of(accepted, *[number % 2 for number in range(999)], each=10)
-    assert len(past.points) == 12 * 16
+    assert len(past.at) == 12
     assert len(past.falls) == 11 * 16
     assert past.growth(300) == 14  # Each odd epoch of the last 29.
 

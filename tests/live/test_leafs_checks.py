@@ -37,7 +37,7 @@ from nats_insights.lab.servers import conf, local
 from nats_insights.lab.servers.crowd import Member
 from nats_insights.replies.accountz import ACCOUNTZ
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.catalogue]
 
 # The system account is joined as this user, an application's account as one of its own.
 USERS = {"SYS": "root", "APP": "app", "BIG": "big"}
@@ -318,7 +318,8 @@ async def loaded(watch: Watch) -> list[str]:
 
 
 async def test_an_account_that_nobody_uses_is_found_until_somebody_does(shared_cluster, crowd):
-    quick = 'gather.every = { JSZ_STREAMS = 0.0, STATZ_TRAFFIC = 0.0 }\nchecks.inactive_account.window = "1s"\n'
+    quick = "gather.every = { JSZ_STREAMS = 0.0, STATZ_TRAFFIC = 0.0 }\n"
+    quick += 'checks.inactive_account.window = "1s"\n'
 
     async def join(account: str) -> list[Member]:
         user, password = shared_cluster.user(USERS[account])

@@ -183,7 +183,7 @@ async def test_filters_apply_to_what_is_open_and_to_what_comes(system, cli, agen
 
 
 UNKNOWN = {
-    "USER_02": "there is no check 'USER_02'; did you mean USER_002?",
+    "SERVER_11": "there is no check 'SERVER_11'; did you mean SERVER_011?",
     "connection_hotspt": "there is no check 'connection_hotspt'; did you mean connection_hotspot?",
     "NOBODY_*": "there is no check 'NOBODY_*'; `nats-insights checks` lists them",
 }

@@ -56,24 +56,25 @@ class Samples(Struct, frozen=True, gc=False):
 
     past: Past[Samples]
     whose: str
-    points: bytes
+    at: tuple[float, ...]
+    figures: tuple[float, ...]
     falls: bytes
 
     @property
     def now(self) -> float:
         """Its value in this epoch."""
-        return self._values[-1]
+        return self.figures[-1]
 
     def span(self, seconds: float) -> float:
         """How many seconds the window covers."""
         base = self._base(seconds)
-        at = self._at
+        at = self.at
         return at[-1] - at[base]
 
     @property
     def known_for(self) -> float:
         """The longest window that the points cover, in seconds; TooSoon with fewer than two."""
-        at = self._at
+        at = self.at
         if len(at) < 2:
             raise self._too_soon("a second epoch")
         return min(at[-1] - at[0], self.past.keep)
@@ -85,13 +86,13 @@ class Samples(Struct, frozen=True, gc=False):
     def rate(self, seconds: float) -> float:
         """How much a counter grew within the window, per second."""
         base = self._base(seconds)
-        at = self._at
+        at = self.at
         return self._grown(base) / (at[-1] - at[base])
 
     def difference(self, seconds: float) -> float:
         """The present value minus the value at the start of the window; a gauge may fall."""
         base = self._base(seconds)
-        return self._values[-1] - self._values[base]
+        return self.figures[-1] - self.figures[base]
 
     def values(self, seconds: float, points: int = 2) -> tuple[float, ...]:
         """The value at each point of the window, the earliest first.
@@ -99,7 +100,7 @@ class Samples(Struct, frozen=True, gc=False):
         TooSoon with fewer than `points` points.
         """
         base = self._base(seconds)
-        values = self._values[base:]
+        values = self.figures[base:]
         if len(values) < points:
             raise self._too_soon(f"{points} points")
         return values
@@ -111,7 +112,7 @@ class Samples(Struct, frozen=True, gc=False):
         figure may have had any value.
         """
         values = self.values(seconds, points)
-        steps = [now - then for then, now in pairwise(self._at[-len(values) :])]
+        steps = [now - then for then, now in pairwise(self.at[-len(values) :])]
         if max(steps) > 1.5 * median_low(steps):
             raise self._too_soon(f"{seconds:g} s without a pause")
         return values
@@ -126,23 +127,15 @@ class Samples(Struct, frozen=True, gc=False):
 
         TooSoon with fewer than `points` points.
         """
-        at, values = self._at, self._values
+        at, values = self.at, self.figures
         if len(at) < max(2, points):
             raise self._too_soon(f"{points} points" if points > 2 else "a second epoch")
         return linear_regression(at, values).slope
 
-    @property
-    def _at(self) -> tuple[float, ...]:
-        return unpack(self.points)[::2]
-
-    @property
-    def _values(self) -> tuple[float, ...]:
-        return unpack(self.points)[1::2]
-
     def _base(self, seconds: float) -> int:
         """The index of the point at which the window begins."""
         window(self.past, seconds)
-        at = self._at
+        at = self.at
         if len(at) < 2:
             raise self._too_soon("a second epoch")
         begin, latest = at[-1] - seconds, at[-1] - seconds * _NEARLY
@@ -155,7 +148,7 @@ class Samples(Struct, frozen=True, gc=False):
         return base
 
     def _grown(self, base: int) -> float:
-        begin, values = self._at[base], self._values
+        begin, values = self.at[base], self.figures
         lost: float = sum(amount for at, amount in _POINT.iter_unpack(self.falls) if at > begin)
         return values[-1] - values[base] + lost
 
@@ -263,7 +256,8 @@ class Rows(dict[Names, bytes]):
         row = self.get(names)
         if row is None or _told(row) != now:
             return None
-        return Samples(self.past, names[-1], row, self.falls.get(names, b""))
+        points = unpack(row)
+        return Samples(self.past, names[-1], points[::2], points[1::2], self.falls.get(names, b""))
 
     def drop(self, now: float) -> float:
         for names in [n for n, row in self.items() if not self.oldest <= _told(row) <= now]:

@@ -17,6 +17,8 @@ from msgspec import Meta, Struct, StructMeta
 
 from nats_insights.errors import NotTold
 
+# Three numbers of up to nine digits, and what says that it is a candidate.
+_LONGEST_VERSION = 32
 # A longer name is not one that many servers have in common.
 _LONGEST_SHARED = 256
 # An id is a token of the request subject of its server. Servers use their public key, 56 letters
@@ -109,6 +111,11 @@ class _Late:
 
 def _release(version: str) -> tuple[int, ...]:
     """A version as numbers, candidates before their release; empty if it cannot be parsed."""
+    return _numbers(version[:_LONGEST_VERSION])
+
+
+@functools.lru_cache(maxsize=1024)
+def _numbers(version: str) -> tuple[int, ...]:
     if not (found := _NUMBERS(version)):
         return ()
     *numbers, candidate = found.groups()

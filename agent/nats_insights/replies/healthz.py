@@ -7,7 +7,6 @@ from msgspec import Struct
 from nats_insights.errors import Missing
 from nats_insights.replies.endpoint import Endpoint
 from nats_insights.replies.fields import Count, Reply
-from nats_insights.replies.varz import Varz
 
 
 class HealthError(Struct, gc=False):
@@ -59,19 +58,5 @@ class Healthz(Reply, gc=False):
         return named
 
 
-def _without(varz: Varz) -> Healthz | None:
-    # Without JetStream a server looks only at whether it takes connections, and it has replied.
-    has = varz.jetstream and varz.jetstream.config
-    return None if has else Healthz(status="ok", status_code=200)
-
-
 # A server checks every stream and consumer for this, so the servers are not all asked at once.
-HEALTHZ = Endpoint(
-    "HEALTHZ",
-    Healthz,
-    b'{"details":true}',
-    weight=1000,
-    every=60.0,
-    fans_out=False,
-    without=_without,
-)
+HEALTHZ = Endpoint("HEALTHZ", Healthz, b'{"details":true}', weight=1000, every=60.0, fans_out=False)
