@@ -201,17 +201,22 @@ def explain(reply: ExplainReply) -> None:
         ("What it finds", reply.finds),
         ("Why it matters", reply.why),
         ("What to do", reply.do),
+        ("Why these defaults", reply.default),
+        ("The public catalogue", reply.catalogue),
     )
     for heading, text in parts:
+        if not text:
+            continue
         out.print(Text(heading, "bold"))
         out.print(textwrap.fill(text, width, initial_indent="  ", subsequent_indent="  ") + "\n")
     if found.parameters:
         out.print(Text("Parameters", "bold"))
         for line in wrapped(map(_parameter, found.parameters), out, 2):
             out.print(line)
+        out.print()
     opens, resolves = _evaluations(found.open_after), _evaluations(found.resolve_after)
     sentence = f"{reads(found.needs)} Opens after {opens}, resolves after {resolves}."
-    out.print("\n" + textwrap.fill(sentence, width))
+    out.print(textwrap.fill(sentence, width))
 
 
 def reads(needs: Sequence[str]) -> str:

@@ -307,13 +307,19 @@ class ChecksReply(ListReply, frozen=True, kw_only=True):
 
 
 class ExplainReply(Reply, frozen=True, kw_only=True):
-    """EXPLAIN: one check with its documentation."""
+    """EXPLAIN: one check with its documentation.
+
+    `default` says why its limits are what they are, `catalogue` how it compares with the check of
+    the same code in the public catalogue; either may be empty.
+    """
 
     type: Literal["insights.api.v1.explain_response"] = "insights.api.v1.explain_response"
     check: CheckInfo
     finds: str
     why: str
     do: str
+    default: str = ""
+    catalogue: str = ""
 
 
 class ServerState(Struct, frozen=True, kw_only=True):

@@ -204,6 +204,8 @@ def explain(view: View, body: bytes = b"") -> ExplainReply:
         finds=check.finds,
         why=check.why,
         do=check.remediation({}),
+        default=check.default,
+        catalogue=check.catalogue,
     )
 
 
