@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from nats_insights.check import GATEWAYZ, INFO, VARZ, Finding, Server, check
+from nats_insights.check import (
+    GATEWAYZ,
+    INFO,
+    VARZ,
+    Connection,
+    Finding,
+    Server,
+    System,
+    Tally,
+    check,
+    fold,
+)
 from nats_insights.testing import Story, cluster, system
 
 GIVEN = system(cluster(n1=1, n2=1))
@@ -45,3 +56,36 @@ def test_an_endpoint_is_due_when_the_clock_was_set_back():
     story.hears(GIVEN)
     story.hears(GIVEN, after=-3600.0)
     assert not story.audit.outcomes["TEST_001"].not_due
+
+
+SURVEYED = system(cluster(n1=1))
+
+
+@fold("name", slow=True)
+def nobody(rows: list[Connection], tally: Tally, params: object) -> None:
+    """Nothing: only the request for it matters."""
+
+
+@check("TEST_002", INFO, "health", needs=(nobody,))
+def surveyed(system: System) -> None:
+    """A system whose connections are read once in hours.
+
+    Finds: nothing. Why: it is expensive. Do: wait for it.
+    """
+
+
+def test_what_is_rare_is_requested_at_once_by_who_looks_once():
+    story = Story(checks=[surveyed])
+    story.hears(SURVEYED)
+    assert not story.audit.outcomes["TEST_002"].not_due
+
+
+AT = {"at first": (0.0, True), "soon": (580.0, True), "after ten minutes": (600.0, False)}
+
+
+@pytest.mark.parametrize(("seconds", "expected"), AT.values(), ids=AT)
+def test_what_is_rare_waits_for_ten_minutes_where_it_is_postponed(seconds, expected):
+    story = Story(checks=[surveyed])
+    story.auditor.postpone(story.now)
+    story.hears(SURVEYED, after=seconds)
+    assert story.audit.outcomes["TEST_002"].not_due is expected

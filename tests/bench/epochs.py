@@ -42,6 +42,7 @@ async def measure(args: Namespace, password: str) -> list[dict[str, Any]]:
     client = await connect(settings, name="bench")
     known = [one for one in discover(checks) if args.checks == "all" or one.code in FOUNDING]
     auditor = Auditor(known, parse(CONFIG.format(sweep=args.sweep)))
+    auditor.postpone(time.time())
     auditor.system_accounts |= {(await recognise(client)).account}
     gatherer = Gatherer(client, auditor.config.gather.timeout, Window(auditor.config.gather.window))
     measured: list[dict[str, Any]] = []

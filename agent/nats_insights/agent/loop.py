@@ -78,6 +78,7 @@ class Agent:
 
     async def run(self, settings: Settings) -> None:
         """Run epochs; ConnectError if the system cannot be reached at the start."""
+        self.auditor.postpone(time.time())
         connections = clients(settings, name=CLIENT_NAME)
         async with aclosing(connections):
             async for client in connections:

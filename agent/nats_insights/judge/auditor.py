@@ -59,6 +59,8 @@ from nats_insights.replies.jsz import JSZ_STREAMS, AccountDetail
 from nats_insights.replies.statz import STATZ
 from nats_insights.replies.varz import VARZ
 
+# What is requested once in RARE seconds or less often can wait for FIRST_RARE seconds at the start.
+RARE, FIRST_RARE = 3600.0, 600.0
 # Resolved findings that are kept.
 RESOLVED_KEPT = 100
 # Figures that are recorded between two yields.
@@ -126,6 +128,12 @@ class Auditor:
         self._owing: Counter[Names] = Counter()
         self._asked_at: dict[Endpoint[Any], float] = {}
         self.start_over()
+
+    def postpone(self, now: float) -> None:
+        """Let the first epochs do without what is requested rarely, because it is expensive."""
+        for endpoint, seconds in self.every.items():
+            if seconds >= RARE:
+                self._asked_at[endpoint] = now - seconds + FIRST_RARE
 
     def start_over(self) -> None:
         """Reset to the state at the start: another agent now publishes the findings."""
