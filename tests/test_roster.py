@@ -26,6 +26,7 @@ def told(script: str, others: int = 2, gone_after: float = 3.0, deaf: bool = Fal
     r it answered under a new id
     """
     roster, id = Roster(gone_after=gone_after), "n1"
+    roster.listens_since = 0.0
     for now, letter in enumerate(script):
         if deaf:
             roster.listens_since = now
@@ -133,6 +134,15 @@ def test_a_goodbye_of_the_own_server_is_heard_before_its_connection_closes():
     assert [entry.name for entry in roster if entry.crashed] == []
 
 
+def test_who_hears_no_events_takes_nothing_for_a_crash():
+    roster = Roster()
+    for now, id in enumerate(("n1", "n1 again")):
+        heard = Heard(own=id)
+        heard.infos = {id: info("n1", id=id)}
+        roster.take(heard, now)
+    assert [entry.crashed for entry in roster] == [False]
+
+
 def test_a_new_version_is_no_crash():
     roster = four([])
     roster.heard(info("n2", id="new", version="2.15.1"), 5.0)
@@ -192,6 +202,7 @@ def four(
 ) -> Roster:
     """Four servers, of which some do not answer from the second epoch on."""
     roster = Roster(gone_after=3.0, forget_after=100.0)
+    roster.listens_since = 0.0
     for now in range(epochs + 1):
         for name in ("n1", "n2", "n3", "n4"):
             if now and name in silent:

@@ -92,14 +92,14 @@ class Roster:
 
     `cut_off` names the dead servers because of which the agent considers itself disconnected,
     `forgotten` are the keys of servers that were removed by hand. `listens_since` is the Unix
-    second since which it hears events without a break.
+    second since which it hears events without a break, infinite if it hears none.
     """
 
     def __init__(self, forget_after: float = 86_400.0, gone_after: float = 120.0) -> None:
         self.forget_after = forget_after
         self.gone_after = gone_after
         self.overflow = 0
-        self.listens_since = -inf
+        self.listens_since = inf
         self.cut_off: list[str] = []
         self.forgotten: set[Names] = set()
         self._entries: dict[Names, Entry] = {}
@@ -247,7 +247,8 @@ class Roster:
         closes; that of another one may be missed until the agent has connected again.
         """
         takes_turns = bool(entry.before) and info.id == entry.before
-        heard_all = entry.hosted or self.listens_since <= entry.last_seen
+        hosted = entry.hosted and self.listens_since < inf
+        heard_all = hosted or self.listens_since <= entry.last_seen
         silent = heard_all and not entry.last_words and info.ver == entry.ran
         entry.crashed = bool(entry.process) and silent and not takes_turns
         entry.shared_at = now if takes_turns else entry.shared_at

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable
 from copy import deepcopy
 from datetime import UTC, datetime
 from functools import cache
+from math import inf
 from typing import Any
 
 from msgspec.structs import replace
@@ -42,6 +43,7 @@ class Story:
         self, config: str = "", checks: Iterable[Check] = (), *, settle: float = 0.0
     ) -> None:
         self.auditor = Auditor(tuple(checks), _parsed(config))
+        self.auditor.roster.listens_since = -inf
         self.settle = settle
         self.now = START
         self.told: list[Told] = []
