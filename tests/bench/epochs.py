@@ -40,7 +40,8 @@ async def measure(args: Namespace, password: str) -> list[dict[str, Any]]:
     """
     settings = Settings(servers=(args.url,), user=args.user, password=password)
     client = await connect(settings, name="bench")
-    known = [one for one in discover(checks) if args.checks == "all" or one.code in FOUNDING]
+    wanted = FOUNDING if args.checks == "founding" else set(args.checks.split(","))
+    known = [one for one in discover(checks) if args.checks == "all" or one.code in wanted]
     auditor = Auditor(known, parse(CONFIG.format(sweep=args.sweep)))
     auditor.postpone(time.time())
     auditor.system_accounts |= {(await recognise(client)).account}
@@ -83,7 +84,7 @@ def main() -> None:
     parser.add_argument("user")
     parser.add_argument("plan", nargs="+", choices=("epoch", "churn"))
     parser.add_argument("--sweep", choices=("all", "moved"), default="moved")
-    parser.add_argument("--checks", choices=("founding", "all"), default="all")
+    parser.add_argument("--checks", default="all", help="founding, all, or codes with commas")
     parser.add_argument("--apart", type=float, default=0, help="seconds between epochs, pretended")
     parser.add_argument("--pauses", action="store_true", help="watch the event loop")
     args = parser.parse_args()
