@@ -46,8 +46,8 @@ CHECKS = (
 QUICK = """
 gather.every.GATEWAYZ = "0s"
 gather.every.ROUTEZ_DETAIL = "0s"
-checks.high_route_rtt.max_rtt = 400
-checks.high_gateway_rtt.max_rtt = 400
+checks.high_route_rtt.max_rtt = 80
+checks.high_gateway_rtt.max_rtt = 80
 checks.route_pending_pressure.max_bytes = 1048576
 checks.gateway_pending_pressure.max_bytes = 1048576
 """
@@ -149,11 +149,11 @@ async def held(relay: Between, sender: local.Server, receiver: local.Server) -> 
 async def test_a_slow_route_is_found_until_it_is_fast_again(joined):
     system, relay = joined
     async with watched(system, "n2") as watch:
-        relay.delay = 0.3
+        relay.delay = 0.06
         await watch.until(lambda: len(watch.open) == 2)
         assert watch.named("SERVER_010") == {"n1", "n3"}
         opened = watch.open["SERVER_010", "n1"]
-        assert opened.value > 400
+        assert opened.value > 80
         assert [name for name, _ in opened.evidence["top"]] == ["n3"]
         relay.delay = 0.0
         await watch.until(lambda: not watch.open)
@@ -204,11 +204,11 @@ async def test_a_route_that_only_one_end_has_is_found_until_both_have_it(joined)
 async def test_a_slow_gateway_is_found_until_it_is_fast_again(apart):
     system, relay = apart
     async with watched(system, "e1") as watch:
-        relay.delay = 0.3
+        relay.delay = 0.06
         await watch.until(lambda: watch.open)
         (opened,) = watch.open.values()
         assert (opened.code, opened.entity.server) == ("SERVER_018", "e2")
-        assert opened.value > 400
+        assert opened.value > 80
         relay.delay = 0.0
         await watch.until(lambda: not watch.open)
         assert watch.story[1:] == [("resolved", "SERVER_018", "WEST")]
