@@ -56,11 +56,12 @@ def statz(fleet: Fleet, server: Server, options: Options, now: float) -> dict[st
         if asked.accounts and account not in asked.accounts:
             continue
         if clients or leafs or asked.include_unused:
-            rows.append(_account_row(account, clients, leafs, known[account]))
+            rows.append(account_row(account, clients, leafs, known[account]))
     return {"account_statz": rows} if rows or asked.include_unused else None
 
 
-def _account_row(account: str, clients: int, leafs: int, subscriptions: int) -> dict[str, Any]:
+def account_row(account: str, clients: int, leafs: int, subscriptions: int) -> dict[str, Any]:
+    """The statistics of one account on one server."""
     return {
         "acc": account,
         "name": account,

@@ -58,20 +58,20 @@ def local(fleet: Fleet, server: Server) -> int:
 
 def total(fleet: Fleet, server: Server) -> int:
     """Every subscription that a running server knows of: local, of leaf nodes, over routes."""
-    routed = _announced(fleet, server.cluster).total() - interest(fleet, server).total()
+    routed = _announced(fleet, server.cluster).total() - _unheard(fleet, server).total()
     return local(fleet, server) + tally(fleet, server).leaf_subscriptions.total() + routed
 
 
 def by_account(fleet: Fleet, server: Server) -> dict[str, int]:
     """The same, of each account."""
-    own, told = tally(fleet, server), interest(fleet, server)
+    own, unheard = tally(fleet, server), _unheard(fleet, server)
     announced = _announced(fleet, server.cluster)
     return {
         account: own.subscriptions[account]
         + own.leaf_subscriptions[account]
         + internal(account)
         + announced[account]
-        - told[account]
+        - unheard[account]
         for account in accounts(fleet, server.cluster)
     }
 
@@ -83,6 +83,15 @@ def _announced(fleet: Fleet, cluster: Cluster) -> Counter[str]:
         for member in cluster.running:
             cluster.interest.update(interest(fleet, member))
     return cluster.interest
+
+
+def _unheard(fleet: Fleet, server: Server) -> Counter[str]:
+    """The interest that no route tells it of: its own, and that of servers it has no route to."""
+    unheard = interest(fleet, server)
+    for peer in server.cut:
+        if peer.running:
+            unheard = unheard + interest(fleet, peer)
+    return unheard
 
 
 def internal(account: str) -> int:

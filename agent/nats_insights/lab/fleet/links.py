@@ -20,15 +20,10 @@ _FIRST_RID = 5
 _MESH = 8
 
 
-def peers(server: Server) -> list[Server]:
-    """The servers that it has routes to."""
-    return [peer for peer in server.cluster.running if peer is not server]
-
-
 def routez(fleet: Fleet, server: Server, now: float) -> dict[str, Any]:
     """Four routes to each peer: three that share the accounts, one for the system account."""
     routes: list[dict[str, Any]] = []
-    for peer in peers(server):
+    for peer in server.peers:
         subjects = [0] * ROUTES_PER_PEER
         told = counts.interest(fleet, peer)
         for number, account in enumerate(counts.accounts(fleet, server.cluster)):
@@ -89,7 +84,7 @@ def stats(fleet: Fleet, server: Server) -> dict[str, Any]:
     """The links as STATSZ lists them; a list without rows is left out."""
     routes = [
         {"rid": _FIRST_RID + k, "name": peer.name, **_STAT, "pending": 0}
-        for k, peer in enumerate(peer for peer in peers(server) for _ in range(ROUTES_PER_PEER))
+        for k, peer in enumerate(peer for peer in server.peers for _ in range(ROUTES_PER_PEER))
     ]
     gateways = [
         {"gwid": 9 + other.number, "name": other.name, **_STAT, "inbound_connections": 1}

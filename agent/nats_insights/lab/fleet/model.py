@@ -51,6 +51,14 @@ class Connection(NamedTuple):
     subscriptions: int
 
 
+class Restart(NamedTuple):
+    """A restart of a server, at a moment in Unix seconds, with or without its goodbye."""
+
+    at: float
+    server: Server
+    announced: bool
+
+
 class Tally(Struct, frozen=True):
     """What one server holds, by account: its clients', and its leaf nodes'."""
 
@@ -104,11 +112,27 @@ class Server:
         self.running = True
         self.seq = 0
         self.id = ""
+        # What it says otherwise than is worked out here, by endpoint: see `said.altered`.
+        self.said: dict[str, dict[str, Any]] = {}
+        # Seconds that its clock is ahead, and the servers of its cluster that it has no routes to.
+        self.ahead = 0.0
+        self.cut: set[Server] = set()
+        self.restarts: list[Restart] = []
         # What it replicates, and what was worked out of that; all of it stays when it dies.
         self.streams: list[Stream] = []
         self.holds: dict[str, Any] | None = None
         self.details: dict[tuple[object, ...], Packed] = {}
         self.begin(BORN)
+
+    @property
+    def peers(self) -> list[Server]:
+        """The servers that it has routes to."""
+        others = self.cluster.running
+        return [peer for peer in others if peer is not self and peer not in self.cut]
+
+    def say(self, endpoint: str, part: dict[str, Any]) -> None:
+        """From now on it says this in its replies, beside what else it was told to say."""
+        self.said[endpoint] = _joined(self.said.get(endpoint, {}), part)
 
     def begin(self, at: int) -> None:
         """Starts a new life without connections; `at` in Unix seconds."""
@@ -150,6 +174,8 @@ class Fleet:
         self.servers: list[Server] = []
         self.ids: dict[str, Server] = {}
         self.dead: set[str] = set()
+        # What happens when its time has come.
+        self.agenda: list[Restart] = []
         self._numbers: dict[User, int] = {}
         for cluster in self.clusters:
             for name in layout[cluster.name]:
@@ -244,15 +270,23 @@ class Fleet:
         server.begin(server.started)
         server.cluster.reassigned()
 
-    def restart(self, server: Server) -> None:
+    def restart(self, server: Server, announced: bool = False) -> None:
         """Starts a server anew, with another id; the clients it had until now come back."""
         users, subscriptions = server.users, server.subscriptions
         self.kill(server)
         server.running = True
         server.begin(int(self.clock()))
+        server.restarts.append(Restart(self.clock(), server, announced))
         server.cluster.reassigned()
         self._name(server)
         self.accept(server, users, subscriptions, [server.started] * len(users))
+
+    def due(self) -> list[Restart]:
+        """What of the agenda is due by now, the first first; it is not on the agenda any more."""
+        now = self.clock()
+        due = sorted((one for one in self.agenda if one.at <= now), key=lambda one: one.at)
+        self.agenda = [one for one in self.agenda if one.at > now]
+        return due
 
     def connections(self, server: Server) -> Iterator[Connection]:
         """Every connection of a server in the order of cids, leaf nodes among them."""
@@ -269,6 +303,15 @@ class Fleet:
     def _name(self, server: Server) -> None:
         server.id = names.server_id(self.rng)
         self.ids[server.id] = server
+
+
+def _joined(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    both = {key: _joined(old[key], new[key]) for key in old.keys() & new if _nested(old, new, key)}
+    return {**old, **new, **both}
+
+
+def _nested(old: dict[str, Any], new: dict[str, Any], key: str) -> bool:
+    return isinstance(old[key], dict) and isinstance(new[key], dict)
 
 
 def _ordinary(user: User) -> bool:

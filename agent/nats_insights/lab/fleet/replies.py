@@ -22,6 +22,7 @@ from nats_insights.lab.fleet.request import (
     SubszOptions,
 )
 from nats_insights.lab.fleet.rows import timestamp
+from nats_insights.lab.fleet.said import altered
 from nats_insights.lab.fleet.subsz import subsz
 from nats_insights.lab.fleet.varz import statsz, varz
 
@@ -55,7 +56,7 @@ class Reply(Struct, frozen=True):
 
 def reply(fleet: Fleet, server: Server, request: Request) -> Reply | None:
     """What this running server answers; None when it would stay silent."""
-    now = fleet.clock()
+    now = fleet.clock() + server.ahead
     if request.endpoint == "IDZ":
         return Reply(
             _json({"name": server.name, "host": server.host, "id": server.id}), None, False
@@ -67,11 +68,10 @@ def reply(fleet: Fleet, server: Server, request: Request) -> Reply | None:
         if request.problem is not None:
             raise request.problem
         if request.endpoint == "STATSZ":
-            stats = statsz(fleet, server, now)
-            return Reply(_json({"server": own, "statsz": stats}), compressible=False)
+            return Reply(_json({"server": own, "statsz": _stats(fleet, server, now)}), None, False)
         if request.endpoint in _LONG:
             return _LONG[request.endpoint](fleet, server, request.options, own, now)
-        data = _DATA[request.endpoint](fleet, server, request.options, now)
+        data = told(fleet, server, request.endpoint, request.options, now)
     except Refused as refused:
         return Reply(_json({"server": own, **_error(refused)}), compressible=False)
     if data is None:
@@ -81,10 +81,25 @@ def reply(fleet: Fleet, server: Server, request: Request) -> Reply | None:
     return Reply(_json({"server": own, "data": data}))
 
 
+def told(
+    fleet: Fleet, server: Server, endpoint: str, options: Options, now: float
+) -> dict[str, Any] | None:
+    """The data of a reply that is not long, with what the server says otherwise."""
+    data = _DATA[endpoint](fleet, server, options, now)
+    return data and altered(data, server.said.get(endpoint, {}), now)
+
+
 def heartbeat(fleet: Fleet, server: Server) -> bytes:
     """The STATSZ that a server says by itself."""
-    now = fleet.clock()
-    return _json({"server": _server_info(server, now), "statsz": statsz(fleet, server, now)})
+    now = fleet.clock() + server.ahead
+    return _json({"server": _server_info(server, now), "statsz": _stats(fleet, server, now)})
+
+
+def _stats(fleet: Fleet, server: Server, now: float) -> dict[str, Any]:
+    """STATSZ, whose figures are those of VARZ."""
+    stats = statsz(fleet, server, now)
+    said = server.said.get("VARZ", {})
+    return altered(stats, {key: part for key, part in said.items() if key in stats}, now)
 
 
 def farewell(fleet: Fleet, server: Server) -> bytes:
@@ -126,7 +141,7 @@ def _joined(
 
 def _server_info(server: Server, now: float) -> dict[str, Any]:
     server.seq += 1
-    return {
+    own = {
         "name": server.name,
         "host": server.host,
         "id": server.id,
@@ -138,6 +153,7 @@ def _server_info(server: Server, now: float) -> dict[str, Any]:
         "seq": server.seq,
         "time": timestamp(now),
     }
+    return altered(own, server.said.get("SERVER", {}), now)
 
 
 def _error(refused: Refused) -> dict[str, Any]:

@@ -145,7 +145,7 @@ class StatzOptions(Options, kw_only=True):
     include_unused: bool = False
 
 
-_OPTIONS: dict[str, type[Options]] = {
+OPTIONS: dict[str, type[Options]] = {
     "IDZ": Options,
     "STATSZ": Options,
     "VARZ": Options,
@@ -178,9 +178,9 @@ class Request(Struct, frozen=True, kw_only=True):
 def read(subject: str, reply: str, header: bytes, body: bytes) -> Request | None:
     """One request as it came, or None where no server would answer: unknown, or no inbox."""
     target, endpoint = _addressed(subject)
-    if endpoint not in _OPTIONS or not reply:
+    if endpoint not in OPTIONS or not reply:
         return None
-    kind = _OPTIONS[endpoint]
+    kind = OPTIONS[endpoint]
     options, problem = kind(), None
     # IDZ looks at nothing that it is sent.
     if endpoint != "IDZ":

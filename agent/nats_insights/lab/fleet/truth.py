@@ -31,7 +31,7 @@ def _of_servers(fleet: Fleet) -> Iterator[Fact]:
             clients[server.name] = len(own)
             subscriptions[server.name] = sum(row.subscriptions for row in own)
             # The server's own test counts the system account's connections too.
-            if len(rows) * 10 >= server.max_connections * 8:
+            if 0 < server.max_connections * 8 <= len(rows) * 10:
                 yield "SERVER_011", (cluster.name, server.name)
         for name in _hot(clients, 10):
             yield "OPT_BALANCE_002", (cluster.name, name)
