@@ -12,6 +12,7 @@ from kit.fleet.captured import CAPTURED
 from kit.fleet.captured_jetstream import JETSTREAM
 from kit.fleet.shapes import shape, written
 from nats_insights.lab.fleet import replies
+from nats_insights.lab.fleet.faults import FAULTS
 from nats_insights.lab.fleet.model import Fleet, User
 from nats_insights.lab.fleet.plant import Faults, plant
 
@@ -34,6 +35,20 @@ KNOWN_TOO = {
     (".data.connections[]", "mqtt_client", "string"),
     # VARZ was captured of a system without gateways.
     (".data.gateway", "name", "string"),
+}
+# What real servers send only where it is configured, or not zero, or wrong.
+WHERE_PLANTED = {
+    (".data", "tls_cert_not_after", "string"),
+    (".data", "gomemlimit", "number"),
+    (".data", "errors", "array"),
+    *((".data.errors[]", key, "string") for key in ("type", "error")),
+    (".data.gateway", "gateways", "array"),
+    (".data.gateway.gateways[]", "name", "string"),
+    (".data.gateway.gateways[]", "tls_timeout", "number"),
+    (".data.leaf", "host", "string"),
+    (".data.leaf", "port", "number"),
+    *((f".{top}.jetstream.config", "domain", "string") for top in ("data", "statsz")),
+    *((f".{top}.jetstream.stats.api", "inflight", "number") for top in ("data", "statsz")),
 }
 ALL = {"accounts": True, "streams": True, "consumer": True, "config": True, "raft": True}
 JETSTREAM_OPTIONS: dict[str, list[dict[str, Any]]] = {
@@ -112,6 +127,20 @@ def test_replies_of_servers_with_jetstream_are_like_captured_ones(
         reply.pop("server")
     sent = [listed(name, reply) for reply in sent]
     assert deviations(JETSTREAM[endpoint], sent) == set()
+
+
+@pytest.mark.parametrize("over", [True, False])
+def test_replies_with_planted_faults_are_like_captured_ones(over: bool) -> None:
+    fleet = plant(12, 60, clusters=3, streams=6)
+    for fault in FAULTS.values():
+        for place in list(fault.places(fleet))[:1]:
+            fault.plant(fleet, place, over)
+    for endpoint in ("VARZ", "STATSZ", "SUBSZ", "ROUTEZ", "LEAFZ", "GATEWAYZ", "STATZ", "HEALTHZ"):
+        sent = replies_to(fleet, endpoint)
+        for reply in sent:
+            del reply["server"]
+        captured = JETSTREAM.get(endpoint, CAPTURED[endpoint])
+        assert deviations(captured, sent) <= WHERE_PLANTED
 
 
 def test_every_envelope_is_like_captured_ones(fleet: Fleet) -> None:
