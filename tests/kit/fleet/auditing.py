@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from math import inf
 
 import nats.errors
 
@@ -59,6 +60,7 @@ class Watch:
         self.account = account
         self.auditor = Auditor(list(checks), parse(config))
         self.auditor.system_accounts |= {account}
+        self.auditor.roster.listens_since = -inf  # `goodbye` tells it all that it would hear.
         self._now = 0.0
         self.wait(PATIENT)
 

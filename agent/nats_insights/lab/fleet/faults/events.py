@@ -123,7 +123,7 @@ class AccountsChanged(OfServer, code="CHANGE_003"):
         def changed(rows: Any, now: float) -> Any:
             if now < at:
                 return rows
-            return [*rows, "NEW"] if over else rows[::-1]
+            return [*(rows or ()), "NEW"] if over else (rows or [])[::-1]
 
         place.say("ACCOUNTZ", {"accounts": changed})
 
