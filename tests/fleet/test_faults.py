@@ -12,6 +12,8 @@ from nats_insights.lab.fleet.model import BORN
 from nats_insights.lab.fleet.plant import HEALTHY, plant
 from scenario import FOUNDING
 
+pytestmark = pytest.mark.catalogue
+
 # Counted by `truth`, and planted where the connections are dealt: `plant.Faults`.
 OF_CONNECTIONS = {check.code for check in FOUNDING.values()} - set(FAULTS)
 NOT_CARRIED = {

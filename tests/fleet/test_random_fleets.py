@@ -13,7 +13,7 @@ from nats_insights.lab.fleet.truth import truth
 from nats_insights.lab.servers import local
 from scenario import FOUNDING
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.catalogue]
 
 SEEDS = range(50)
 
