@@ -37,7 +37,7 @@ from nats_insights.replies.accountz import (
     DecodedJwt,
     ImportClaim,
 )
-from nats_insights.replies.heard import Lookup
+from nats_insights.replies.heard import AccountOn
 from nats_insights.replies.statz import AccountStat, Statz
 from nats_insights.testing import account, key
 from replies.recordings import VERSIONS, recorded
@@ -156,8 +156,9 @@ def test_the_number_of_readings_is_bounded(given, read):
     assert len(kept._waiting) == accounts - read
 
 
-def _server(accounts: int) -> Any:
-    stats = [AccountStat(acc=key(str(number))) for number in range(accounts)]
+def _server(accounts: int, first: int = 0) -> Any:
+    numbers = range(first, first + accounts)
+    stats = [AccountStat(acc=key(str(number))) for number in numbers]
     replies = {"STATZ": Statz(account_statz=stats)}
     return SimpleNamespace(names=("C1", "n1"), id="N1", replies=replies)
 
@@ -167,6 +168,11 @@ def test_the_number_of_accounts_is_bounded(monkeypatch):
     kept = Loaded()
     at_once(kept.plan([_server(5)], complete=True))
     assert len(kept.accounts) == 3
+    # What servers do not tell any more is kept while one is silent, and counts too.
+    for first in (2, 5, 9):
+        at_once(kept.plan([_server(2, first)], complete=False))
+        assert len(kept.accounts) == 3
+        assert {(key(str(first)), ""), (key(str(first + 1)), "")} < set(kept.accounts)
 
 
 # --- What is missing.
@@ -214,7 +220,7 @@ def test_after_a_restart_a_finding_stays_until_all_is_known():
 def test_a_server_that_does_not_answer_is_not_asked_for_accounts():
     told = story()
     told.hears(having())
-    told.auditor.loaded.next = lambda share: [Lookup(APP, "N1", ("C1", "n1"))]
+    told.auditor.loaded.next = lambda share: [AccountOn(("C1", "n1"), "N1", APP)]
     assert len(told.auditor.due_accounts()) == 1
     told.auditor._unresponsive = frozenset({"N1"})
     assert told.auditor.due_accounts() == []
@@ -411,7 +417,7 @@ class Answering(Asker):
 
 async def reading(server: Answering, count: int = 3) -> list[str]:
     """The accounts that were taken."""
-    wanted = [Lookup(f"A{n}", "N1", ("C1", "n1")) for n in range(count)]
+    wanted = [AccountOn(("C1", "n1"), "N1", f"A{n}") for n in range(count)]
     taken: list[str] = []
     await read_accounts(
         wanted,

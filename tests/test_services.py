@@ -238,6 +238,20 @@ def test_the_number_of_services_is_bounded(monkeypatch):
     assert {one.last for one in seen.values()} == {story.now}
 
 
+def test_the_number_of_instances_is_bounded_and_those_beyond_count_as_not_read(monkeypatch):
+    monkeypatch.setattr(model, "MOST_INSTANCES", 3)
+    story = Story(checks=[reader])
+    many, few = held(a=1, b=2), held(a=1)
+    for n2, owing in ((few, {("", "n2")}), (many, {("", "n2")})):
+        story.hears(system(lone(n1=many, n2=n2)), after=MINUTE)
+        assert story.snapshot.lacking.owed["CONNZ_SERVICES"] == owing
+        assert sum(one.instances for one in story.auditor.services.seen.values()) == 3
+    # One that is gone makes room for the next epoch, and one that is read again takes its own.
+    for n1, owing in ((few, {("", "n2")}), (few, set()), (held(a=2), set()), (held(b=2), set())):
+        story.hears(system(lone(n1=n1, n2=few)), after=MINUTE)
+        assert story.snapshot.lacking.owed["CONNZ_SERVICES"] == owing
+
+
 def test_a_few_servers_are_named():
     story = Story(checks=[reader])
     story.hears(system(lone(**{f"n{i}": held(orders=1) for i in range(5)})))

@@ -4,43 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-import nats.errors
-
-from nats_insights.gather.asking import Asker, each
+from nats_insights.gather.asking import Asker, Round, each
 from nats_insights.gather.window import Window
 from nats_insights.replies.accountz import ACCOUNTZ_DETAIL, AccountzDetail, body
-from nats_insights.replies.fields import Malformed
-from nats_insights.replies.heard import Lookup
-from nats_insights.replies.unpack import unpack
+from nats_insights.replies.heard import AccountOn
 
-# Requests in flight, and timeouts after which no more are sent: perhaps all servers hang.
+# Requests in flight, and timeouts after which no more are sent.
 AT_A_TIME = 8
 
-Take = Callable[[Lookup, AccountzDetail], None]
+Take = Callable[[AccountOn, AccountzDetail], None]
 
 
 async def read_accounts(
-    wanted: Collection[Lookup], asker: Asker, window: Window, take: Take
+    wanted: Collection[AccountOn], asker: Asker, window: Window, take: Take
 ) -> None:
     """Request each account of one server; `take` gets each that came."""
-    late = 0
+    this_round = Round(asker, ACCOUNTZ_DETAIL, AT_A_TIME)
 
-    async def one(lookup: Lookup) -> None:
-        nonlocal late
-        if late >= AT_A_TIME or ACCOUNTZ_DETAIL.key in asker.denied:
-            return
-        try:
+    async def one(on: AccountOn) -> None:
+        async def reading() -> AccountzDetail:
             async with window.take(asker.expect(ACCOUNTZ_DETAIL, 1)):
-                wants = body(lookup.account)
-                message = await asker.ask(ACCOUNTZ_DETAIL, lookup.server_id, wants)
-            payload = unpack(message.data, message.headers)
-            info, told = ACCOUNTZ_DETAIL.decode(payload)
-            if info.id != lookup.server_id:
-                raise Malformed("another server's reply")
-        except (Malformed, nats.errors.Error) as problem:
-            late += isinstance(problem, nats.errors.TimeoutError)
-            asker.complain(ACCOUNTZ_DETAIL, lookup.server[-1], problem)
-        else:
-            take(lookup, told)
+                _, told = await asker.one(ACCOUNTZ_DETAIL, on.id, body(on.account))
+            detail: AccountzDetail = told
+            return detail
+
+        if (told := await this_round.attempt(reading, on.key[-1])) is not None:
+            take(on, told)
 
     await each(one, wanted, AT_A_TIME)

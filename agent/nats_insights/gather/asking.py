@@ -139,9 +139,11 @@ class Asker:
             del self._hearing[token]
         return {id: reply for id, reply in heard.items() if id not in disputed}
 
-    async def one(self, endpoint: Endpoint[Any], server_id: str) -> Reply:
-        """The small reply of one server; Malformed or a NATS error if there is none."""
-        message = await self.ask(endpoint, server_id)
+    async def one(
+        self, endpoint: Endpoint[Any], server_id: str, body: bytes | None = None
+    ) -> Reply:
+        """The reply of one server; Malformed or a NATS error if there is none."""
+        message = await self.ask(endpoint, server_id, body)
         info, data = endpoint.decode(unpack(message.data, message.headers))
         if info.id != server_id:
             raise Malformed("another server's reply")
@@ -203,6 +205,24 @@ class Asker:
         self._bytes[endpoint.key] += size
         usual = self._sizes.get(endpoint, endpoint.weight)
         self._sizes[endpoint] = usual + 0.01 * (size - usual)
+
+
+class Round:
+    """Requests to one endpoint that end after `most` timeouts: perhaps all servers hang."""
+
+    def __init__(self, asker: Asker, endpoint: Endpoint[Any], most: int) -> None:
+        self.asker, self.endpoint, self.left = asker, endpoint, most
+
+    async def attempt(self, reading: Callable[[], Awaitable[T]], whose: str) -> T | None:
+        """What `reading` returns, or None if that failed or is not tried any more."""
+        if self.left <= 0 or self.endpoint.key in self.asker.denied:
+            return None
+        try:
+            return await reading()
+        except (Malformed, nats.errors.Error) as problem:
+            self.left -= isinstance(problem, nats.errors.TimeoutError)
+            self.asker.complain(self.endpoint, whose, problem)
+            return None
 
 
 def words(problem: Exception) -> str:

@@ -12,14 +12,12 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 import msgspec
-import nats.errors
 
-from nats_insights.gather.asking import Asker, in_turns
+from nats_insights.gather.asking import Asker, Round, in_turns
 from nats_insights.gather.window import Window
 from nats_insights.replies.connz import CONNZ_SERVICES, Host
 from nats_insights.replies.fields import Malformed
 from nats_insights.replies.heard import AccountOn
-from nats_insights.replies.unpack import unpack
 from nats_insights.subjects import INSTANCE
 
 # Connections in one reply, subscriptions, and how many of these may name instances.
@@ -45,21 +43,14 @@ class Services:
     async def read(self, wanted: Collection[AccountOn], take: Take) -> None:
         """Read these accounts, of each server one at a time; `take` gets each that was read.
 
-        After some timeouts no more are read: perhaps all servers hang. The order is random, so
-        others come first the next time.
+        After some timeouts no more are read. The order is random, so others come first the next
+        time.
         """
-        late = 0
+        this_round = Round(self.asker, CONNZ_SERVICES, MOST_LATE)
 
         async def one(on: AccountOn) -> None:
-            nonlocal late
-            if late >= MOST_LATE or CONNZ_SERVICES.key in self.asker.denied:
-                return
-            try:
-                rows = await self._rows(on)
-            except (Malformed, nats.errors.Error) as problem:
-                late += isinstance(problem, nats.errors.TimeoutError)
-                self.asker.complain(CONNZ_SERVICES, on.key[-1], problem)
-            else:
+            rows = await this_round.attempt(lambda: self._rows(on), on.key[-1])
+            if rows is not None:
                 take(on, rows)
 
         shuffled = random.sample([*wanted], len(wanted))
@@ -84,8 +75,5 @@ class Services:
         wanted = {"acc": on.account, "filter_subject": f"{INSTANCE}*.*", "limit": MOST_ROWS}
         async with self.window.take(size):
             body = msgspec.json.encode(wanted | more)
-            message = await self.asker.ask(CONNZ_SERVICES, on.id, body)
-        info, told = CONNZ_SERVICES.decode(unpack(message.data, message.headers))
-        if info.id != on.id:
-            raise Malformed("another server's reply")
+            _, told = await self.asker.one(CONNZ_SERVICES, on.id, body)
         return told.connections or []

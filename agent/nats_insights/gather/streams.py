@@ -14,10 +14,9 @@ import random
 from collections.abc import Callable, Collection, Generator
 
 import msgspec
-import nats.errors
 
 from nats_insights.facts import Names
-from nats_insights.gather.asking import Asker, each
+from nats_insights.gather.asking import Asker, Round, each
 from nats_insights.gather.stepwise import stepwise
 from nats_insights.gather.window import Window
 from nats_insights.replies.fields import Malformed
@@ -57,21 +56,14 @@ class Streams:
     async def read(self, targets: Collection[Target], take: Take) -> None:
         """Read all streams of these servers; `take` gets each one that was read completely.
 
-        After some timeouts no more servers are asked: perhaps all of them hang. The order is
-        random, so other servers come first the next time.
+        After some timeouts no more servers are asked. The order is random, so other servers come
+        first the next time.
         """
-        late = 0
+        this_round = Round(self.asker, JSZ_STREAMS, AT_A_TIME)
 
         async def one(target: Target) -> None:
-            nonlocal late
-            if late >= AT_A_TIME or JSZ_STREAMS.key in self.asker.denied:
-                return
-            try:
-                details = await self._server(target)
-            except (Malformed, nats.errors.Error) as problem:
-                late += isinstance(problem, nats.errors.TimeoutError)
-                self.asker.complain(JSZ_STREAMS, target.key[-1], problem)
-            else:
+            details = await this_round.attempt(lambda: self._server(target), target.key[-1])
+            if details is not None:
                 await stepwise(take(target.key, details))
 
         await each(one, random.sample([*targets], len(targets)), AT_A_TIME)

@@ -54,7 +54,7 @@ from nats_insights.model.sweeps import Sweeps
 from nats_insights.replies.accountz import ACCOUNTZ_DETAIL, AccountzDetail
 from nats_insights.replies.connz import CONNZ, CONNZ_SERVICES, Host
 from nats_insights.replies.endpoint import Endpoint
-from nats_insights.replies.heard import AccountOn, Expected, Heard, Lookup, Target
+from nats_insights.replies.heard import AccountOn, Expected, Heard, Target
 from nats_insights.replies.jsz import JSZ_STREAMS, AccountDetail
 from nats_insights.replies.statz import STATZ
 from nats_insights.replies.varz import VARZ
@@ -382,7 +382,8 @@ class Auditor:
 
     def take_services(self, on: AccountOn, rows: Iterable[Host]) -> None:
         """Add the services of one account on one server."""
-        self.services.take(on, rows)
+        if not self.services.take(on, rows):
+            return  # As if it had not replied.
         self._owing[on.key] -= 1
         if not self._owing[on.key]:
             self.snapshot.lacking.came(CONNZ_SERVICES.key, on.key)
@@ -393,23 +394,22 @@ class Auditor:
         paged = {endpoint.key for endpoint in self.plan.endpoints if endpoint.paged}
         return paged - self.snapshot.lacking.not_due
 
-    def due_accounts(self) -> list[Lookup]:
+    def due_accounts(self) -> list[AccountOn]:
         """The accounts to read in this epoch."""
         every = self.every.get(ACCOUNTZ_DETAIL)
         if every is None or self.snapshot.lacking.blind:
             return []
         wanted = self.loaded.next(self.config.interval / every if every else 1.0)
-        return [one for one in wanted if one.server_id not in self._unresponsive]
+        return [one for one in wanted if one.id not in self._unresponsive]
 
-    def take_account(self, lookup: Lookup, told: AccountzDetail) -> None:
+    def take_account(self, on: AccountOn, told: AccountzDetail) -> None:
         """Add what a server reported of an account."""
         if (detail := told.account_detail) is None:
             return
         if detail.decoded_jwt is not None:  # Servers before 2.11 name accounts in few replies.
-            self.jwt_names.take_account(lookup.account, detail.decoded_jwt.name)
-        key = loaded.key_of(lookup.account, lookup.server)
-        read = loaded.read(detail, lookup.server, self.now, told.system_account)
-        self.loaded.take(key, read)
+            self.jwt_names.take_account(on.account, detail.decoded_jwt.name)
+        read = loaded.read(detail, on.key, self.now, told.system_account)
+        self.loaded.take(loaded.key_of(on.account, on.key), read)
 
     def due_names(self) -> Generator[None, None, list[Look]]:
         """The rows to read for the names of users; none where connections were not counted."""

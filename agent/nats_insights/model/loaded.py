@@ -19,7 +19,7 @@ from nats_insights.errors import Missing, TooSoon
 from nats_insights.facts import Names
 from nats_insights.replies.accountz import ACCOUNTZ_DETAIL, AccountDetail, ImportClaim
 from nats_insights.replies.claims import is_key
-from nats_insights.replies.heard import Lookup
+from nats_insights.replies.heard import AccountOn
 from nats_insights.replies.statz import STATZ
 from nats_insights.subjects import covers
 
@@ -143,7 +143,9 @@ class Loaded:
         known_before = self.accounts
         self.accounts = {key: known_before.get(key) for key in chosen}
         if not complete:
-            self.accounts = known_before | self.accounts
+            room = MOST - len(self.accounts)
+            others = [key for key in known_before if key not in self.accounts]
+            self.accounts |= {key: known_before[key] for key in others[: max(0, room)]}
         self.complete = complete
         self._tries = Counter({key: n for key, n in self._tries.items() if key in chosen})
         yield
@@ -153,14 +155,14 @@ class Loaded:
         yield
         self._waiting = deque([(key, chosen[key][2]) for _, key in waiting])
 
-    def next(self, share: float) -> list[Lookup]:
+    def next(self, share: float) -> list[AccountOn]:
         """The accounts to read in this epoch: this share of all, within bounds."""
         most = math.ceil(min(share, 1.0) * len(self.accounts))
         most = min(max(most, LEAST_AT_A_TIME), MOST_AT_A_TIME, len(self._waiting))
         wanted = [self._waiting.popleft() for _ in range(most)]
         self._tries.update([key for key, _ in wanted])
         self.stale = {key for key, tries in self._tries.items() if tries >= TRIES}
-        return [Lookup(key[0], server_id, names) for key, (server_id, names) in wanted]
+        return [AccountOn(names, server_id, key[0]) for key, (server_id, names) in wanted]
 
     def take(self, key: Names, detail: Detail) -> None:
         """Add what a server reported of an account."""

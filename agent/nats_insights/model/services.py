@@ -37,6 +37,8 @@ STALE = 3600.0
 NEVER = 1e9
 # Accounts that are known to have services come first, as if they had been read so long before.
 PREFERRED = 600.0
+# Instances that are kept in all: any client can subscribe as if it were thousands.
+MOST_INSTANCES = 200_000
 # Services that are remembered, and for how many seconds after their last instance.
 MOST = 20_000
 REMEMBERED = 86_400.0
@@ -83,6 +85,7 @@ class Services:
         self.at = 0.0
         self._instances: dict[Names, dict[str, Instance]] = {}
         self._readings: dict[Pair, _Reading] = {}
+        self._kept = 0  # Instances in all readings.
         # As of the last `due`: the pairs that exist, with the figures that change with their
         # services, by account the servers that have clients of it, the pairs that were to be read,
         # and a server that did not say which there are.
@@ -121,15 +124,21 @@ class Services:
         self._servers = dict(servers)
         for pair in [one for one in self._readings if one not in self._marks]:
             if pair[0] not in kept:
-                del self._readings[pair]
+                self._kept -= len(self._readings.pop(pair).instances)
         oldest = heapq.nlargest(AT_ONCE, wanted, key=itemgetter(0))
         self._wanted = {pair for _, pair, _ in oldest}
         return [AccountOn(pair[0], server_id, pair[1]) for _, pair, server_id in oldest]
 
-    def take(self, on: AccountOn, rows: Iterable[Host]) -> None:
-        """Add what was read of one account on one server."""
-        pair = (on.key, on.account)
-        self._readings[pair] = _Reading(self.at, self._marks[pair], tuple(instances(on, rows)))
+    def take(self, on: AccountOn, rows: Iterable[Host]) -> bool:
+        """Add what was read of one account on one server; False if that is more than is kept."""
+        pair, found = (on.key, on.account), tuple(instances(on, rows))
+        before = self._readings.get(pair)
+        kept = self._kept + len(found) - (len(before.instances) if before else 0)
+        if kept > MOST_INSTANCES:
+            return False
+        self._kept = kept
+        self._readings[pair] = _Reading(self.at, self._marks[pair], found)
+        return True
 
     def end(self) -> Generator[None, None, None]:
         """All that this epoch reads was taken."""

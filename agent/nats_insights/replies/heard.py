@@ -29,14 +29,6 @@ class Expected(Struct, frozen=True, kw_only=True):
         return {one for one in self.belonging - infos.keys() if self.keys[one] not in there}
 
 
-class Lookup(Struct, frozen=True):
-    """An account to read, and the server to ask: its id and its (cluster, name)."""
-
-    account: str
-    server_id: str
-    server: Names
-
-
 class Silence(Struct, frozen=True):
     """The state of a server that did not reply, and why.
 
@@ -77,7 +69,7 @@ class Heard:
 
 
 class AccountOn(Struct, frozen=True):
-    """An account on one server, by the (cluster, name) and the id of the server."""
+    """An account to read on one server, by the (cluster, name) and the id of the server."""
 
     key: Names
     id: str

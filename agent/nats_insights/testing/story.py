@@ -123,9 +123,9 @@ class Story:
             if on.id in paged[CONNZ_SERVICES]:
                 auditor.take_services(on, services[on.id].get(on.account, ()))
         details = _details(system, lost, denied)
-        for lookup in auditor.due_accounts():
-            if (said := details.get(lookup.server_id, {}).get(lookup.account)) is not None:
-                auditor.take_account(lookup, said)
+        for on in auditor.due_accounts():
+            if (said := details.get(on.id, {}).get(on.account)) is not None:
+                auditor.take_account(on, said)
         auditor.snapshot.lacking.denied |= auditor.may_be_denied & set(denied)
         names = {one.info.id: one.names for one in system.servers}
         for look in at_once(auditor.due_names()):
