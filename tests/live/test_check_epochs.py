@@ -7,7 +7,6 @@ import json
 import sys
 from asyncio import create_subprocess_exec
 from asyncio.subprocess import PIPE
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -51,13 +50,9 @@ async def test_two_epochs_decide_what_one_cannot(shared_cluster):
     assert why_not(said, CHURN) == []
 
 
-async def test_two_epochs_find_what_happened_between_them(
-    shared_cluster: local.System, crowd: Any, tmp_path: Path
-):
+async def test_two_epochs_find_what_happened_between_them(shared_cluster: local.System, crowd: Any):
     user, password = shared_cluster.user("app")
-    config = tmp_path / "agent.toml"
-    config.write_text("checks.connection_churn.per_second = 1.0\n")
-    arguments = ("--epochs", "2", "--interval", "3s", "--config", str(config))
+    arguments = ("--epochs", "2", "--interval", "3s")
     checking = asyncio.create_task(check(shared_cluster, *arguments))
     while not checking.done():
         url = shared_cluster["n2"].url
