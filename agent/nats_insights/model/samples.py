@@ -169,9 +169,32 @@ class Series(Struct, array_like=True, gc=False):
     counts: bytes = b""
 
 
-class Rows(dict[Names, bytes]):
-    """The points of each noun. The last point is the present one. It is kept when the next one is
-    added if it is at least `every` seconds after the point before it.
+class Row(Struct, gc=False):
+    """The points of one noun: `kept` are the earlier ones, packed, the last of them of `before`.
+
+    `at` and `value` are the present point.
+    """
+
+    at: float
+    value: float
+    kept: bytes = b""
+    before: float = -inf
+
+    @property
+    def points(self) -> bytes:
+        """All points, packed."""
+        return self.kept + _POINT.pack(self.at, self.value)
+
+    @property
+    def begin(self) -> float:
+        """The time of its first point."""
+        begin: float = _TIME.unpack_from(self.kept)[0] if self.kept else self.at
+        return begin
+
+
+class Rows(dict[Names, Row]):
+    """The points of each noun. The present one is kept when the next one is added, if it is at
+    least `every` seconds after the one before it.
     """
 
     def __init__(self, past: Past[Samples], most: int) -> None:
@@ -189,36 +212,39 @@ class Rows(dict[Names, bytes]):
         if row is None:
             if len(self) >= self.most:
                 return False
-            self[names] = _POINT.pack(now, self._figure(names, value, 0.0))
+            self[names] = Row(now, self._figure(names, value, 0.0))
             return True
-        at, last = _POINT.unpack_from(row, -_SIZE)
-        if now == at:
+        if now == row.at:
             return True
-        if at < self.oldest:
+        if row.at < self.oldest:
             self._drop(names)
             return self.record(names, value, now)
-        value = self._figure(names, value, last)
-        if now < at:  # The clock was set back: the earlier points are not usable.
+        value = self._figure(names, value, row.value)
+        if now < row.at:  # The clock was set back: the earlier points are not usable.
             self.falls.pop(names, None)
-            self[names] = _POINT.pack(now, value)
+            self[names] = Row(now, value)
             return True
-        # Inlined: this runs for every noun in every epoch.
-        if len(row) > _SIZE:
-            if at - _TIME.unpack_from(row, -2 * _SIZE)[0] < self.every:
-                row = row[:-_SIZE]
-            # Of the points that are too old the latest is kept: the longest window begins there.
-            while len(row) > _SIZE and _TIME.unpack_from(row, _SIZE)[0] <= now - self.past.keep:
-                row = row[_SIZE:]
-        if value < last:
-            self._fell(names, row, now, last)
-        self[names] = row + _POINT.pack(now, value)
+        if row.at - row.before >= self.every:
+            self._keep(row, now)
+        if value < row.value:
+            self._fell(names, row, now)
+        row.at, row.value = now, value
         return True
 
-    def _fell(self, names: Names, row: bytes, now: float, last: float) -> None:
+    def _keep(self, row: Row, now: float) -> None:
+        """Keep the present point. Of the points that are too old only the latest stays: the longest
+        window begins there.
+        """
+        kept, old = row.kept + _POINT.pack(row.at, row.value), now - self.past.keep
+        while len(kept) > _SIZE and _TIME.unpack_from(kept, _SIZE)[0] <= old:
+            kept = kept[_SIZE:]
+        row.kept, row.before = kept, row.at
+
+    def _fell(self, names: Names, row: Row, now: float) -> None:
         """Merge falls between the same two points, and drop those before the first point."""
-        begin, kept = _TIME.unpack_from(row)[0], _told(row)
+        last, begin = row.value, row.begin
         falls = [f for f in _POINT.iter_unpack(self.falls.get(names, b"")) if f[0] > begin]
-        if falls and falls[-1][0] > kept:
+        if falls and falls[-1][0] > row.before:
             last += falls.pop()[1]
         self.falls[names] = b"".join([_POINT.pack(*fall) for fall in [*falls, (now, last)]])
 
@@ -227,16 +253,21 @@ class Rows(dict[Names, bytes]):
             return self._total(names, value, last)
         if not isfinite(value):
             raise unfit(self.past, value)
-        return value
+        return float(value)
 
     def _total(self, names: Names, told: Any, last: float) -> float:
         """The growth of all parts since they were first reported."""
         if told is not self._mapping:
             if not isinstance(told, Mapping) or not all(map(isfinite, told.values())):
                 raise unfit(self.past, told)
-            self._mapping, self._packed = told, (tuple(told), pack(told.values()))
-        parts, counts = self.parts.get(names, ((), b""))
-        if not parts or (parts, counts) == self._packed:  # The first report, or unchanged.
+            packed = tuple(told), pack(told.values())
+            # The same object as long as nothing changes: a thousand parts are not compared again.
+            self._mapping, self._packed = told, self._packed if packed == self._packed else packed
+        before = self._parts_of(names)
+        if before is self._packed:
+            return last
+        parts, counts = before
+        if not parts or before == self._packed:  # The first report, or unchanged.
             self.parts[names] = self._packed
             return last
         held = dict(zip(parts, unpack(counts), strict=True))
@@ -254,24 +285,28 @@ class Rows(dict[Names, bytes]):
 
     def read(self, names: Names, now: float) -> Samples | None:
         row = self.get(names)
-        if row is None or _told(row) != now:
+        if row is None or row.at != now:
             return None
-        points = unpack(row)
-        return Samples(self.past, names[-1], points[::2], points[1::2], self.falls.get(names, b""))
+        kept = unpack(row.kept)
+        at, figures = (*kept[::2], row.at), (*kept[1::2], row.value)
+        return Samples(self.past, names[-1], at, figures, self.falls.get(names, b""))
 
     def drop(self, now: float) -> float:
-        for names in [n for n, row in self.items() if not self.oldest <= _told(row) <= now]:
+        for names in [n for n, row in self.items() if not self.oldest <= row.at <= now]:
             self._drop(names)
-        return min(map(_told, self.values()), default=inf)
+        return min((row.at for row in self.values()), default=inf)
 
     def _drop(self, names: Names) -> None:
         del self[names]
         self.falls.pop(names, None)
         self.parts.pop(names, None)
 
+    def _parts_of(self, names: Names) -> tuple[tuple[Any, ...], bytes]:
+        return self.parts.get(names, ((), b""))
+
     def plain(self) -> list[tuple[Names, Series]]:
         return [
-            (names, Series(row, self.falls.get(names, b""), *self.parts.get(names, ((), b""))))
+            (names, Series(row.points, self.falls.get(names, b""), *self._parts_of(names)))
             for names, row in self.items()
         ]
 
@@ -279,9 +314,12 @@ class Rows(dict[Names, bytes]):
         for names, series in rows:
             if len(self) >= self.most:
                 break
-            if not _whole(series) or not oldest <= _told(series.points) <= now:
+            if not _whole(series):
                 continue
-            self[names] = series.points
+            row = _row(series.points)
+            if not oldest <= row.at <= now:
+                continue
+            self[names] = row
             if series.falls:
                 self.falls[names] = series.falls
             if series.parts:
@@ -298,6 +336,8 @@ def _whole(series: Series) -> bool:
     return all(map(isfinite, figures)) and all(a < b for a, b in pairwise(at))
 
 
-def _told(row: bytes) -> float:
-    at: float = _TIME.unpack_from(row, -_SIZE)[0]
-    return at
+def _row(points: bytes) -> Row:
+    kept = points[:-_SIZE]
+    before = _TIME.unpack_from(kept, -_SIZE)[0] if kept else -inf
+    at, value = _POINT.unpack_from(points, -_SIZE)
+    return Row(at, value, kept, before)
