@@ -247,6 +247,9 @@ class _Run:
                     continue
                 if judge(subject, params) is None:
                     continue
+            except TooSoon as missing:  # Of all nouns at once, for hours: too many to judge again.
+                self._doubt(subject, _too_short(missing))
+                continue
             except Exception:
                 pass  # `_put` judges it again and records the reason.
             self._put(subject, None)
@@ -279,8 +282,8 @@ class _Run:
         """Judge one noun and record the result."""
         try:
             doubt = self._found_or_clear(subject, held)
-        except TooSoon as missing:  # Whose past it is says nothing: mostly all are too short.
-            doubt = Doubt(missing.needs, excused=True)
+        except TooSoon as missing:
+            doubt = _too_short(missing)
         except NotTold as missing:
             doubt = Doubt(str(missing), excused=True)
         except Missing as missing:
@@ -354,6 +357,11 @@ class _Run:
         code = self.check.code
         self.result.unknown.update({Key(code, names): why for names in self.held})
         self.result.outcomes[code] = Outcome(unknown=len(self.held), why=why, excused=excused)
+
+
+def _too_short(missing: TooSoon) -> Doubt:
+    """Whose past it is says nothing: mostly all are too short."""
+    return Doubt(missing.needs, excused=True)
 
 
 def _hold(force: InForce, subject: Noun, now: Finding | None, severity: Severity) -> Finding | None:

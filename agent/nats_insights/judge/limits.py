@@ -9,7 +9,7 @@ import operator
 import re
 import typing
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Literal, TypeVar
 
 import msgspec
@@ -36,6 +36,8 @@ _FLAGS = dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True) | dict.fro
 _MOST_TEXT = 256
 _CANNOT_BE_OFF = "this limit cannot be off; enabled = false switches the check off"
 P = TypeVar("P", bound="Params")
+# A limit as it is compared with millions of figures: its name, how it is reached, and the whole.
+_Asked = tuple[str, Callable[[float, float], bool], "Parameter"]
 
 
 def limit(
@@ -194,10 +196,6 @@ class Parameter(Struct, frozen=True, kw_only=True):
         up = self.when in (">=", "<")
         return math.ceil(round(eased, 9)) if up else math.floor(round(eased, 9))
 
-    def reached(self, value: float, limit: float) -> bool:
-        """Whether a figure reaches this limit."""
-        return bool(self.when) and _REACHED[self.when](value, limit)
-
     def shown(self, value: Any) -> str:
         """A value for a sentence, as written in the configuration."""
         if self.kind == "duration":
@@ -224,9 +222,9 @@ class Params(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             only limit if there are none.
         """
         worst = None
-        for parameter in _asked(type(self), names):
-            bound = getattr(self, parameter.name)
-            if not parameter.reached(value, bound):
+        for name, is_reached, parameter in _asked(type(self), names):
+            bound = getattr(self, name)
+            if not is_reached(value, bound):
                 continue
             if worst is None or (parameter.severity or 0) >= (worst.severity or 0):
                 worst = Reached(value, bound, parameter.unit, parameter.severity)
@@ -273,15 +271,19 @@ def _short(value: float) -> float:
 
 
 @functools.cache
-def _asked(params: type[Params], names: tuple[str, ...]) -> list[Parameter]:
+def _asked(params: type[Params], names: tuple[str, ...]) -> list[_Asked]:
     limits = [parameter for parameter in parameters_of(params) if parameter.when]
     if names:
         by_name = {parameter.name: parameter for parameter in limits}
-        return [by_name[name] for name in names]
-    several = [parameter for parameter in limits if parameter.severity is not None]
-    if not several and len(limits) != 1:
-        raise DeclarationError(f"{params.__name__} has several limits: name those that are meant")
-    return several or limits
+        asked = [by_name[name] for name in names]
+    else:
+        several = [parameter for parameter in limits if parameter.severity is not None]
+        if not several and len(limits) != 1:
+            raise DeclarationError(
+                f"{params.__name__} has several limits: name those that are meant"
+            )
+        asked = several or limits
+    return [(one.name, _REACHED[one.when], one) for one in asked]
 
 
 @functools.cache

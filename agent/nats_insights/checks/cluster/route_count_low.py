@@ -28,8 +28,8 @@ def route_count_low(server: Server) -> Finding | None:
     """
     if server.cluster is None:
         return None
-    absent = server.cluster.memo(ids) - server.routed - {server.id}
-    if not absent:
+    absent = server.cluster.memo(ids) - server.routed
+    if absent == {server.id}:
         return None
     others = [one for one in server.cluster.servers if one is not server]
     # `routed` is Missing for one that does not answer.

@@ -81,10 +81,7 @@ class Gateway(PartOfServer, Noun):
 
     @classmethod
     def all(cls, snapshot: Snapshot) -> Iterable[Gateway]:
-        for server in snapshot.servers.values():
-            cluster = server.cluster
-            remotes = cluster.memo(_all_remotes) if cluster else sorted(_remotes(server))
-            yield from (cls(server, remote) for remote in remotes)
+        return snapshot.system.memo(_gateways)
 
     @property
     def outbound(self) -> Connection | None:
@@ -211,6 +208,15 @@ def _states(system: System) -> dict[str, dict[Names, State]]:
 def _versions(system: System) -> dict[str, str]:
     """The version of each known server, by its id."""
     return {entry.id: entry.version for entry in system.snapshot.members}
+
+
+def _gateways(system: System) -> list[Gateway]:
+    found = []
+    for server in system.snapshot.servers.values():
+        cluster = server.cluster
+        remotes = cluster.memo(_all_remotes) if cluster else sorted(_remotes(server))
+        found += [Gateway(server, remote) for remote in remotes]
+    return found
 
 
 def _all_remotes(cluster: Cluster) -> list[str]:
