@@ -91,7 +91,7 @@ def test_the_server_that_was_asked_is_asked_again_while_it_has_the_account():
     other = "n1" if before[-1] == "n2" else "n2"
     busy = Server(users={f"{APP} app": 9}, accounts=account("APP", conn=5))
     given = system(cluster(**{before[-1]: Server(accounts=account("APP", conn=5)), other: busy}))
-    told.hears(given, after=300)
+    told.hears(given, after=600)
     assert told.auditor.loaded.detail((APP, "")).server == before
     told.hears(system(cluster(**{before[-1]: 1, other: busy})), after=300)
     assert told.auditor.loaded.detail((APP, "")).server == ("C1", other)
@@ -134,7 +134,7 @@ def test_of_many_accounts_some_are_read_in_each_epoch_and_the_oldest_first():
     assert told.audit.outcomes["ACCOUNTS_999"].why == ""
     first = [key[0] for key, one in told.auditor.loaded.accounts.items() if one.at < told.now]
     told.auditor.loaded.next = lambda share: []
-    told.hears(given, after=300)
+    told.hears(given, after=600)
     assert {name for _, name in asked(told)[: len(first)]} == set(first)
 
 
@@ -214,7 +214,7 @@ def test_after_a_restart_a_finding_stays_until_all_is_known():
     nobody = system(cluster(n1=1, n2=1, n3=3))
     assert after.hears(nobody, {("n1", "STATZ")}) == []
     assert after.hears(nobody) == []  # What n1 has loaded is known with the next plan.
-    assert after.hears(nobody, after=300) == [f"resolved ACCOUNTS_999 {APP}"]
+    assert after.hears(nobody, after=600) == [f"resolved ACCOUNTS_999 {APP}"]
 
 
 def test_a_server_that_does_not_answer_is_not_asked_for_accounts():

@@ -97,7 +97,7 @@ def test_servers_sort_and_send_a_few(field, sort):
     assert (endpoint.subject(), endpoint.key, endpoint.every) == (
         "$SYS.REQ.SERVER.PING.CONNZ",
         f"CONNZ_{sort.upper()}",
-        60.0,
+        120.0,
     )
 
 

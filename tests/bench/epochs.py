@@ -27,7 +27,13 @@ from nats_insights.judge.auditor import Auditor
 from nats_insights.judge.declare import discover
 
 # A simulated fleet answers from one process, so it is given time.
-CONFIG = "[gather]\ntimeout = '20s'\nsweep = '{sweep}'"
+# Where epochs only pretend to be apart, the clocks of the servers do not go along.
+CONFIG = """
+checks.clock_offset.seconds = 86400
+[gather]
+timeout = "20s"
+sweep = "{sweep}"
+"""
 # On this share of a simulated fleet's servers one connection closes and another one opens.
 CHURN = b'{"share": 0.02}'
 FOUNDING = {"OPT_BALANCE_002", "OPT_BALANCE_003", "OPT_BALANCE_006", "SERVER_011", "USER_002"}

@@ -29,7 +29,7 @@ ROW_BYTES = 600
 # The texts of a row that go into evidence are cut to this length.
 MOST_TEXT = 128
 _NAMED = 10
-_ROWS, _EVERY = 16, 60.0
+_ROWS, _EVERY = 16, 120.0
 _SORTS = SORTS | TIMES
 
 

@@ -133,7 +133,7 @@ ACCOUNTZ_DETAIL = Endpoint(
     body(""),
     key="ACCOUNTZ_DETAIL",
     weight=8 * 1024,
-    every=300.0,
+    every=600.0,
     fans_out=False,
     paged=True,
     kept=True,

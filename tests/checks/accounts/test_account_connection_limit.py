@@ -106,7 +106,7 @@ def test_an_account_that_was_not_read_is_unknown_until_it_is():
     story.hears(holding(95), {("n1", "ACCOUNTZ_DETAIL")})
     assert story.audit.unknown == {(check.code, (APP,)): f"ACCOUNTZ_DETAIL of {APP}"}
     assert not story.audit.outcomes[check.code].excused
-    story.hears(holding(95), after=300)
+    story.hears(holding(95), after=600)
     assert story.found == {APP}
 
 

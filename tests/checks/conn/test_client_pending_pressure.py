@@ -95,7 +95,7 @@ def test_ten_clients_are_named_and_the_others_counted():
     assert (len(named["top"]), named["left_out"]) == (10, 6)
 
 
-# What is held for one client in each minute, and what is told.
+# What is held for one client in each look, and what is told.
 LIVES = {
     "opened in the second look": ([2 * MIB, 2 * MIB, 2 * MIB], ["", "opened", ""]),
     "quiet about a burst": ([2 * MIB, 0, 2 * MIB, 0], ["", "", "", ""]),
@@ -110,14 +110,14 @@ LIVES = {
 @pytest.mark.parametrize(("held", "expected"), LIVES.values(), ids=LIVES)
 def test_its_life(held, expected):
     story = Story(checks=[check])
-    told = [story.hears(system(cluster(n1=slow(pending))), after=60.0) for pending in held]
+    told = [story.hears(system(cluster(n1=slow(pending))), after=120.0) for pending in held]
     assert [" ".join(said.split()[0] for said in epoch) for epoch in told] == expected
 
 
 def test_between_two_looks_nothing_is_asked_and_nothing_changes():
     story = Story(checks=[check])
     given = system(cluster(n1=slow(2 * MIB)))
-    told = [story.hears(one, after=30.0) for one in (given, given, given, system(cluster(n1=9)))]
+    told = [story.hears(one, after=60.0) for one in (given, given, given, system(cluster(n1=9)))]
     assert told == [[], [], ["opened CONN_002 APP"], []]
     assert story.audit.outcomes["CONN_002"].not_due
 
@@ -129,7 +129,7 @@ def test_the_clients_of_others_do_not_hide_one():
 
     story = Story("checks.client_pending_pressure.open_after = 1", [check])
     assert story.hears(system(cluster(n1=slow(2 * MIB)))) == ["opened CONN_002 APP"]
-    assert story.hears(crowded(2 * MIB), after=60.0) == ["opened CONN_002 B"]
+    assert story.hears(crowded(2 * MIB), after=120.0) == ["opened CONN_002 B"]
     for _ in range(5):
-        assert story.hears(crowded(2 * MIB), after=60.0) == []
+        assert story.hears(crowded(2 * MIB), after=120.0) == []
     assert story.audit.unknown == {("CONN_002", ("APP",)): "CONNZ_PENDING in full of n1"}
