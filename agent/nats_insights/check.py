@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from nats_insights.facts import Expiry
 from nats_insights.judge.declare import (
     CRITICAL,
@@ -94,6 +96,7 @@ __all__ = [
     "AccountInCluster",
     "AccountOverGateways",
     "Agent",
+    "Annotated",
     "Check",
     "Closed",
     "ClosedUser",

@@ -1,13 +1,10 @@
 """ACME_001: connections of an account that nobody can attribute."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
 from nats_insights.check import (
     INFO,
     STATZ,
     Account,
+    Annotated,
     Connection,
     Finding,
     Params,

@@ -1,14 +1,11 @@
 """ACCOUNTS_902: the JWT of an account expires soon."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
 from nats_insights.check import (
     ACCOUNTZ_DETAIL,
     CRITICAL,
     STATZ,
     WARNING,
+    Annotated,
     Finding,
     JwtAccount,
     Params,

@@ -1,14 +1,11 @@
 """ACCOUNTS_901: an account is about to reach its leaf node limit."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
 from nats_insights.check import (
     ACCOUNTZ_DETAIL,
     CRITICAL,
     STATZ,
     WARNING,
+    Annotated,
     Finding,
     JwtAccount,
     Params,

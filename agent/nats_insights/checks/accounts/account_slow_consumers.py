@@ -1,15 +1,13 @@
 """ACCOUNTS_002: servers cut off clients of an account that read too slowly."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import Annotated
 
 from nats_insights.check import (
     CRITICAL,
     STATZ,
     WARNING,
     Account,
+    Annotated,
     Finding,
     Params,
     check,

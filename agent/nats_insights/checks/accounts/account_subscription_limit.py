@@ -1,13 +1,10 @@
 """ACCOUNTS_006: clients of an account are about to reach their subscription limit."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
 from nats_insights.check import (
     ACCOUNTZ_DETAIL,
     STATZ,
     WARNING,
+    Annotated,
     Finding,
     JwtAccount,
     Params,

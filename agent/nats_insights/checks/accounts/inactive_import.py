@@ -1,13 +1,10 @@
 """ACCOUNTS_003: an import of an account is not in force."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
 from nats_insights.check import (
     ACCOUNTZ_DETAIL,
     CRITICAL,
     STATZ,
+    Annotated,
     Finding,
     JwtAccount,
     Params,

@@ -1,7 +1,5 @@
 """ACCOUNTS_004: nobody imports what an account exports."""
 
-from __future__ import annotations
-
 from nats_insights.check import ACCOUNTZ_DETAIL, INFO, STATZ, Export, Finding, check
 
 

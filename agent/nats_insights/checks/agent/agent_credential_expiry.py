@@ -1,13 +1,20 @@
 """AGENT_004: the agent's own credentials expire soon."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
-from typing import Annotated
 
 from msgspec.structs import replace
 
-from nats_insights.check import CRITICAL, WARNING, Agent, Expiry, Finding, Params, check, limit
+from nats_insights.check import (
+    CRITICAL,
+    WARNING,
+    Agent,
+    Annotated,
+    Expiry,
+    Finding,
+    Params,
+    check,
+    limit,
+)
 
 _DAY = 86_400.0
 

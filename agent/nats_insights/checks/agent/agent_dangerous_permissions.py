@@ -1,10 +1,6 @@
 """AGENT_005: the agent's user may do more than read."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
-from nats_insights.check import WARNING, Agent, Finding, Params, check, flag
+from nats_insights.check import WARNING, Agent, Annotated, Finding, Params, check, flag
 
 
 class Users(Params, frozen=True):

@@ -1,11 +1,8 @@
 """AGENT_008: an epoch ended with an error in the program."""
 
-from __future__ import annotations
-
 from collections import Counter
-from typing import Annotated
 
-from nats_insights.check import WARNING, Agent, Finding, Params, check, largest, limit
+from nats_insights.check import WARNING, Agent, Annotated, Finding, Params, check, largest, limit
 
 
 class Failures(Params, frozen=True):

@@ -1,7 +1,5 @@
 """AGENT_007: half of the servers or more stopped replying at once."""
 
-from __future__ import annotations
-
 from nats_insights.check import WARNING, Agent, Finding, check
 
 

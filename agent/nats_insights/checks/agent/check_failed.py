@@ -1,10 +1,6 @@
 """AGENT_006: a check raised an error."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
-from nats_insights.check import WARNING, Agent, Finding, Params, check, limit
+from nats_insights.check import WARNING, Agent, Annotated, Finding, Params, check, limit
 
 _NAMED = 10
 

@@ -1,10 +1,6 @@
 """AGENT_003: the agent does not receive all that its checks read."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
-from nats_insights.check import WARNING, Agent, Finding, Params, check, largest, limit
+from nats_insights.check import WARNING, Agent, Annotated, Finding, Params, check, largest, limit
 
 _NAMED = 20
 

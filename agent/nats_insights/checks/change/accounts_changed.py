@@ -1,10 +1,16 @@
 """CHANGE_003: accounts were added to a server or removed from it."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
-from nats_insights.check import ACCOUNTZ, INFO, Finding, Params, Server, changes, check, duration
+from nats_insights.check import (
+    ACCOUNTZ,
+    INFO,
+    Annotated,
+    Finding,
+    Params,
+    Server,
+    changes,
+    check,
+    duration,
+)
 
 _KEEP = 86_400
 _FEW = 10

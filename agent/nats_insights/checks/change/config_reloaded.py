@@ -1,11 +1,8 @@
 """CHANGE_001: a server reloaded its configuration."""
 
-from __future__ import annotations
-
 from datetime import datetime
-from typing import Annotated
 
-from nats_insights.check import INFO, VARZ, Finding, Params, Server, check, duration
+from nats_insights.check import INFO, VARZ, Annotated, Finding, Params, Server, check, duration
 
 
 class Recent(Params, frozen=True):

@@ -1,12 +1,9 @@
 """CHANGE_002: the JetStream domain of a server changed."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
 from nats_insights.check import (
     VARZ,
     WARNING,
+    Annotated,
     Finding,
     Params,
     Server,

@@ -1,7 +1,5 @@
 """CLUSTER_004: the name of a cluster has whitespace in it."""
 
-from __future__ import annotations
-
 from nats_insights.check import WARNING, Cluster, Finding, check
 
 

@@ -1,7 +1,5 @@
 """CLUSTER_903: servers of one cluster form parts without routes between them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Set
 
 from nats_insights.check import CRITICAL, ROUTEZ, VARZ, Cluster, Finding, check

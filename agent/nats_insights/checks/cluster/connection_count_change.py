@@ -1,12 +1,9 @@
 """CLUSTER_006: a cluster suddenly has far more or far fewer connections."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
 from nats_insights.check import (
     VARZ,
     WARNING,
+    Annotated,
     Cluster,
     Finding,
     Params,

@@ -1,7 +1,5 @@
 """CLUSTER_007: a server is not connected with another cluster that it has a gateway to."""
 
-from __future__ import annotations
-
 from nats_insights.check import CRITICAL, GATEWAYZ, VARZ, Finding, Gateway, check
 
 

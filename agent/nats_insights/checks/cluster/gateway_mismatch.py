@@ -1,7 +1,5 @@
 """CLUSTER_008: a server has other gateways than most servers of its cluster."""
 
-from __future__ import annotations
-
 from collections import Counter
 from typing import NamedTuple
 

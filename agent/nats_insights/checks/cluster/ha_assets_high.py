@@ -1,10 +1,6 @@
 """CLUSTER_003: a server has very many replicated streams and consumers."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
-from nats_insights.check import VARZ, WARNING, Finding, Params, Server, check, limit
+from nats_insights.check import VARZ, WARNING, Annotated, Finding, Params, Server, check, limit
 
 
 class Assets(Params, frozen=True):

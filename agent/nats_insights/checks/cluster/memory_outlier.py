@@ -1,11 +1,18 @@
 """CLUSTER_001: a server uses far more memory than the others of its cluster."""
 
-from __future__ import annotations
-
 from statistics import fmean
-from typing import Annotated
 
-from nats_insights.check import VARZ, WARNING, Cluster, Finding, Params, Server, check, limit
+from nats_insights.check import (
+    VARZ,
+    WARNING,
+    Annotated,
+    Cluster,
+    Finding,
+    Params,
+    Server,
+    check,
+    limit,
+)
 
 
 class Outlier(Params, frozen=True):

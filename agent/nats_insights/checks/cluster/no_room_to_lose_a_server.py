@@ -1,10 +1,6 @@
 """CLUSTER_901: a cluster has no room for the clients of a server that it loses."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
-from nats_insights.check import VARZ, WARNING, Cluster, Finding, Params, check, limit
+from nats_insights.check import VARZ, WARNING, Annotated, Cluster, Finding, Params, check, limit
 
 
 class Room(Params, frozen=True):

@@ -1,7 +1,5 @@
 """CLUSTER_902: only one of two servers has a route to the other."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 
 from nats_insights.check import ROUTEZ, VARZ, WARNING, Cluster, Finding, Server, check

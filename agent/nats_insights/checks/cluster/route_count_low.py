@@ -1,7 +1,5 @@
 """CLUSTER_005: a server lacks routes to other servers of its cluster."""
 
-from __future__ import annotations
-
 from nats_insights.check import ROUTEZ, VARZ, WARNING, Cluster, Finding, Server, check
 
 

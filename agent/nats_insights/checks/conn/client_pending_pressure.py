@@ -1,10 +1,17 @@
 """CONN_002: a server holds messages back for clients that do not read them."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
-from nats_insights.check import STATZ, WARNING, Account, Finding, Params, Row, check, limit, worst
+from nats_insights.check import (
+    STATZ,
+    WARNING,
+    Account,
+    Annotated,
+    Finding,
+    Params,
+    Row,
+    check,
+    limit,
+    worst,
+)
 
 
 class Pending(Params, frozen=True):

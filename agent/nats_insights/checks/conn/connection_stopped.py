@@ -1,14 +1,11 @@
 """CONN_003: servers close connections of an account for a fault."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
 from nats_insights.check import (
     CONNZ_CLOSED,
     INFO,
     STATZ,
     Account,
+    Annotated,
     Finding,
     Params,
     check,

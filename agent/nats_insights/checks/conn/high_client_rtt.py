@@ -1,13 +1,10 @@
 """CONN_001: clients of an account are far away from their servers."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
 from nats_insights.check import (
     STATZ,
     WARNING,
     Account,
+    Annotated,
     Finding,
     Params,
     Row,

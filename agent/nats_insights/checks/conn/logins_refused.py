@@ -1,13 +1,11 @@
 """CONN_903: a server refuses many logins."""
 
-from __future__ import annotations
-
 from collections import Counter
-from typing import Annotated
 
 from nats_insights.check import (
     CONNZ_CLOSED,
     WARNING,
+    Annotated,
     Finding,
     Params,
     Server,

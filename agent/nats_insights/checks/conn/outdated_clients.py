@@ -1,13 +1,11 @@
 """CONN_902: clients use a library that is far behind the newest one of its language."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter, defaultdict
-from typing import Annotated
 
 from nats_insights.check import (
     INFO,
+    Annotated,
     Connection,
     Finding,
     Params,

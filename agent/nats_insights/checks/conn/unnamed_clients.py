@@ -1,13 +1,10 @@
 """CONN_901: most clients of an account have no name."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
 from nats_insights.check import (
     INFO,
     STATZ,
     Account,
+    Annotated,
     Connection,
     Finding,
     Params,

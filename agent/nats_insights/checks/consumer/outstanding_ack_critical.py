@@ -1,10 +1,16 @@
 """CONSUMER_006: more deliveries wait for acknowledgement than the owner of the consumer allows."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
-from nats_insights.check import CRITICAL, JSZ_STREAMS, OFF, Consumer, Finding, Params, check, limit
+from nats_insights.check import (
+    CRITICAL,
+    JSZ_STREAMS,
+    OFF,
+    Annotated,
+    Consumer,
+    Finding,
+    Params,
+    check,
+    limit,
+)
 
 
 class Outstanding(Params, frozen=True):

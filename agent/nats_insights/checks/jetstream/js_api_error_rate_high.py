@@ -1,12 +1,9 @@
 """JETSTREAM_009: most JetStream API requests to a server fail."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
 from nats_insights.check import (
     VARZ,
     WARNING,
+    Annotated,
     Finding,
     Params,
     Server,

@@ -1,10 +1,6 @@
 """JETSTREAM_005: many JetStream API requests wait in a server."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
-from nats_insights.check import VARZ, WARNING, Finding, Params, Server, check, limit
+from nats_insights.check import VARZ, WARNING, Annotated, Finding, Params, Server, check, limit
 
 
 class Waiting(Params, frozen=True):

@@ -1,12 +1,9 @@
 """JETSTREAM_004: a server answers very many JetStream API requests."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
 from nats_insights.check import (
     VARZ,
     WARNING,
+    Annotated,
     Finding,
     Params,
     Server,

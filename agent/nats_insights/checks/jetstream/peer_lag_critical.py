@@ -1,13 +1,10 @@
 """JETSTREAM_022: a replica is further behind its leader than the owner of the stream allows."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
 from nats_insights.check import (
     CRITICAL,
     JSZ_STREAMS,
     OFF,
+    Annotated,
     Finding,
     Params,
     StreamReplica,

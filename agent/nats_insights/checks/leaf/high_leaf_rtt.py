@@ -1,10 +1,6 @@
 """LEAF_002: messages to and from a leaf node take long."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
-from nats_insights.check import LEAFZ, WARNING, Finding, Leaf, Params, check, limit
+from nats_insights.check import LEAFZ, WARNING, Annotated, Finding, Leaf, Params, check, limit
 
 
 class Distance(Params, frozen=True):

@@ -1,7 +1,5 @@
 """LEAF_001: a server that is joined as a leaf node has whitespace in its name."""
 
-from __future__ import annotations
-
 from nats_insights.check import LEAFZ, WARNING, Finding, Leaf, check
 
 

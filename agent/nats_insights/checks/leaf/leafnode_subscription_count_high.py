@@ -1,10 +1,16 @@
 """LEAF_003: a leaf node connection carries very many subscriptions."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
-from nats_insights.check import CRITICAL, LEAFZ, WARNING, Finding, Leaf, Params, check, limit
+from nats_insights.check import (
+    CRITICAL,
+    LEAFZ,
+    WARNING,
+    Annotated,
+    Finding,
+    Leaf,
+    Params,
+    check,
+    limit,
+)
 
 _WHAT = "that the other end sent over one connection"
 

@@ -1,7 +1,5 @@
 """META_006: too few members of the meta group are left to elect a leader."""
 
-from __future__ import annotations
-
 from nats_insights.check import CRITICAL, VARZ, Finding, MetaGroup, check
 
 

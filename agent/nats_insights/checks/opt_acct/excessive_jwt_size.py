@@ -1,13 +1,10 @@
 """OPT_ACCT_002: the JWT of an account is very large."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
 from nats_insights.check import (
     ACCOUNTZ_DETAIL,
     STATZ,
     WARNING,
+    Annotated,
     Finding,
     JwtAccount,
     Params,

@@ -1,10 +1,15 @@
 """OPT_BALANCE_006: most of an account's connections in a cluster are on one server."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
-from nats_insights.check import INFO, STATZ, AccountInCluster, Finding, Params, check, limit
+from nats_insights.check import (
+    INFO,
+    STATZ,
+    AccountInCluster,
+    Annotated,
+    Finding,
+    Params,
+    check,
+    limit,
+)
 
 
 class Concentration(Params, frozen=True):

@@ -1,11 +1,18 @@
 """OPT_BALANCE_901: one server of a cluster holds far fewer connections than its peers."""
 
-from __future__ import annotations
-
 from statistics import fmean, median
-from typing import Annotated
 
-from nats_insights.check import INFO, STATZ, Cluster, Finding, Params, Server, check, limit
+from nats_insights.check import (
+    INFO,
+    STATZ,
+    Annotated,
+    Cluster,
+    Finding,
+    Params,
+    Server,
+    check,
+    limit,
+)
 
 
 class Coldspot(Params, frozen=True):

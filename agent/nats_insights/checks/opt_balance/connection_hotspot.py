@@ -1,11 +1,18 @@
 """OPT_BALANCE_002: one server of a cluster holds far more connections than its peers."""
 
-from __future__ import annotations
-
 from statistics import fmean
-from typing import Annotated
 
-from nats_insights.check import INFO, STATZ, Cluster, Finding, Params, Server, check, limit
+from nats_insights.check import (
+    INFO,
+    STATZ,
+    Annotated,
+    Cluster,
+    Finding,
+    Params,
+    Server,
+    check,
+    limit,
+)
 
 
 class Hotspot(Params, frozen=True):

@@ -1,14 +1,12 @@
 """OPT_BALANCE_902: one server of a cluster has far more leaf nodes than its peers."""
 
-from __future__ import annotations
-
 from statistics import fmean
-from typing import Annotated
 
 from nats_insights.check import (
     INFO,
     LEAFZ,
     VARZ,
+    Annotated,
     Cluster,
     Finding,
     Params,

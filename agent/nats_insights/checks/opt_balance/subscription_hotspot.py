@@ -1,15 +1,13 @@
 """OPT_BALANCE_003: one server of a cluster holds far more local subscriptions than its peers."""
 
-from __future__ import annotations
-
 from statistics import fmean
-from typing import Annotated
 
 from nats_insights.check import (
     INFO,
     LEAFZ,
     ROUTEZ,
     VARZ,
+    Annotated,
     Cluster,
     Finding,
     Params,

@@ -1,13 +1,10 @@
 """OPT_IDLE_007: clients of an account have never sent or received anything."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
 from nats_insights.check import (
     INFO,
     STATZ,
     Account,
+    Annotated,
     Finding,
     Params,
     Row,

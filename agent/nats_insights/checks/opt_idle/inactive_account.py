@@ -1,13 +1,10 @@
 """OPT_IDLE_005: nobody has used an account for a long time."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
 from nats_insights.check import (
     INFO,
     JSZ_STREAMS,
     STATZ_TRAFFIC,
+    Annotated,
     Finding,
     ListedAccount,
     Params,

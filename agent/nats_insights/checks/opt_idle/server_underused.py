@@ -1,13 +1,10 @@
 """OPT_IDLE_001: a server has had next to nothing to do for a long time."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
 from nats_insights.check import (
     INFO,
     STATZ,
     VARZ,
+    Annotated,
     Finding,
     Params,
     Server,

@@ -1,7 +1,5 @@
 """OPT_PLACE_004: a gateway sends to another cluster what nobody there asked for."""
 
-from __future__ import annotations
-
 from nats_insights.check import GATEWAYZ, INFO, Finding, Gateway, check, is_from
 
 # From this version on servers tell the other cluster all interest of each account.

@@ -1,9 +1,6 @@
 """OPT_PLACE_003: much of the traffic of an account goes from one cluster to another."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import Annotated
 
 from nats_insights.check import (
     INFO,
@@ -11,6 +8,7 @@ from nats_insights.check import (
     STATZ_TRAFFIC,
     VARZ,
     AccountOverGateways,
+    Annotated,
     Finding,
     Params,
     check,

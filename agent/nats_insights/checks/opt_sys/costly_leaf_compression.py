@@ -1,11 +1,8 @@
 """OPT_SYS_017: a busy server compresses many leaf node connections as well as it can."""
 
-from __future__ import annotations
-
 from collections import Counter
-from typing import Annotated
 
-from nats_insights.check import INFO, LEAFZ, VARZ, Finding, Params, Server, check, limit
+from nats_insights.check import INFO, LEAFZ, VARZ, Annotated, Finding, Params, Server, check, limit
 
 _COSTLY = ("s2_better", "s2_best")
 

@@ -1,10 +1,6 @@
 """OPT_SYS_014: a server holds messages back for another cluster."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
-from nats_insights.check import GATEWAYZ, WARNING, Finding, Gateway, Params, check, limit
+from nats_insights.check import GATEWAYZ, WARNING, Annotated, Finding, Gateway, Params, check, limit
 
 MIB = 1024 * 1024
 

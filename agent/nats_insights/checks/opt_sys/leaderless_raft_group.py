@@ -1,7 +1,5 @@
 """OPT_SYS_009: a server knows no leader of a Raft group that had one."""
 
-from __future__ import annotations
-
 from nats_insights.check import CRITICAL, RAFTZ, Finding, RaftGroup, check
 
 

@@ -1,10 +1,6 @@
 """OPT_SYS_006: a leaf node connection over some distance is not compressed."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
-from nats_insights.check import INFO, LEAFZ, Finding, Leaf, Params, check, limit
+from nats_insights.check import INFO, LEAFZ, Annotated, Finding, Leaf, Params, check, limit
 
 _PLAIN = ("off", "not supported")
 

@@ -1,12 +1,9 @@
 """OPT_SYS_005: a server holds messages back for other servers of its cluster."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
 from nats_insights.check import (
     ROUTEZ_DETAIL,
     WARNING,
+    Annotated,
     Finding,
     Params,
     Server,

@@ -1,13 +1,10 @@
 """OPT_SYS_012: subscriptions come and go all the time."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
 from nats_insights.check import (
     INFO,
     SUBSZ,
     VARZ,
+    Annotated,
     Finding,
     Params,
     Server,

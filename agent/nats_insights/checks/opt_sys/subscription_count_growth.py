@@ -1,15 +1,13 @@
 """OPT_SYS_022: the same number of clients has more and more subscriptions."""
 
-from __future__ import annotations
-
 from itertools import pairwise
-from typing import Annotated
 
 from nats_insights.check import (
     INFO,
     LEAFZ,
     ROUTEZ,
     VARZ,
+    Annotated,
     Finding,
     Params,
     Server,

@@ -1,10 +1,6 @@
 """OPT_SYS_011: one subject has far more subscriptions than others."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
-from nats_insights.check import INFO, SUBSZ, Finding, Params, Server, check, limit
+from nats_insights.check import INFO, SUBSZ, Annotated, Finding, Params, Server, check, limit
 
 
 class Fanout(Params, frozen=True):

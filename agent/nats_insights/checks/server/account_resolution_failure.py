@@ -1,10 +1,6 @@
 """SERVER_016: a server cannot resolve accounts that have streams."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
-from nats_insights.check import HEALTHZ, WARNING, Finding, Params, Server, check, limit
+from nats_insights.check import HEALTHZ, WARNING, Annotated, Finding, Params, Server, check, limit
 
 _NAMED = 10
 

@@ -1,12 +1,9 @@
 """SERVER_007: anybody who reaches a server can use it."""
 
-from __future__ import annotations
-
 import ipaddress
 from contextlib import suppress
-from typing import Annotated
 
-from nats_insights.check import CRITICAL, VARZ, Finding, Params, Server, check, flag
+from nats_insights.check import CRITICAL, VARZ, Annotated, Finding, Params, Server, check, flag
 
 
 class Open(Params, frozen=True):

@@ -1,10 +1,16 @@
 """SERVER_902: the certificate of a listener expires soon."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
-from nats_insights.check import CRITICAL, VARZ, WARNING, Finding, Listener, Params, check, limit
+from nats_insights.check import (
+    CRITICAL,
+    VARZ,
+    WARNING,
+    Annotated,
+    Finding,
+    Listener,
+    Params,
+    check,
+    limit,
+)
 
 
 class Left(Params, frozen=True):

@@ -1,7 +1,5 @@
 """SERVER_907: a server accepts no clients, by its configuration."""
 
-from __future__ import annotations
-
 from nats_insights.check import VARZ, WARNING, Finding, Server, check, is_from
 
 # Before, every number below zero meant that there was no limit.

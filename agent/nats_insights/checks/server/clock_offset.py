@@ -1,10 +1,6 @@
 """SERVER_904: the clock of a server is wrong."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
-from nats_insights.check import VARZ, WARNING, Finding, Params, Server, check, limit
+from nats_insights.check import VARZ, WARNING, Annotated, Finding, Params, Server, check, limit
 
 
 class Offset(Params, frozen=True):

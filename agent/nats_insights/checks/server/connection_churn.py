@@ -1,12 +1,9 @@
 """SERVER_903: clients connect to a server and disconnect all the time."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
 from nats_insights.check import (
     VARZ,
     WARNING,
+    Annotated,
     Finding,
     Params,
     Server,

@@ -1,10 +1,17 @@
 """SERVER_011: a server is near its connection limit."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
-from nats_insights.check import CRITICAL, OFF, VARZ, WARNING, Finding, Params, Server, check, limit
+from nats_insights.check import (
+    CRITICAL,
+    OFF,
+    VARZ,
+    WARNING,
+    Annotated,
+    Finding,
+    Params,
+    Server,
+    check,
+    limit,
+)
 
 
 class Limits(Params, frozen=True):

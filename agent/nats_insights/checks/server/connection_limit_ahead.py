@@ -1,14 +1,12 @@
 """SERVER_908: a server will soon reach its connection limit."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from itertools import pairwise
-from typing import Annotated
 
 from nats_insights.check import (
     VARZ,
     WARNING,
+    Annotated,
     Cluster,
     Finding,
     Params,

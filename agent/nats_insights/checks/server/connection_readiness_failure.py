@@ -1,7 +1,5 @@
 """SERVER_001: a server does not listen for connections as it is configured to."""
 
-from __future__ import annotations
-
 from nats_insights.check import CRITICAL, HEALTHZ, Finding, Server, check
 
 

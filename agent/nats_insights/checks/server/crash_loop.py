@@ -1,12 +1,9 @@
 """SERVER_009: a server starts again and again."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
 from nats_insights.check import (
     CRITICAL,
     VARZ,
+    Annotated,
     Finding,
     Params,
     Server,

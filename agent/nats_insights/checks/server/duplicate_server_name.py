@@ -1,7 +1,5 @@
 """SERVER_905: several servers use one name."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 from nats_insights.check import CRITICAL, VARZ, Finding, Params, Server, System, check, duration

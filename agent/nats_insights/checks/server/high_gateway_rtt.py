@@ -1,10 +1,6 @@
 """SERVER_018: another cluster is farther away than distance explains."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
-from nats_insights.check import GATEWAYZ, WARNING, Finding, Gateway, Params, check, limit
+from nats_insights.check import GATEWAYZ, WARNING, Annotated, Finding, Gateway, Params, check, limit
 
 
 class Distance(Params, frozen=True):

@@ -1,12 +1,9 @@
 """SERVER_010: servers of a cluster are far apart."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
 from nats_insights.check import (
     ROUTEZ_DETAIL,
     WARNING,
+    Annotated,
     Finding,
     Params,
     Server,

@@ -1,7 +1,5 @@
 """SERVER_006: the name of a JetStream domain has whitespace in it."""
 
-from __future__ import annotations
-
 from nats_insights.check import VARZ, WARNING, Finding, Server, check
 
 

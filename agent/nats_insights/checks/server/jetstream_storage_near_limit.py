@@ -1,10 +1,16 @@
 """SERVER_019: streams nearly fill the file storage that JetStream of a server may use."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
-from nats_insights.check import CRITICAL, VARZ, WARNING, Finding, Params, Server, check, limit
+from nats_insights.check import (
+    CRITICAL,
+    VARZ,
+    WARNING,
+    Annotated,
+    Finding,
+    Params,
+    Server,
+    check,
+    limit,
+)
 
 
 class Full(Params, frozen=True):

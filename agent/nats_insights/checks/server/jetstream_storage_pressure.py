@@ -1,10 +1,6 @@
 """SERVER_017: streams reserve more file storage than JetStream of a server may use."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
-from nats_insights.check import OFF, VARZ, WARNING, Finding, Params, Server, check, limit
+from nats_insights.check import OFF, VARZ, WARNING, Annotated, Finding, Params, Server, check, limit
 
 
 class Pressure(Params, frozen=True):

@@ -1,7 +1,5 @@
 """SERVER_014: a server says that its JetStream as a whole is not healthy."""
 
-from __future__ import annotations
-
 from nats_insights.check import CRITICAL, HEALTHZ, Finding, Server, check
 
 

@@ -1,10 +1,16 @@
 """SERVER_906: the memory of a server reaches its GOMEMLIMIT."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
-from nats_insights.check import CRITICAL, VARZ, WARNING, Finding, Params, Server, check, limit
+from nats_insights.check import (
+    CRITICAL,
+    VARZ,
+    WARNING,
+    Annotated,
+    Finding,
+    Params,
+    Server,
+    check,
+    limit,
+)
 
 
 class Memory(Params, frozen=True):

@@ -1,10 +1,6 @@
 """SERVER_901: a server does not answer."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
-from nats_insights.check import WARNING, Finding, Member, Params, check, limit
+from nats_insights.check import WARNING, Annotated, Finding, Member, Params, check, limit
 
 
 class Silence(Params, frozen=True):

@@ -1,13 +1,10 @@
 """SERVER_004: other servers or leaf nodes read too slowly from a server."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
 from nats_insights.check import (
     CRITICAL,
     OFF,
     VARZ,
+    Annotated,
     Finding,
     Params,
     Server,

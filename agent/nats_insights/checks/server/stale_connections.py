@@ -1,12 +1,9 @@
 """SERVER_012: many connections of a server went silent without being closed."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
 from nats_insights.check import (
     VARZ,
     WARNING,
+    Annotated,
     Finding,
     Params,
     Server,

@@ -1,12 +1,9 @@
 """SERVER_013: a server holds up clients that publish to slow ones."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
 from nats_insights.check import (
     VARZ,
     WARNING,
+    Annotated,
     Finding,
     Params,
     Server,

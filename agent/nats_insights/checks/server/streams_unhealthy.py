@@ -1,10 +1,16 @@
 """SERVER_015: a server says that streams or consumers are not healthy."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
-from nats_insights.check import CRITICAL, HEALTHZ, WARNING, Finding, Params, Server, check, limit
+from nats_insights.check import (
+    CRITICAL,
+    HEALTHZ,
+    WARNING,
+    Annotated,
+    Finding,
+    Params,
+    Server,
+    check,
+    limit,
+)
 
 _NAMED = 10
 

@@ -1,10 +1,6 @@
 """SERVER_008: a server crashed, or was killed, and runs again."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
-from nats_insights.check import VARZ, WARNING, Finding, Params, Server, check, duration
+from nats_insights.check import VARZ, WARNING, Annotated, Finding, Params, Server, check, duration
 
 
 class Recent(Params, frozen=True):

@@ -1,7 +1,5 @@
 """SERVER_002: servers of one cluster run different versions."""
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
 

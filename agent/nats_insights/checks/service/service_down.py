@@ -1,13 +1,10 @@
 """SERVICE_002: a micro service has no instance any more."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
 from nats_insights.check import (
     CONNZ_SERVICES,
     CRITICAL,
     STATZ,
+    Annotated,
     Finding,
     Params,
     Service,

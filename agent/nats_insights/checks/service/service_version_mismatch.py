@@ -1,14 +1,12 @@
 """SERVICE_001: instances of one service use different versions of the client library."""
 
-from __future__ import annotations
-
 from collections import Counter
-from typing import Annotated
 
 from nats_insights.check import (
     CONNZ_SERVICES,
     INFO,
     STATZ,
+    Annotated,
     Finding,
     Params,
     Service,

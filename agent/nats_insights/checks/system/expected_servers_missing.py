@@ -1,7 +1,5 @@
 """SYSTEM_902: expected servers were never seen."""
 
-from __future__ import annotations
-
 from nats_insights.check import WARNING, Finding, System, check
 
 

@@ -1,7 +1,5 @@
 """SYSTEM_901: servers of a cluster use another system account."""
 
-from __future__ import annotations
-
 from nats_insights.check import ROUTEZ, VARZ, WARNING, Cluster, Finding, check
 
 

@@ -1,7 +1,5 @@
 """USER_901: the idle connections of one user only ever grow."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache

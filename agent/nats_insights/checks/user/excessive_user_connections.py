@@ -1,10 +1,16 @@
 """USER_002: one user holds very many connections."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
-from nats_insights.check import WARNING, Finding, Params, System, User, by_user, check, limit
+from nats_insights.check import (
+    WARNING,
+    Annotated,
+    Finding,
+    Params,
+    System,
+    User,
+    by_user,
+    check,
+    limit,
+)
 
 
 class Ceiling(Params, frozen=True):

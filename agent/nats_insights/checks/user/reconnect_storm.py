@@ -1,14 +1,12 @@
 """USER_902: the clients of one user come back again and again."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
-from typing import Annotated
 
 from nats_insights.check import (
     CONNZ_CLOSED,
     INFO,
     WARNING,
+    Annotated,
     Closed,
     ClosedUser,
     Finding,
