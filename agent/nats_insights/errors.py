@@ -4,6 +4,7 @@ InsightsError              one sentence that says what to do; the commands print
 ├── ConfigError            a key, a value or a file of the configuration is wrong
 ├── ConnectError           no connection to the system, or not one that can see it
 ├── RequestError           a running agent did not answer a query, or refused it
+├── StateError             the state of an agent cannot be read or written
 └── DeclarationError       a check or a fold is declared wrong; raised when it is imported
 Missing                    a figure that this epoch does not have; the only one a check meets
 ├── NotTold                a figure that a server of this version does not send
@@ -30,6 +31,10 @@ class ConnectError(InsightsError):
 
 class RequestError(InsightsError):
     """A running agent did not answer a query, or refused it."""
+
+
+class StateError(InsightsError):
+    """The state of an agent cannot be read or written."""
 
 
 class DeclarationError(InsightsError):
