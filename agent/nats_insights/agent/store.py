@@ -29,3 +29,9 @@ class Store(Protocol):
         Only one save runs at a time. StateError if it was not saved, or if it is not known whether
         it was: what `load` returns is then the old or the new value, never a part of either.
         """
+
+    async def set_aside(self) -> str:
+        """Keep what cannot be used under another name, so that nothing is saved any more.
+
+        Returns where it is now. StateError if that fails.
+        """
