@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nats_insights.config import Config, Gather, Lifecycle, load, parse, seconds, span
+from nats_insights.config import Config, Gather, Lifecycle, Publish, load, parse, seconds, span
 from nats_insights.errors import ConfigError
 
 RIGHT = {
@@ -36,6 +36,10 @@ RIGHT = {
     "a whole number with a point": (
         "gather.window = 65536.0",
         Config(gather=Gather(window=65_536)),
+    ),
+    "a second connection": (
+        "[publish]\nserver = ['a', 'b']\nuser = 'agent'\npassword = 'env://SECRET'",
+        Config(publish=Publish(server=["a", "b"], user="agent", password="env://SECRET")),
     ),
     "a profile": ("profile = 'insights'", Config(profile="insights")),
     "an id with any characters": ('id = "é.*"', Config(id="é.*")),
@@ -81,21 +85,38 @@ WRONG = {
     "an unknown key that is like none": (
         "zzz = 3",
         "a.toml: there is no key zzz; "
-        "known are access, checks, expect, gather, id, interval, lifecycle, override, profile",
+        "known are access, checks, expect, gather, id, interval, lifecycle, override, profile, "
+        "publish",
     ),
     "an unknown key that cannot be printed": (
         '"\\u001b[31m" = 3',
         "a.toml: there is no key '\\x1b[31m'; "
-        "known are access, checks, expect, gather, id, interval, lifecycle, override, profile",
+        "known are access, checks, expect, gather, id, interval, lifecycle, override, profile, "
+        "publish",
     ),
     "an unknown key that is long": (
         f"{100 * 'z'} = 3",
         f"a.toml: there is no key '{80 * 'z'}'; "
-        "known are access, checks, expect, gather, id, interval, lifecycle, override, profile",
+        "known are access, checks, expect, gather, id, interval, lifecycle, override, profile, "
+        "publish",
     ),
     "an unknown profile": (
         "profile = 'insight'",
         "a.toml: profile is refused: there is no insight; did you mean insights?",
+    ),
+    "a secret, which is not repeated": (
+        "publish.password = 'hunter2'",
+        "a.toml: publish.password is refused: "
+        "it must be env://NAME or file://PATH: no secret stands in this file",
+    ),
+    "a secret of the wrong type": (
+        "publish.token = 12345",
+        "a.toml: publish.token is refused: "
+        "it must be env://NAME or file://PATH: no secret stands in this file",
+    ),
+    "a login in a URL, which is not repeated": (
+        "publish.server = ['nats://me:hunter2@a:4222']",
+        "a.toml: publish.server[0] is refused: it must be a URL without a login",
     ),
     "half a count": (
         "gather.window = 1.5",
@@ -163,7 +184,8 @@ WRONG = {
     "the section of a check at the top": (
         "[connection_hotspot]\nratio = 3.0",
         "a.toml: there is no key connection_hotspot; the section of a check is [checks.NAME], and "
-        "other keys are access, checks, expect, gather, id, interval, lifecycle, override, profile",
+        "other keys are access, checks, expect, gather, id, interval, lifecycle, override, "
+        "profile, publish",
     ),
     "an empty duration": (
         "lifecycle.settle = ' '",

@@ -305,6 +305,11 @@ CHANGED = {
             "checks.connection_hotspot.min_connections is now 100, it was 10",
         ],
     ),
+    "the second connection": (
+        "publish.password = 'env://A'\npublish.user = 'u'",
+        "publish.password = 'env://B'\npublish.user = 'u'",
+        ['publish.password is now "env://B", it was "env://A", which takes effect after a restart'],
+    ),
     "an override": (
         "[[override]]\nmatch.cluster = 'EU'\nconnection_hotspot.ratio = 3",
         "[[override]]\nmatch.cluster = 'US'\nconnection_hotspot.enabled = false",

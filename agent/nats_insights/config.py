@@ -117,6 +117,46 @@ class Access(Struct, frozen=True, kw_only=True):
     ] = []
 
 
+def _reference(description: str) -> Meta:
+    """Where a secret is, in place of the secret: this file is shown, copied and logged."""
+    return Meta(
+        pattern=r"^((env|file)://.+)?$",
+        description=description,
+        extra={"secret": "env://NAME or file://PATH: no secret stands in this file"},
+    )
+
+
+class Publish(Struct, frozen=True, kw_only=True):
+    """The second connection: as whom, and where, the agent publishes. Keys are named as flags."""
+
+    context: Annotated[
+        str,
+        Meta(
+            description="context of the `nats` CLI for a second connection, into an account with "
+            "JetStream, on which all of `$INSIGHTS.>` is published"
+        ),
+    ] = ""
+    server: Annotated[
+        list[Annotated[str, Meta(pattern="^[^@]*$", extra={"secret": "a URL without a login"})]],
+        Meta(description="its servers; by default those of the first connection, with its TLS"),
+    ] = []
+    creds: Annotated[str, Meta(description="its credentials file")] = ""
+    nkey: Annotated[str, Meta(description="its file with an nkey seed")] = ""
+    user: Annotated[str, Meta(description="its user, who needs a `password`")] = ""
+    password: Annotated[
+        str,
+        _reference("where its password is, `env://NAME` or `file://PATH`"),
+    ] = ""
+    token: Annotated[str, _reference("where its token is, `env://NAME` or `file://PATH`")] = ""
+    tlscert: Annotated[str, Meta(description="its TLS client certificate")] = ""
+    tlskey: Annotated[str, Meta(description="the private key of that")] = ""
+    tlsca: Annotated[str, Meta(description="TLS certificate authorities of its servers")] = ""
+    tlsfirst: Annotated[bool, Meta(description="TLS before its servers greet")] = False
+    inbox_prefix: Annotated[
+        str, Meta(description="subject prefix of its replies; by default `_INBOX.insights`")
+    ] = ""
+
+
 class Config(Struct, frozen=True, kw_only=True):
     """Every key of the file, all optional."""
 
@@ -139,6 +179,7 @@ class Config(Struct, frozen=True, kw_only=True):
     lifecycle: Lifecycle = Lifecycle()
     gather: Gather = Gather()
     access: Access = Access()
+    publish: Publish = Publish()
     profile: Annotated[
         Literal["default", "insights"],
         Meta(
@@ -273,10 +314,18 @@ def _fits(value: object, hint: Any) -> bool:
 
 def _refused(where: str, value: object, hint: Any, allowed: str = "") -> ConfigError:
     """The sentence for a value of another type, or outside of what is `allowed`."""
+    if secret := _secret(hint):  # It is not written out: it may be the secret itself.
+        return ConfigError(f"{where} is refused: it must be {secret}")
     said = f"{_written(value)} is not {_named(hint, where)}"
     if allowed:
         said = f"{_written(value)} is not allowed, it must be {allowed}"
     return ConfigError(f"{where} is refused: {said}")
+
+
+def _secret(hint: Any) -> str:
+    """What a value must be that may not be shown when it is wrong; "" for all others."""
+    metas = [one for one in getattr(hint, "__metadata__", ()) if isinstance(one, Meta)]
+    return next((str(extra["secret"]) for m in metas if "secret" in (extra := m.extra or {})), "")
 
 
 def _named(hint: Any, where: str) -> str:

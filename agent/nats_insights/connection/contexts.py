@@ -13,7 +13,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
+from nats_insights.config import Publish
 from nats_insights.errors import ConfigError
 from nats_insights.text import nearest, plain
 
@@ -149,16 +151,61 @@ def settings(
     """
     if flags.get("context") == "":
         raise ConfigError("--context is empty: name a context, or leave it out")
-    home = config_home or Path(environ.get("XDG_CONFIG_HOME") or _expand("~/.config", environ))
     name = flags.get("context") or environ.get("NATS_CONTEXT") or ""
-    context = _context(name, home / "nats")
-    if context.get("socks_proxy") or environ.get("NATS_SOCKS_PROXY"):
+    context = _context(name, _home(environ, config_home))
+    if environ.get("NATS_SOCKS_PROXY"):
+        context["socks_proxy"] = environ["NATS_SOCKS_PROXY"]
+    variables = {o.field: value for o in _OPTIONS if (value := environ.get(o.variable))}
+    return _settled(flags, variables, context, environ)
+
+
+def publishing(
+    section: Publish, first: Settings, environ: Mapping[str, str], config_home: Path | None = None
+) -> Settings | None:
+    """The settings of the second connection; None where its section is empty.
+
+    The variables are those of the `first` connection, and so is the context that is selected. The
+    servers of the first one are also its own, with their TLS, where it names no other.
+    Raises ConfigError.
+    """
+    if section == Publish():
+        return None
+    flags = {name: value for name, value in msgspec.structs.asdict(section).items() if value}
+    flags["server"] = ",".join(flags.pop("server", ()))
+    flags["tlsfirst"] = "yes" if section.tlsfirst else ""
+    if section.user and not section.password:
+        raise ConfigError("publish.user needs publish.password, such as env://NAME")
+    context = _context(section.context, _home(environ, config_home)) if section.context else {}
+    try:
+        found = _settled(flags, {}, context, environ)
+    except ConfigError as error:
+        raise ConfigError(f"[publish]: {error}") from None
+    if not found.is_default:
+        return found
+    own = {name for name in ("cert", "key", "ca", "tls_first") if getattr(found, name)}
+    shared = {"ca", "tls_first", *(() if found.cert else ("cert", "key"))} - own
+    return replace(
+        found,
+        servers=tuple(map(without_login, first.servers)),
+        is_default=first.is_default,
+        **{name: getattr(first, name) for name in shared},
+    )
+
+
+def _settled(
+    flags: Mapping[str, str | None],
+    variables: dict[str, str],
+    context: dict[str, str],
+    environ: Mapping[str, str],
+) -> Settings:
+    """What flags, variables (by field) and a context (by key) say together."""
+    if context.get("socks_proxy"):
         raise ConfigError("a SOCKS proxy is set, and the agent cannot connect through one")
     if context.get("windows_cert_store"):
         raise ConfigError("a Windows certificate store is set: use files for cert, key and ca")
     given, login = _strongest(
         {option.field: value for option in _OPTIONS if (value := flags.get(option.flag))},
-        {option.field: value for option in _OPTIONS if (value := environ.get(option.variable))},
+        variables,
         {option.field: value for option in _OPTIONS if (value := context.get(option.key))},
     )
     if ("cert" in given) != ("key" in given):
@@ -173,6 +220,12 @@ def settings(
         tls_first=bool(given.pop("tls_first", "")),
         **{o.field: _resolve(o, given[o.field], environ) for o in _OPTIONS if o.field in given},
     )
+
+
+def _home(environ: Mapping[str, str], config_home: Path | None) -> Path:
+    """The directory of the contexts."""
+    home = config_home or Path(environ.get("XDG_CONFIG_HOME") or _expand("~/.config", environ))
+    return home / "nats"
 
 
 def without_login(url: str) -> str:

@@ -17,8 +17,8 @@ from nats_insights.tell.parameters import written
 from nats_insights.tell.queries import parameters
 from nats_insights.text import shortened
 
-# Keys that the agent reads at its start alone.
-AT_START = ("id",)
+# Keys that the agent reads at its start alone, and sections.
+AT_START = ("id", "publish.")
 NOT_SET = "not set"
 # Characters of a value in a sentence.
 _LONGEST = 80
@@ -84,6 +84,7 @@ def _text(value: object) -> str:
 
 
 def _sentence(key: str, old: str, new: str) -> str:
-    later = ", which takes effect after a restart" if key in AT_START else ""
+    at_start = any(key == one or (one[-1] == "." and key.startswith(one)) for one in AT_START)
+    later = ", which takes effect after a restart" if at_start else ""
     short = [shortened(one, _LONGEST) for one in (key, new, old)]
     return "{} is now {}, it was {}{}".format(*short, later)
