@@ -24,7 +24,7 @@ except KeyboardInterrupt:  # These take a moment too, in which Ctrl-C is no erro
 # `--version` and `--help` import none.
 COMMANDS = (
     *("run", "check", "demo", "watch", "findings", "status", "servers", "evaluate", "forget"),
-    *("checks", "explain", "doctor", "permissions", "schemas", "help"),
+    *("checks", "explain", "doctor", "permissions", "assets", "schemas", "help"),
     "docs",
 )
 # For maintainers: the help of the program does not list them.

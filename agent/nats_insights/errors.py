@@ -5,6 +5,7 @@ InsightsError              one sentence that says what to do; the commands print
 ├── ConnectError           no connection to the system, or not one that can see it
 ├── RequestError           a running agent did not answer a query, or refused it
 ├── StateError             the state of an agent cannot be read or written
+├── JetStreamError         JetStream of an account is not there, or refuses a request
 └── DeclarationError       a check or a fold is declared wrong; raised when it is imported
 Missing                    a figure that this epoch does not have; the only one a check meets
 ├── NotTold                a figure that a server of this version does not send
@@ -35,6 +36,14 @@ class RequestError(InsightsError):
 
 class StateError(InsightsError):
     """The state of an agent cannot be read or written."""
+
+
+class JetStreamError(InsightsError):
+    """JetStream of an account is not there, or refuses a request; `code` is its own, 0 if none."""
+
+    def __init__(self, sentence: str, code: int = 0) -> None:
+        super().__init__(sentence)
+        self.code = code
 
 
 class DeclarationError(InsightsError):

@@ -30,7 +30,7 @@ _HEADERS_MAX = 16  # different headers remembered; replies have two or three
 _DENIED = re.compile(r'Permissions Violation for (\w+) to "([^"]+)"', re.IGNORECASE)
 # What we publish begins with one of these. Everything else that we publish are replies, on subjects
 # that the requester has chosen.
-_OWN = ("$SYS.", "$INSIGHTS.", "$SRV.", "INSIGHTS.")
+_OWN = ("$SYS.", "$INSIGHTS.", "$SRV.", "INSIGHTS.", "$JS.", "$KV.")
 _MEANINGS = {
     "user authentication expired": "the user JWT has expired",
     "authorization violation": "the server no longer accepts the credentials",

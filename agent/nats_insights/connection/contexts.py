@@ -136,6 +136,12 @@ def add_options(parser: ArgumentParser, *, listed: bool = False) -> None:
     add("--context", metavar="NAME", help=text)
 
 
+def given(args: Namespace) -> bool:
+    """Whether any flag of the connection is on a parsed command line."""
+    names = ("context", *(option.flag for option in _OPTIONS if option.flag))
+    return any(getattr(args, name, None) for name in names)
+
+
 def from_args(args: Namespace) -> Settings:
     """The settings of a parsed command line, in the environment of this process."""
     return settings(vars(args), os.environ)

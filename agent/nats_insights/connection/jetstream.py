@@ -1,0 +1,164 @@
+"""JetStream of the account of a connection: one request, one reply, one sentence for a failure."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, TypeVar
+
+import msgspec
+import nats.errors
+from msgspec import Struct
+
+from nats_insights.connection.client import Client
+from nats_insights.errors import ConnectError, JetStreamError
+
+_API = "$JS.API"
+_TIMEOUT = 5.0
+_NO_STREAM, _NOT_FOR_ACCOUNT, _NOT_ENABLED = 10059, 10039, 10076
+# Answers to a list come in pages of 256 at most; more streams than this are not looked at.
+_MOST_STREAMS = 10_000
+
+
+class Lag(Struct, frozen=True):
+    """How far a mirror is behind, in messages, and since when it heard nothing, in nanoseconds."""
+
+    lag: int = 0
+    active: int = -1
+
+
+class Stored(Struct, frozen=True):
+    """What a stream holds."""
+
+    messages: int = 0
+    bytes: int = 0
+    first_seq: int = 0
+    last_seq: int = 0
+    num_subjects: int = 0
+
+
+class Group(Struct, frozen=True):
+    """Who leads the replicas of a stream, "" if nobody does."""
+
+    leader: str = ""
+
+
+class Stream(Struct, frozen=True):
+    """A stream as its server describes it; `config` is as JetStream has it."""
+
+    config: dict[str, Any]
+    state: Stored = Stored()
+    cluster: Group | None = None
+    mirror: Lag | None = None
+
+    @property
+    def name(self) -> str:
+        return str(self.config.get("name", ""))
+
+    @property
+    def leaderless(self) -> bool:
+        """Whether it has replicas and none of them leads."""
+        return self.cluster is not None and not self.cluster.leader
+
+
+class _Problem(Struct, frozen=True):
+    code: int = 0
+    err_code: int = 0
+    description: str = ""
+
+
+class _Reply(Struct, frozen=True):
+    error: _Problem | None = None
+
+
+class _Page(Struct, frozen=True):
+    total: int = 0
+    streams: list[Stream] | None = None
+
+
+class Limits(Struct, frozen=True):
+    """The most bytes that the account may store; -1 is no limit."""
+
+    max_storage: int = -1
+
+
+class Account(Struct, frozen=True):
+    """What the account uses of JetStream."""
+
+    storage: int = 0
+    streams: int = 0
+    limits: Limits = Limits()
+
+
+T = TypeVar("T", bound=Struct)
+
+
+class JetStream:
+    """Requests to JetStream on one connection. Each raises JetStreamError, or ConnectError."""
+
+    def __init__(self, client: Client, timeout: float = _TIMEOUT) -> None:
+        self.client = client
+        self.timeout = timeout
+
+    async def account(self) -> Account:
+        """What the account may use and uses; an error if it has no JetStream."""
+        return await self._ask("INFO", {}, Account)
+
+    async def stream(self, name: str) -> Stream | None:
+        """The stream of this name, None if there is none."""
+        try:
+            return await self._ask(f"STREAM.INFO.{name}", {}, Stream)
+        except JetStreamError as error:
+            if error.code == _NO_STREAM:
+                return None
+            raise
+
+    async def create(self, config: Mapping[str, Any]) -> Stream:
+        """Create a stream."""
+        return await self._ask(f"STREAM.CREATE.{config['name']}", config, Stream)
+
+    async def update(self, config: Mapping[str, Any]) -> Stream:
+        """Change a stream."""
+        return await self._ask(f"STREAM.UPDATE.{config['name']}", config, Stream)
+
+    async def storing(self, subject: str) -> AsyncIterator[Stream]:
+        """The streams that store anything on a subject, which may have wildcards."""
+        offset = 0
+        while offset < _MOST_STREAMS:
+            body = {"subject": subject, "offset": offset}
+            page = await self._ask("STREAM.LIST", body, _Page)
+            for stream in page.streams or ():
+                yield stream
+            offset += len(page.streams or ())
+            if not page.streams or offset >= page.total:
+                return
+
+    async def _ask(self, what: str, body: Mapping[str, Any], into: type[T]) -> T:
+        subject = f"{_API}.{what}"
+        try:
+            reply = await self.client.request(
+                subject, msgspec.json.encode(body), timeout=self.timeout
+            )
+        except nats.errors.NoRespondersError:
+            raise JetStreamError("JetStream is not enabled on the servers") from None
+        except (nats.errors.Error, OSError) as error:
+            if self.client.closed.is_set():
+                raise ConnectError(f"the connection broke: {self.client.last_error}") from None
+            if denied := self.client.forbidden(subject):
+                raise JetStreamError(f"the user may not use {denied}: allow it") from None
+            raise JetStreamError(
+                f"no answer on {subject} within {self.timeout:g} s: JetStream may have no leader "
+                f"({error or type(error).__name__})"
+            ) from None
+        try:
+            if problem := msgspec.json.decode(reply.data, type=_Reply).error:
+                raise _refused(problem)
+            return msgspec.json.decode(reply.data, type=into)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            raise JetStreamError(f"the reply on {subject} cannot be read") from None
+
+
+def _refused(problem: _Problem) -> JetStreamError:
+    if problem.err_code in (_NOT_FOR_ACCOUNT, _NOT_ENABLED):
+        sentence = "JetStream is not enabled for the account of this connection: enable it there"
+        return JetStreamError(sentence, problem.err_code)
+    return JetStreamError(problem.description or f"error {problem.code}", problem.err_code)
