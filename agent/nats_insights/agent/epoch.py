@@ -107,14 +107,17 @@ async def _judge(
 ) -> list[Told]:
     before = auditor.lives, auditor.audit, auditor.resolved.copy()
     raised = auditor.audit.raised
-    told = await stepwise(auditor.judge(counts=counts, settle=settle))
-    await stepwise(emptied(auditor.audit.found))
-    await stepwise(emptied(auditor.snapshot.streams))
-    clients = await name_clients(told, auditor, gatherer)
-    await asyncio.sleep(0)
-    if gatherer.client.closed.is_set():
+    try:
+        told = await stepwise(auditor.judge(counts=counts, settle=settle))
+        await stepwise(emptied(auditor.audit.found))
+        await stepwise(emptied(auditor.snapshot.streams))
+        clients = await name_clients(told, auditor, gatherer)
+        await asyncio.sleep(0)
+        _still_connected(gatherer)
+    except (ConnectError, asyncio.CancelledError):
+        # Nobody will hear of this epoch, so it has not been.
         auditor.lives, auditor.audit, auditor.resolved = before
-        raise ConnectError(_BROKE)
+        raise
     gatherer.window.grow()
     for code, where in auditor.audit.raised.items():
         if raised.get(code) != where:

@@ -18,8 +18,10 @@ from nats.aio.msg import Msg
 from nats_insights import __version__, subjects
 from nats_insights.agent.answer import Answers
 from nats_insights.agent.epoch import cost, epoch
+from nats_insights.agent.farewell import finish
 from nats_insights.agent.peers import Peers
 from nats_insights.agent.publish import Outbox
+from nats_insights.agent.systemd import Systemd, in_a_line
 from nats_insights.config import Config
 from nats_insights.connection.client import Client
 from nats_insights.connection.connect import clients
@@ -75,11 +77,13 @@ class Agent:
         self._by_code = {check.code: check for check in checks}
         # A program that runs only the agent collects garbage here, when no request waits.
         self.after_epoch: Callable[[], None] = lambda: None
+        # A program that is a service of systemd puts that of its environment here.
+        self.systemd = Systemd({})
 
     async def run(self, settings: Settings) -> None:
         """Run epochs; ConnectError if the system cannot be reached at the start."""
         self.auditor.postpone(time.time())
-        connections = clients(settings, name=CLIENT_NAME)
+        connections = clients(settings, name=CLIENT_NAME, tried=self.systemd.tries)
         async with aclosing(connections):
             async for client in connections:
                 try:
@@ -92,7 +96,7 @@ class Agent:
                     log.warning("the connection was lost: %s", error)
                 finally:
                     self._lost = (client.server_id, client.cid)
-                    await self._leave(client)
+                    await finish(self._leave(client))
 
     def info(self) -> AgentInfo:
         """The identity and the role of this agent now."""
@@ -206,21 +210,27 @@ class Agent:
             self._due = started + self._pace(time.monotonic() - started)
         # Before anything is published: a query right after an advisory must return its finding.
         view = View.of(self.auditor, self.info(), access, self.cost, client.max_payload)
-        await asyncio.sleep(0)
-        self.answers.view = view
-        await asyncio.sleep(0)
-        self._tell_of_servers()
-        await self._publish(told, client)
-        del told  # There may be tens of thousands: free them before the rest.
-        await asyncio.sleep(0)
-        await self._heartbeat(client)
-        await self.answers.end()
+        # Whoever is stopped meanwhile still says what this epoch found.
+        await finish(self._conclude(told, view, client))
+        self.systemd.works(in_a_line(view), self.auditor.pace.silent_after)
         await asyncio.sleep(0)
         self.after_epoch()
         await asyncio.sleep(0)
         if self.answers.wanted.is_set():
             closest = min(CLOSEST, self.config.interval) - (time.monotonic() - started)
             await self._wait(client, asyncio.Event(), closest)
+
+    async def _conclude(self, told: list[Told], view: View, client: Client) -> None:
+        """Answer from this epoch, and publish what it found."""
+        await asyncio.sleep(0)
+        self.answers.view = view
+        await asyncio.sleep(0)
+        self._tell_of_servers()
+        await self._publish(told, client)
+        told.clear()  # There may be tens of thousands: free them before the rest.
+        await asyncio.sleep(0)
+        await self._heartbeat(client)
+        await self.answers.end()
 
     def _pace(self, took: float) -> float:
         """Seconds from the start of this epoch to the next; logs if epochs become late or rarer."""
@@ -247,6 +257,7 @@ class Agent:
         while not client.closed.is_set():
             self._follow(gatherer)
             await self._heartbeat(client)
+            self.systemd.works("standing by", self.auditor.pace.silent_after)
             self.peers.changed.clear()
             await self._wait(client, self.peers.changed, self.config.interval)
             if self.peers.leader() is None and not await self.peers.ask(client):

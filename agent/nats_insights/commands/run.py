@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 from argparse import ArgumentParser, Namespace
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 
 from nats_insights.agent import garbage
 from nats_insights.agent.loop import Agent
+from nats_insights.agent.systemd import Systemd
 from nats_insights.commands.catalogue import checks_option, known_checks, load_config
 from nats_insights.commands.options import config_options
 from nats_insights.connection import contexts
@@ -49,6 +51,7 @@ async def run(args: Namespace) -> int:
     loop.add_signal_handler(signal.SIGHUP, hung_up)
     known = known_checks(args)
     agent = Agent(known, load_config(args, known))
+    agent.systemd = Systemd(os.environ)
     garbage.keep_out_of_epochs()
     agent.after_epoch = garbage.collect
     watching = asyncio.create_task(agent.run(contexts.from_args(args)))
@@ -57,6 +60,7 @@ async def run(args: Namespace) -> int:
     stopping = asyncio.create_task(told_to_stop.wait())
     reloading = asyncio.create_task(_reload(agent, args, known, told_to_reload))
     await asyncio.wait([watching, stopping], return_when=asyncio.FIRST_COMPLETED)
+    agent.systemd.stops()
     stopping.cancel()
     reloading.cancel()
     while not watching.done():
@@ -64,6 +68,8 @@ async def run(args: Namespace) -> int:
         watching.cancel()
         await asyncio.wait([watching], timeout=1.0)
     if watching.cancelled():
+        if left := len(agent.outbox.waiting):
+            log.warning("no server has confirmed the last %d messages", left)
         log.info("stopped")
         return 0
     await watching

@@ -6,7 +6,7 @@ import asyncio
 import ipaddress
 import logging
 import random
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
@@ -85,19 +85,24 @@ async def connect(settings: Settings, *, name: str, timeout: float = 5.0) -> Cli
 
 
 async def clients(
-    settings: Settings, *, name: str, patient: bool = False
+    settings: Settings,
+    *,
+    name: str,
+    patient: bool = False,
+    tried: Callable[[str], None] = lambda why: None,
 ) -> AsyncGenerator[Client, None]:
     """A connected client, and a new one whenever the next is requested, however long that takes.
 
     Ask for the next when the last is `closed`. The first connection raises ConnectError, unless
-    the agent is `patient` and waiting can help; later ones never do. Close the generator when
-    done with it (`contextlib.aclosing`): that closes the client too.
+    the agent is `patient` and waiting can help; later ones never do. `tried` hears of each server
+    that did not accept us, and why. Close the generator when done with it
+    (`contextlib.aclosing`): that closes the client too.
     """
     servers = [_Server(url) for url in settings.servers]
     connected, failures, told = False, 0, ""
     while True:
         try:
-            client = await _first(servers, settings, name, timeout=5.0)
+            client = await _first(servers, settings, name, timeout=5.0, tried=tried)
         except ConnectError as error:
             if not connected and not (patient and isinstance(error, Unreachable)):
                 raise
@@ -139,13 +144,20 @@ async def user_info(client: Client, *, timeout: float = 2.0) -> UserInfo:
         raise RequestError(f"no answer to {USER_INFO} within {timeout:g} s") from error
 
 
-async def _first(servers: list[_Server], settings: Settings, name: str, timeout: float) -> Client:
+async def _first(
+    servers: list[_Server],
+    settings: Settings,
+    name: str,
+    timeout: float,
+    tried: Callable[[str], None] = lambda why: None,
+) -> Client:
     """A client of the first server that accepts us; if none does, the error that needs a person."""
     failures: list[ConnectError] = []
     for server in servers:
         try:
             return await _open(server, settings, name, timeout)
         except ConnectError as error:
+            tried(str(error))
             failures.append(error)
     for failure in failures:
         if not isinstance(failure, Unreachable):
