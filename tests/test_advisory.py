@@ -64,6 +64,7 @@ def test_an_advisory_tells_everything():
         "stale": None,
         "explained_by": None,
         "clearing": False,
+        "names": ["n1", "n1"],
         "agent": {
             "id": "agent",
             "instance": 32 * "f",

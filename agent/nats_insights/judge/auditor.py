@@ -219,6 +219,16 @@ class Auditor:
         for life in known.lives:
             self.jwt_names.restore(life.key.names, life.entity)
 
+    def adopt(self, lives: Iterable[Life]) -> None:
+        """Go on with the open findings that another agent told; all else begins anew.
+
+        The roster must have the servers of that agent: one that is not known is taken for gone.
+        """
+        self.start_over()
+        self.lives = {life.key: life for life in lives}
+        for life in self.lives.values():
+            self.jwt_names.restore(life.key.names, life.entity)
+
     @property
     def outcomes(self) -> dict[str, Outcome]:
         """The result of each check in the last epoch, by its code."""

@@ -18,6 +18,7 @@ of them is set to `gone`, and nothing is known of the system.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterable, Iterator
 from math import inf
 from typing import Literal
@@ -308,6 +309,23 @@ class Roster:
             self._entries[entry.key] = entry
             self._by_id[entry.id] = entry
             self._told[entry.key] = entry.state
+
+    def adopt(self, entries: Iterable[Entry]) -> None:
+        """Replace all servers by those that another agent knows; goodbyes heard here are kept."""
+        before = self._by_id
+        self._entries, self._by_id, self._told = {}, {}, {}
+        for entry in itertools.islice(entries, MOST):
+            if (known := before.get(entry.id)) is not None:
+                entry.goodbye, entry.goodbye_at = known.goodbye, known.goodbye_at
+            self._entries[entry.key] = entry
+            self._by_id[entry.id] = entry
+            self._told[entry.key] = entry.state
+
+    def seen(self, now: float) -> None:
+        """Another agent heard all that answered last, at `now`."""
+        for entry in self._entries.values():
+            if entry.state == "answering":
+                entry.last_seen = now
 
     def forget(self, now: float) -> None:
         """Drop the servers that left or are gone, `forget_after` seconds after their last reply."""

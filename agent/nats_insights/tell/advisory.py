@@ -91,6 +91,7 @@ def finding_state(life: Life, check: Check, valid_for: float) -> dict[str, Any]:
         "explained_by": life.explained_by or None,
         "clearing": life.clearing,
         "stale": at(life.stale_since) if life.stale_since is not None else None,
+        "names": [name[:LONGEST_NAME] for name in life.key.names],
     }
 
 
@@ -243,6 +244,7 @@ def _shorter(state: F) -> Iterator[F]:
         evidence={"truncated": True},
         summary=shortened(state.summary),
         entity=_short_entity(state.entity),
+        names=[],
     )
     if isinstance(state, Advisory):
         state = replace(state, coverage=replace(state.coverage, missing=[]))

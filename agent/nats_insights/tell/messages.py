@@ -58,7 +58,8 @@ class FindingState(Struct, frozen=True, kw_only=True):
     """A finding as it is now: part of advisories and of the reply to FINDINGS.
 
     It is `clearing` while it is open and its condition is no longer true, but not yet for long or
-    clearly enough to resolve.
+    clearly enough to resolve. `names` are the stable names of its entity: the fingerprint is made
+    of them, the kind of the entity and the code.
     """
 
     state: Literal["open", "resolved"]
@@ -84,6 +85,7 @@ class FindingState(Struct, frozen=True, kw_only=True):
     stale: Time | None = None
     explained_by: str | None = None
     clearing: bool = False
+    names: list[str] = []
 
 
 class Advisory(FindingState, frozen=True, kw_only=True):

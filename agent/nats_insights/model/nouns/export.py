@@ -26,6 +26,7 @@ class Export(Noun):
 
     __slots__ = ("told",)
     kind, scope, depends_on = "export", "ACCOUNT", ITS_CLUSTER
+    place = 1
     labelled = ("account", "subject", "cluster")
     when_gone = "account {account} does not export {subject} any more"
 

@@ -46,6 +46,8 @@ class Noun:
     depends_on: ClassVar[str]
     # The summary of a finding whose entity was removed, formatted with the members of the entity.
     when_gone: ClassVar[str] = "{kind} {name} is gone"
+    # Where in `names` its place is: the name of a cluster, or of a server that is in none.
+    place: ClassVar[int | None] = None
     # The folds whose missing parts `at_most` replaces by their last known counts.
     filled: ClassVar[tuple[Fold, ...]] = ()
     names: Names

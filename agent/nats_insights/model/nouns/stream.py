@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from nats_insights.errors import Missing
 from nats_insights.facts import Names
@@ -24,6 +24,7 @@ class Placed:
     """
 
     __slots__ = ()
+    place: ClassVar[int | None] = 2
     names: Names
     snapshot: Snapshot
 
