@@ -41,7 +41,7 @@ async def test_what_resolved_is_told_as_resolved_until_then(host):
         fleet.server("a").max_connections = 65_536
         await watch.epochs(2)
         assert findings(watch, "resolved") == [("resolved", "SERVER_011", "a")]
-        (told,) = watch.auditor.resolved
+        (told,) = view(watch).resolved
         ended = resolved_state(told, FOUNDING["connection_count_high"])
         assert ended.resolved_at == ended.valid_until == ended.updated_at > ended.opened_at
 

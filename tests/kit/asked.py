@@ -23,7 +23,7 @@ def view(story: Story, *, max_payload: int = MIB, resolved: Iterable[Told] = ())
     """What an agent knows after the last epoch of a story, in which more may have `resolved`."""
     access = Access(mode="system", account="SYS", user="insights")
     of = View.of(story.auditor, AGENT, access, Cost(), max_payload)
-    return replace(of, checks=list(FOUNDING.values()), resolved=[*of.resolved, *resolved])
+    return replace(of, checks=list(FOUNDING.values()), transitions=[*of.transitions, *resolved])
 
 
 def after(*systems: System, config: str = "") -> View:

@@ -16,13 +16,14 @@ from nats_insights.commands.ask import ask
 from nats_insights.errors import RequestError
 from nats_insights.lab.demo.stage import login
 from nats_insights.lab.servers import local
+from nats_insights.tell import queries
 from nats_insights.tell.messages import StatusReply
 from nats_insights.tell.schemas import schemas
 
 pytestmark = pytest.mark.live
 
 SCHEMAS = schemas()
-QUERIES = ("STATUS", "FINDINGS", "CHECKS", "EXPLAIN", "SERVERS", "EVALUATE")
+QUERIES = (*queries.QUERIES, "EVALUATE")
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ async def test_it_is_found_as_a_micro_service(watch):
     assert replies["PING"]["metadata"]["role"] == "leader"
     for verb in ("INFO", "STATS"):
         subjects = {endpoint["subject"] for endpoint in replies[verb]["endpoints"]}
-        assert subjects == {f"INSIGHTS.API.{name}" for name in (*QUERIES, "FORGET")}
+        assert subjects == {f"INSIGHTS.API.{name}" for name in (*queries.QUERIES, *queries.CHANGES)}
 
 
 async def test_every_query_is_answered_across_accounts(watch, system, crowd):

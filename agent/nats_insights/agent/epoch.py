@@ -105,7 +105,7 @@ async def _gather(auditor: Auditor, gatherer: Gatherer, now: float) -> None:
 async def _judge(
     auditor: Auditor, gatherer: Gatherer, *, counts: bool, settle: float | None
 ) -> list[Told]:
-    before = auditor.lives, auditor.audit, auditor.resolved.copy()
+    before = auditor.lives, auditor.audit, auditor.transitions.copy()
     raised = auditor.audit.raised
     try:
         told = await stepwise(auditor.judge(counts=counts, settle=settle))
@@ -116,7 +116,7 @@ async def _judge(
         _still_connected(gatherer)
     except (ConnectError, asyncio.CancelledError):
         # Nobody will hear of this epoch, so it has not been.
-        auditor.lives, auditor.audit, auditor.resolved = before
+        auditor.lives, auditor.audit, auditor.transitions = before
         raise
     gatherer.window.grow()
     for code, where in auditor.audit.raised.items():

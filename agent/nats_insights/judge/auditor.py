@@ -39,6 +39,7 @@ from nats_insights.judge.naming import unnamed
 from nats_insights.judge.pace import Pace
 from nats_insights.judge.plan import due, every, plan, to_survey
 from nats_insights.judge.rules import rules
+from nats_insights.judge.transitions import Transitions
 from nats_insights.model import loaded, streams
 from nats_insights.model.build import build
 from nats_insights.model.fold import SURVEY, Fold, Sweep, row_fields
@@ -61,8 +62,6 @@ from nats_insights.replies.varz import VARZ
 
 # What is requested once in RARE seconds or less often can wait for FIRST_RARE seconds at the start.
 RARE, FIRST_RARE = 3600.0, 600.0
-# Resolved findings that are kept.
-RESOLVED_KEPT = 100
 # Figures that are recorded between two yields.
 _AT_A_STEP = 64
 
@@ -79,7 +78,7 @@ class Known(Struct, kw_only=True):
 
     The counts of connections and the accounts are not part of it: they are all read again.
     `asked_at` has the time of the last request to each of the other endpoints, in Unix seconds by
-    their keys.
+    their keys. After `known_since`, in Unix seconds, no transition is missing.
     """
 
     number: int
@@ -88,11 +87,12 @@ class Known(Struct, kw_only=True):
     forgotten: list[Names]
     system_accounts: list[str]
     lives: list[Life]
-    resolved: list[Told]
     cut_offs: list[tuple[int, str]]
     failures: list[tuple[int, str]]
     history: Remembered
     services: list[tuple[Names, Seen]] = []
+    transitions: list[Told] = []
+    known_since: float | None = None
 
 
 class Auditor:
@@ -142,7 +142,7 @@ class Auditor:
         self.jwt_names = JwtNames()
         self.loaded = Loaded()
         self.lives: dict[Key, Life] = {}
-        self.resolved: deque[Told] = deque(maxlen=RESOLVED_KEPT)
+        self.transitions = Transitions()
         self.cut_offs: deque[tuple[int, str]] = deque(maxlen=Agent.MEMORY)
         self.raised: dict[str, tuple[int, str]] = {}
         self.missed = Missed()
@@ -194,11 +194,12 @@ class Auditor:
             forgotten=sorted(self.roster.forgotten),
             system_accounts=sorted(self.system_accounts),
             lives=list(self.lives.values()),
-            resolved=list(self.resolved),
             cut_offs=list(self.cut_offs),
             failures=list(self.failures),
             history=self.history.plain(),
             services=list(self.services.seen.items()),
+            transitions=list(self.transitions),
+            known_since=self.transitions.since,
         )
 
     def restore(self, known: Known, now: float) -> None:
@@ -211,7 +212,7 @@ class Auditor:
         self.roster.forgotten |= set(known.forgotten)
         self.system_accounts = frozenset(known.system_accounts)
         self.lives = {life.key: life for life in known.lives}
-        self.resolved.extend(known.resolved)
+        self.transitions = Transitions(known.transitions, known.known_since)
         self.cut_offs.extend(known.cut_offs)
         self.failures.extend(known.failures)
         self.history.restore(known.history, now)
@@ -478,11 +479,7 @@ class Auditor:
         )
         self.audit, self.lives = audited, lives
         self._remember_trouble(audited.raised, counts=counts)
-        self.resolved.extend(
-            item
-            for item in told
-            if item.transition == "resolved" and item.reason != "severity_changed"
-        )
+        self.transitions.add(told, self.now)
         return told
 
     def name_clients(self, clients: Mapping[Key, dict[str, Any]], told: list[Told]) -> list[Told]:

@@ -80,6 +80,18 @@ class Life(Struct, frozen=True, kw_only=True, gc=False):
         """Whether it is open, and its condition was no longer true when it was judged last."""
         return self.is_open and (self.eased or self.cleared > 0)
 
+    def label(self, name: str) -> str:
+        """A label of its entity, "" where it has none; `user_name` is that of a JWT."""
+        entity = self.entity
+        if name == "user_name":
+            is_named = entity["kind"] == "user" and entity["name"] != entity["user"]
+            return entity["name"] if is_named else ""
+        return entity.get(name, "")
+
+    def has(self, label: str, value: str) -> bool:
+        """Whether its entity has this label; an account and a user by key or by name."""
+        return value in (self.entity.get(label), self.label(f"{label}_name"))
+
 
 class Told(Struct, frozen=True, kw_only=True, gc=False):
     """One transition to publish, with the finding as it stands after it."""
@@ -164,7 +176,7 @@ def _found(
     if not counts or found.explained_by or life.found < needed:
         return life, []
     life = replace(life, is_open=True, opened_at=now)
-    life = _tell(life, now)
+    life = tell(life, now)
     return life, [Told(transition="opened", life=life, reason="condition_met", at=now)]
 
 
@@ -256,8 +268,8 @@ def _still(
 ) -> tuple[Life, list[Told]]:
     """An open finding that was found again: a new severity, an update, a reminder, or nothing."""
     if severity != life.severity:
-        before = _tell(life, now)
-        after = _tell(replace(before, severity=severity), now)
+        before = tell(life, now)
+        after = tell(replace(before, severity=severity), now)
         before = replace(before, clients={})  # These are out of date.
         reason = "severity_changed"
         return after, [
@@ -271,7 +283,7 @@ def _still(
             ),
         ]
     if rule.check.news and _is_news(life):
-        life = _tell(life, now)
+        life = tell(life, now)
         return life, [Told(transition="updated", life=life, reason="value_changed", at=now)]
     kept, news = _remind(life, now, remind_every)
     assert kept is not None
@@ -289,7 +301,7 @@ def _is_news(life: Life) -> bool:
 def _remind(life: Life, now: float, remind_every: float) -> tuple[Life | None, list[Told]]:
     if not life.is_open or life.cleared or now - life.told_at < remind_every:
         return life, []
-    life = _tell(life, now)
+    life = tell(life, now)
     return life, [Told(transition="reminded", life=life, reason="still_open", at=now)]
 
 
@@ -297,9 +309,10 @@ def _resolve(life: Life, now: float, reason: str) -> list[Told]:
     if not life.is_open:
         return []
     # The clients are out of date.
-    life = _tell(replace(life, updated_at=now, clients={}), now)
+    life = tell(replace(life, updated_at=now, clients={}), now)
     return [Told(transition="resolved", life=life, reason=reason, at=now)]
 
 
-def _tell(life: Life, now: float) -> Life:
+def tell(life: Life, now: float) -> Life:
+    """The finding as it stands when it is published once more."""
     return replace(life, revision=life.revision + 1, told_at=now, told_value=life.value)

@@ -104,21 +104,23 @@ def advisory(
     told: Told, check: Check, agent: AgentInfo, coverage: Coverage, valid_for: float
 ) -> Advisory:
     """The message for one transition; `valid_for` is how long it is valid, in seconds."""
-    life = told.life
-    members = finding_state(life, check, valid_for)
+    members = transition_state(told, check, valid_for)
+    return Advisory(**members, agent=agent, coverage=brief(coverage))
+
+
+def transition_state(told: Told, check: Check, valid_for: float) -> dict[str, Any]:
+    """The members that an advisory and HISTORY share."""
+    members = finding_state(told.life, check, valid_for)
     if told.transition == "resolved":
         members |= _over(told.at)
-    return Advisory(
-        **members,
-        id=_identity(members["fingerprint"], told),
-        timestamp=at(told.at),
-        transition=told.transition,
-        reason=told.reason,
-        agent=agent,
-        coverage=brief(coverage),
-        severity_before=_name(told.severity_before),
-        severity_now=_name(told.severity_now),
-    )
+    return members | {
+        "id": _identity(members["fingerprint"], told),
+        "timestamp": at(told.at),
+        "transition": told.transition,
+        "reason": told.reason,
+        "severity_before": _name(told.severity_before),
+        "severity_now": _name(told.severity_now),
+    }
 
 
 def _over(when: float) -> dict[str, Any]:

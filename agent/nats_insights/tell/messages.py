@@ -88,18 +88,23 @@ class FindingState(Struct, frozen=True, kw_only=True):
     names: list[str] = []
 
 
-class Advisory(FindingState, frozen=True, kw_only=True):
-    """One message on `$INSIGHTS.ADVISORY.>`: a finding opened, changed, is still open, resolved."""
+class TransitionState(FindingState, frozen=True, kw_only=True):
+    """A transition, with the finding as it was after it: part of advisories and of HISTORY."""
 
-    type: Literal["insights.advisory.v1.finding"] = "insights.advisory.v1.finding"
     id: Id
     timestamp: Time
-    agent: AgentInfo
-    coverage: Coverage
     transition: Literal["opened", "updated", "reminded", "resolved"]
     reason: str
     severity_before: SeverityName | UnsetType = UNSET
     severity_now: SeverityName | UnsetType = UNSET
+
+
+class Advisory(TransitionState, frozen=True, kw_only=True):
+    """One message on `$INSIGHTS.ADVISORY.>`: a finding opened, changed, is still open, resolved."""
+
+    type: Literal["insights.advisory.v1.finding"] = "insights.advisory.v1.finding"
+    agent: AgentInfo
+    coverage: Coverage
 
 
 class OpenCounts(Struct, frozen=True, kw_only=True):
@@ -242,6 +247,17 @@ class FindingsReply(ListReply, frozen=True, kw_only=True):
     status: StatusReply | UnsetType = UNSET
 
 
+class HistoryReply(ListReply, frozen=True, kw_only=True):
+    """HISTORY: what opened, changed or resolved, the last first; reminders are left out.
+
+    After `known_since` nothing is missing.
+    """
+
+    type: Literal["insights.api.v1.history_response"] = "insights.api.v1.history_response"
+    transitions: list[TransitionState]
+    known_since: Time
+
+
 class ParameterInfo(Struct, frozen=True, kw_only=True):
     """One parameter in force: `origin` says who set it; `clear_factor` eases it once open.
 
@@ -352,11 +368,8 @@ class ListRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
 
 
-class FindingsRequest(ListRequest, frozen=True, kw_only=True):
-    """The body of FINDINGS: filters, all optional.
-
-    `severity` is exact, `severity_at_least` this one and worse. With `by` the reply has groups.
-    """
+class FilteredRequest(ListRequest, frozen=True, kw_only=True):
+    """Filters of findings: `severity` is exact, `severity_at_least` this one and worse."""
 
     code: str = ""
     severity: SeverityName | Literal[""] = ""
@@ -366,8 +379,24 @@ class FindingsRequest(ListRequest, frozen=True, kw_only=True):
     server: str = ""
     user: str = ""
     severity_at_least: SeverityName | Literal[""] = ""
+
+
+class FindingsRequest(FilteredRequest, frozen=True, kw_only=True):
+    """The body of FINDINGS: filters, all optional. With `by` the reply has groups."""
+
     state: Literal["open", "resolved", "all"] = "open"
     by: GroupedBy | Literal[""] = ""
+
+
+class HistoryRequest(FilteredRequest, frozen=True, kw_only=True):
+    """The body of HISTORY, all optional: filters, and from when until when.
+
+    Both are a time in RFC 3339, or how long ago, such as "2h".
+    """
+
+    fingerprint: str = ""
+    since: str = ""
+    until: str = ""
 
 
 class ExplainRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -392,4 +421,7 @@ class NoRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 ADVISORIES = (Advisory, Heartbeat)
-REPLIES = (StatusReply, FindingsReply, ChecksReply, ExplainReply, ServersReply, ErrorReply)
+REPLIES = (
+    *(StatusReply, FindingsReply, ChecksReply, ExplainReply, ServersReply),
+    *(HistoryReply, ErrorReply),
+)

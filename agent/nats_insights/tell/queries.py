@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -19,7 +19,8 @@ from nats_insights.judge.limits import Parameter
 from nats_insights.judge.rules import Rule
 from nats_insights.model.roster import Entry, Roster
 from nats_insights.tell import requests
-from nats_insights.tell.advisory import at, brief, finding_state, fitting, resolved_state
+from nats_insights.tell.advisory import at, brief, finding_state, resolved_state
+from nats_insights.tell.history import history
 from nats_insights.tell.messages import (
     AgentInfo,
     CheckInfo,
@@ -43,23 +44,21 @@ from nats_insights.tell.messages import (
     ServerState,
     StatusReply,
 )
+from nats_insights.tell.pages import head, part
 from nats_insights.tell.ranking import parts
 from nats_insights.tell.requests import Refused as Refused
-from nats_insights.tell.requests import unknown
-from nats_insights.tell.selection import Counted, passing
+from nats_insights.tell.selection import Counted, asked_codes, named, passing
 from nats_insights.tell.view import View, not_evaluated, verdict
 from nats_insights.text import nearest, shortened
 
-# A reply ends before this many bytes, and before the server's max_payload; the rest is paged.
-LONGEST = 256 * 1024
-# The bytes of a page beside its head and its rows: type, total, offset, more.
-_FRAME = 160
 # STATUS stays short however many checks there are: reasons, and codes beside the first of each.
 _MOST_REASONS = 10
 _MOST_OTHERS = 20
 
 
-QUERIES = ("STATUS", "FINDINGS", "CHECKS", "EXPLAIN", "SERVERS")
+QUERIES = ("STATUS", "FINDINGS", "CHECKS", "EXPLAIN", "SERVERS", "HISTORY")
+# These change something: a person who only reads needs none of them.
+CHANGES = ("EVALUATE", "FORGET")
 
 
 def answer(view: View, name: str, body: bytes) -> bytes:
@@ -89,7 +88,7 @@ def status(view: View, body: bytes = b"") -> StatusReply:
     """STATUS."""
     requests.read(body, NoRequest)
     return StatusReply(
-        **_head(view),
+        **head(view),
         verdict=verdict(view),
         open=view.counts,
         epoch=_epoch(view),
@@ -138,17 +137,11 @@ def findings(view: View, body: bytes = b"") -> FindingsReply:
 
 def _findings(view: View, body: bytes) -> Generator[None, None, FindingsReply]:
     request = requests.read(body, FindingsRequest)
-    code = named(view.checks, request.code).code if request.code else ""
-    codes = {
-        check.code
-        for check in view.checks
-        if code in ("", check.code) and request.scope in ("", check.about.scope)
-    }
-    keep, counted = passing(request, codes), Counted(request.by)
+    keep, counted = passing(request, asked_codes(view.checks, request)), Counted(request.by)
     found: list[Life | Told] = []
     if request.state != "resolved":
-        for part in parts((yield from view.worst_first())):
-            found += (lives := keep(part))
+        for some in parts((yield from view.worst_first())):
+            found += (lives := keep(some))
             counted.add(lives)
             yield
     if request.state != "open":
@@ -157,11 +150,11 @@ def _findings(view: View, body: bytes) -> Generator[None, None, FindingsReply]:
     more = {"counts": counted.counts(), "epoch": _epoch(view)}
     if request.by:
         names = yield from counted.names()
-        page = _part(view, request, names, "groups", counted.group, **more)
+        page = part(view, request, names, "groups", counted.group, **more)
         names.clear()
         yield from emptied(counted.groups)
         return FindingsReply(findings=[], **page)
-    return FindingsReply(**_part(view, request, found, "findings", _stater(view), **more))
+    return FindingsReply(**part(view, request, found, "findings", _stater(view), **more))
 
 
 def open_findings(view: View) -> list[FindingState]:
@@ -189,7 +182,7 @@ def _stater(view: View) -> Callable[[Life | Told], FindingState]:
 def checks(view: View, body: bytes = b"") -> ChecksReply:
     """CHECKS."""
     request = requests.read(body, ListRequest)
-    return ChecksReply(**_part(view, request, all_checks(view), "checks"))
+    return ChecksReply(**part(view, request, all_checks(view), "checks"))
 
 
 def explain(view: View, body: bytes = b"") -> ExplainReply:
@@ -199,7 +192,7 @@ def explain(view: View, body: bytes = b"") -> ExplainReply:
         raise Refused(400, 'name a check by code or name, such as {"code": "SERVER_011"}')
     check = named(view.checks, name)
     return ExplainReply(
-        **_head(view),
+        **head(view),
         check=_check_info(view, check),
         finds=check.finds,
         why=check.why,
@@ -213,7 +206,7 @@ def servers(view: View, body: bytes = b"") -> ServersReply:
     """SERVERS."""
     request = requests.read(body, ListRequest)
     rows = sorted(view.servers, key=lambda entry: entry.key)
-    return ServersReply(**_part(view, request, rows, "servers", partial(_server, view)))
+    return ServersReply(**part(view, request, rows, "servers", partial(_server, view)))
 
 
 def forget(view: View, roster: Roster, body: bytes) -> bytes:
@@ -235,7 +228,7 @@ def forget(view: View, roster: Roster, body: bytes) -> bytes:
     if found[0].state == "answering":
         raise Refused(409, f"{request.server} answers: only a server that is gone can be forgotten")
     roster.remove(found[0])
-    reply = ServersReply(**_part(view, ListRequest(), found, "servers", partial(_server, view)))
+    reply = ServersReply(**part(view, ListRequest(), found, "servers", partial(_server, view)))
     return msgspec.json.encode(reply)
 
 
@@ -259,48 +252,8 @@ _ANSWERS: dict[str, Callable[[View, bytes], Reply]] = {
     "CHECKS": checks,
     "EXPLAIN": explain,
     "SERVERS": servers,
+    "HISTORY": history,
 }
-
-
-def named(checks: Iterable[Check], asked: str) -> Check:
-    """The check with this code or name, whatever its case; Refused with the nearest if none has."""
-    found = {check.code: check for check in checks}
-    found |= {check.name: check for check in found.values()}
-    for name in (asked.upper(), asked.lower().replace("-", "_")):
-        if name in found:
-            return found[name]
-    raise Refused(404, unknown("check", asked, found))
-
-
-def _head(view: View) -> dict[str, Any]:
-    return {
-        "timestamp": at(time.time()),
-        "agent": view.agent,
-        "coverage": brief(view.coverage),
-    }
-
-
-def _part(
-    view: View,
-    request: ListRequest,
-    rows: Sequence[Any],
-    field: str,
-    make: Callable[[Any], Any] = lambda row: row,
-    **more_fields: Any,
-) -> dict[str, Any]:
-    head = _head(view) | more_fields
-    room = min(LONGEST, view.max_payload) - len(msgspec.json.encode(head)) - _FRAME
-    taken: list[Any] = []
-    for row in map(make, rows[request.offset : request.offset + request.limit]):
-        if isinstance(row, FindingState) and not taken:
-            row = fitting(row, room)
-        room -= len(msgspec.json.encode(row)) + 1
-        if room < 0 and taken:
-            break
-        taken.append(row)
-    more = request.offset + len(taken) < len(rows)
-    page = {field: taken, "total": len(rows), "offset": request.offset, "more": more}
-    return head | page
 
 
 def _check_info(view: View, check: Check) -> CheckInfo:

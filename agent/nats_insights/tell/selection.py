@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable
 
+from nats_insights.judge.declare import Check
 from nats_insights.judge.finding import INFO, SEVERITIES, Severity
 from nats_insights.judge.lifecycle import Life
-from nats_insights.tell.messages import FindingsRequest, Group, OpenCounts
+from nats_insights.tell.messages import FilteredRequest, Group, OpenCounts
 from nats_insights.tell.ranking import ordered
+from nats_insights.tell.requests import Refused, unknown
 from nats_insights.text import shortened
 
 # The labels by which findings are filtered.
@@ -23,7 +25,28 @@ _LABELS: dict[str, tuple[str, ...]] = {
 }
 
 
-def passing(request: FindingsRequest, codes: Collection[str]) -> Callable[[list[Life]], list[Life]]:
+def named(checks: Iterable[Check], asked: str) -> Check:
+    """The check with this code or name, whatever its case; Refused with the nearest if none has."""
+    found = {check.code: check for check in checks}
+    found |= {check.name: check for check in found.values()}
+    for name in (asked.upper(), asked.lower().replace("-", "_")):
+        if name in found:
+            return found[name]
+    raise Refused(404, unknown("check", asked, found))
+
+
+def asked_codes(checks: Iterable[Check], request: FilteredRequest) -> set[str]:
+    """The codes of the checks that a request asks for; Refused if it names an unknown one."""
+    checks = list(checks)
+    code = named(checks, request.code).code if request.code else ""
+    return {
+        check.code
+        for check in checks
+        if code in ("", check.code) and request.scope in ("", check.about.scope)
+    }
+
+
+def passing(request: FilteredRequest, codes: Collection[str]) -> Callable[[list[Life]], list[Life]]:
     """A function that keeps the findings of these checks which pass the filters of a request."""
     least = SEVERITIES.get(request.severity_at_least, INFO)
     severities = {one for one in Severity if request.severity in ("", str(one)) and one >= least}
@@ -35,7 +58,7 @@ def passing(request: FindingsRequest, codes: Collection[str]) -> Callable[[list[
         if len(severities) < len(Severity):
             lives = [life for life in lives if life.severity in severities]
         for label, value in labels:
-            lives = [life for life in lives if _has(life.entity, label, value)]
+            lives = [life for life in lives if life.has(label, value)]
         return lives
 
     return keep
@@ -56,7 +79,7 @@ class Counted:
         if self.by:
             labels = _LABELS[self.by]
             for life in lives:
-                names = tuple([_label(life.entity, label) for label in labels])
+                names = tuple([life.label(label) for label in labels])
                 self.groups[names or (life.key.code,)][Severity.CRITICAL - life.severity] += 1
 
     def counts(self) -> OpenCounts:
@@ -73,15 +96,3 @@ class Counted:
         labels = _LABELS[self.by] or ("code",)
         told = dict(zip(labels, (shortened(name, 128) for name in names), strict=True))
         return Group(**told, critical=critical, warning=warning, info=info)
-
-
-def _has(entity: Mapping[str, str], label: str, value: str) -> bool:
-    """Whether an entity has this label, an account and a user by their key or by their name."""
-    return value in (entity.get(label), _label(entity, f"{label}_name"))
-
-
-def _label(entity: Mapping[str, str], label: str) -> str:
-    if label == "user_name":
-        is_named = entity["kind"] == "user" and entity["name"] != entity["user"]
-        return entity["name"] if is_named else ""
-    return entity.get(label, "")

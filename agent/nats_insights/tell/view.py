@@ -24,6 +24,7 @@ class View(Struct, kw_only=True, dict=True):
     """The state after the last epoch, from which queries are answered.
 
     `lives` are in the order of their keys, `ranked` are the open ones as they were asked for.
+    `transitions` are the last ones, of which none is missing after `known_since`, Unix seconds.
     """
 
     agent: AgentInfo
@@ -32,7 +33,8 @@ class View(Struct, kw_only=True, dict=True):
     checks: list[Check]
     rules: list[Rule]
     lives: list[Life]
-    resolved: list[Told]
+    transitions: list[Told]
+    known_since: float
     outcomes: dict[str, Outcome]
     servers: list[Entry]
     swept_at: dict[Names, float] = {}
@@ -73,7 +75,8 @@ class View(Struct, kw_only=True, dict=True):
             checks=auditor.checks,
             rules=auditor.rules,
             lives=list(auditor.lives.values()),
-            resolved=list(auditor.resolved),
+            transitions=list(auditor.transitions),
+            known_since=auditor.transitions.since or auditor.now,
             outcomes=auditor.outcomes,
             servers=list(auditor.roster),
             swept_at={names: swept.at for names, swept in auditor.sweeps.last.items()},
@@ -85,6 +88,15 @@ class View(Struct, kw_only=True, dict=True):
             valid_for=auditor.valid_for,
             max_payload=max_payload,
         )
+
+    @property
+    def resolved(self) -> list[Told]:
+        """The findings that resolved lately, the first one first."""
+        return [
+            told
+            for told in self.transitions
+            if told.transition == "resolved" and told.reason != "severity_changed"
+        ]
 
     def rule(self, code: str) -> Rule | None:
         """The rule of a check, None where the check is disabled."""

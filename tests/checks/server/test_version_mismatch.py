@@ -115,4 +115,4 @@ def test_an_upgrade_that_stopped_half_way_is_found_and_its_end_too():
     told = [story.hears(half) for _ in range(20)]
     assert (told[:-1], told[-1]) == (19 * [[]], ["opened SERVER_002 C1"])
     assert story.hears(whole) == ["resolved SERVER_002 C1"]
-    assert story.auditor.resolved[-1].life.summary == "all servers of C1 run one version"
+    assert list(story.auditor.transitions)[-1].life.summary == "all servers of C1 run one version"
