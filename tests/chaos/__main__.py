@@ -6,6 +6,7 @@ import sys
 from argparse import ArgumentParser
 
 from tests.chaos.network import Unavailable
+from tests.chaos.process import HOUSES
 from tests.chaos.sequence import run
 from tests.kit import servers
 
@@ -18,9 +19,13 @@ def main() -> int:
     parser.add_argument(
         "--version", default=servers.CI_VERSIONS[-1], choices=servers.VERSIONS, help="of the server"
     )
+    parser.add_argument(
+        "--agents", default="forgetful", choices=HOUSES, help="how many, and what they keep"
+    )
     args = parser.parse_args()
     try:
-        verdict = run(args.seed, args.disturbances, servers.binary(args.version), _say)
+        binary = servers.binary(args.version)
+        verdict = run(args.seed, args.disturbances, binary, HOUSES[args.agents], _say)
     except Unavailable as why:
         print(why, file=sys.stderr)
         return 2

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from tests.chaos.apart import Apart
 from tests.chaos.model import User
+from tests.chaos.process import House, Process
 from tests.chaos.recorder import Recorder
 from tests.chaos.relay import Relay, Trick
 from tests.chaos.world import Group, World, pairs_between
@@ -55,16 +56,20 @@ class Stage:
         recorder: Recorder,
         relays: dict[str, Relay],
         rng: random.Random,
+        house: House,
     ) -> None:
         self.system, self.network = apart
         self.world, self.crowd, self.recorder = world, crowd, recorder
-        self.relays, self.rng = relays, rng
+        self.relays, self.rng, self.house = relays, rng, house
+        self.agents: Sequence[Process] = ()
         self.names = [server.name for server in self.system]
         self.held: set[str] = set()
 
     @property
     def agent_at(self) -> str:
-        """The server that the agent is connected to, "" for none."""
+        """The server that the only agent is connected to, "" for none, or where there are more."""
+        if self.house.agents > 1:
+            return ""
         return next((name for name, relay in self.relays.items() if relay.connected), "")
 
     def calm(self) -> list[str]:
@@ -366,9 +371,9 @@ KINDS: Sequence[tuple[Kind, int]] = (
 )
 
 
-async def choose(stage: Stage) -> Disturbance:
+async def choose(stage: Stage, among: Sequence[tuple[Kind, int]]) -> Disturbance:
     """One disturbance that can be had now; waits while there is none."""
-    kinds, weights = zip(*KINDS, strict=True)
+    kinds, weights = zip(*among, strict=True)
     while True:
         (kind,) = stage.rng.choices(kinds, weights)
         disturbance = kind(stage)

@@ -15,9 +15,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import combinations
 
 from msgspec import Struct
 from tests.chaos.model import NOTHING, Key, Moment, Reading, Severity, readings
+
+from nats_insights.tell.messages import Heartbeat
 
 GRACE = 0.5
 EPOCH = 6.0
@@ -51,6 +54,8 @@ class Said(Struct, frozen=True, kw_only=True):
     stale: float | None = None
     missing: tuple[str, ...] = ()
     summary: str = ""
+    agent: str = ""
+    opened_at: float = 0.0
 
     @property
     def key(self) -> Key:
@@ -63,6 +68,15 @@ class Violation(Struct, frozen=True):
     at: float
     kind: str
     what: str
+
+
+class Reign(Struct):
+    """An agent led from `begin` to `end`, as one process."""
+
+    id: str
+    instance: str
+    begin: float
+    end: float = 0.0
 
 
 class Truth:
@@ -175,7 +189,28 @@ def broken_stories(story: Iterable[Said]) -> Iterator[Violation]:
             yield Violation(said.at, "story", f"{text}: after revision {before.revision}")
         elif before is not None and not is_open and said.transition != "opened":
             yield Violation(said.at, "story", f"{text}: it had resolved")
+        elif before is not None and is_open and said.opened_at != before.opened_at:
+            yield Violation(said.at, "story", f"{text}: it had been opened at another time")
         last[entity] = said
+
+
+def rivals(beats: Iterable[tuple[float, Heartbeat]]) -> Iterator[Violation]:
+    """Agents that both led at a time: each leads from its first heartbeat as a leader to its last
+    one before it says something else, or another process of it does."""
+    reigns: dict[str, Reign] = {}
+    over: list[Reign] = []
+    for _, beat in beats:
+        at, agent = beat.timestamp.timestamp(), beat.agent
+        reign = reigns.get(agent.id)
+        if reign is not None and (agent.role != "leader" or agent.instance != reign.instance):
+            over.append(reigns.pop(agent.id))
+        if agent.role == "leader":
+            reigns.setdefault(agent.id, Reign(agent.id, agent.instance, at)).end = at
+    over = sorted([*over, *reigns.values()], key=lambda reign: reign.begin)
+    for one, other in combinations(over, 2):
+        if one.id != other.id and other.begin < one.end:
+            text = f"{one.id} still led {one.end - other.begin:.1f} s after {other.id} had begun to"
+            yield Violation(other.begin, "rivals", text)
 
 
 def lost(story: Iterable[Said]) -> int:

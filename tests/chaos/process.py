@@ -1,14 +1,17 @@
-"""The agent as a process of its own, with quick epochs."""
+"""Agents as processes of their own, with quick epochs, that can be killed, frozen and stopped."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+
+from msgspec import Struct
 
 from nats_insights.lab.servers.local import System
 
@@ -16,7 +19,6 @@ INTERVAL = 0.5
 SETTLE = 2.0
 GONE_AFTER = 10.0
 _CONFIGURATION = f"""
-id = "chaos"
 interval = "{INTERVAL * 1000:.0f}ms"
 lifecycle = {{ settle = "{SETTLE}s", gone_after = "{GONE_AFTER}s", remind_every = "4s" }}
 gather = {{ timeout = "300ms", max_cpu = 1.0 }}
@@ -25,16 +27,53 @@ checks.agent_late.enabled = false
 _END_SECONDS = 10.0
 
 
-class Process:
-    """A running agent and its log."""
+class House(Struct, frozen=True):
+    """How many agents there are, and what they keep: files of their own, JetStream, or nothing.
 
-    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
-        self._process = process
+    `isolated` is whether servers may be cut off from all others: agents on both sides of such a cut
+    would both lead where nothing but heartbeats decides.
+    """
+
+    name: str
+    agents: int = 1
+    state: bool = False
+    jetstream: bool = False
+
+    @property
+    def isolated(self) -> bool:
+        return self.agents == 1 or self.jetstream
+
+    @property
+    def mortal(self) -> bool:
+        """Whether agents may die: what they know is kept by someone."""
+        return self.agents > 1 or self.state or self.jetstream
+
+
+FORGETFUL = House("forgetful")
+ALONE = House("alone", state=True)
+PAIR = House("pair", agents=2)
+TRIO = House("trio", agents=3, jetstream=True)
+HOUSES = {house.name: house for house in (FORGETFUL, ALONE, PAIR, TRIO)}
+
+
+class Process:
+    """One agent: its process of now, and the log of all its processes."""
+
+    def __init__(self, name: str, log: Path, start: Callable[[], subprocess.Popen[bytes]]) -> None:
+        self.name = name
+        self.frozen = False
         self._log = log
+        self._start = start
+        self._process = start()
 
     @property
     def ended(self) -> bool:
+        """Whether it does not run, whoever ended it."""
         return self._process.poll() is not None
+
+    @property
+    def awake(self) -> bool:
+        return not self.ended and not self.frozen
 
     @property
     def log(self) -> str:
@@ -46,32 +85,67 @@ class Process:
         lines = self.log.splitlines()
         return [line for line in lines if line.startswith("Traceback") or " ERROR " in line]
 
+    def start(self) -> None:
+        """Another process of the same agent."""
+        self._process = self._start()
+
+    def kill(self) -> None:
+        """It dies at once, also if it is frozen."""
+        self._process.kill()
+        self._process.wait()
+        self.frozen = False
+
+    async def stop(self) -> None:
+        """It is told to end, and does; one that does not in time is killed."""
+        self.thaw()
+        self._process.terminate()
+        try:
+            await asyncio.to_thread(self._process.wait, _END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def freeze(self) -> None:
+        self._process.send_signal(signal.SIGSTOP)
+        self.frozen = True
+
+    def thaw(self) -> None:
+        with suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGCONT)
+        self.frozen = False
+
 
 @asynccontextmanager
-async def agent(system: System, urls: Sequence[str]) -> AsyncIterator[Process]:
-    """An agent that may connect to the servers at these URLs; it is told to end at last."""
+async def agents(system: System, urls: Sequence[str], house: House) -> AsyncIterator[list[Process]]:
+    """The agents of a house, which may connect to the servers at these URLs; they end at last."""
     directory = next(iter(system)).log.parent
-    config, log = directory / "agent.toml", directory / "agent.log"
-    config.write_text(_CONFIGURATION, "utf-8")
-    with _start(system, urls, config, log) as process:
-        try:
-            yield Process(process, log)
-        finally:
-            process.terminate()
-            try:
-                await asyncio.to_thread(process.wait, _END_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
+    names = [f"chaos-{number}" for number in range(1, house.agents + 1)]
+    started = [_agent(system, urls, house, name, directory) for name in names]
+    try:
+        yield started
+    finally:
+        for process in started:
+            await process.stop()
 
 
-def _start(system: System, urls: Sequence[str], config: Path, log: Path) -> subprocess.Popen[bytes]:
-    name, password = system.user("agent")
+def _agent(
+    system: System, urls: Sequence[str], house: House, name: str, directory: Path
+) -> Process:
+    config, log = directory / f"{name}.toml", directory / f"{name}.log"
+    config.write_text(f'id = "{name}"\n{_CONFIGURATION}', "utf-8")
+    user, password = system.user("agent")
     command = [sys.executable, "-m", "nats_insights", "run", "--config", str(config)]
-    with log.open("wb") as output:
-        return subprocess.Popen(
-            [*command, "--server", ",".join(urls), "--user", name],
-            env={**os.environ, "NATS_PASSWORD": password},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-        )
+    command += ["--server", ",".join(urls), "--user", user]
+    if house.state:
+        command += ["--state", str(directory / f"{name}.state")]
+
+    def start() -> subprocess.Popen[bytes]:
+        with log.open("ab") as output:
+            return subprocess.Popen(
+                command,
+                env={**os.environ, "NATS_PASSWORD": password},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+
+    return Process(name, log, start)

@@ -122,4 +122,6 @@ def _said(advisory: Advisory, heard: float) -> Said:
         stale=advisory.stale and advisory.stale.timestamp(),
         missing=tuple(advisory.coverage.missing),
         summary=advisory.summary,
+        agent=advisory.agent.id,
+        opened_at=advisory.opened_at.timestamp(),
     )

@@ -14,14 +14,16 @@ from msgspec import Struct
 from tests.chaos import judge
 from tests.chaos.apart import ROUTING, Apart, apart
 from tests.chaos.disturbances import Disturbance, Stage, choose
+from tests.chaos.ends import kinds
 from tests.chaos.judge import GRACE, Truth, Violation
 from tests.chaos.network import HUB
-from tests.chaos.process import GONE_AFTER, INTERVAL, SETTLE, Process, agent
+from tests.chaos.process import GONE_AFTER, INTERVAL, SETTLE, House, Process, agents
 from tests.chaos.recorder import Recorder
 from tests.chaos.relay import relayed
 from tests.chaos.world import World
 
 from nats_insights.lab.servers.crowd import Crowd
+from nats_insights.tell.messages import Heartbeat
 
 SERVERS = ("n1", "n2", "n3")
 LIMIT = 200
@@ -60,16 +62,20 @@ class Verdict(Struct):
         )
 
 
-def run(seed: int, disturbances: int, binary: Path, say: Say) -> Verdict:
-    """Disturbs a cluster of three servers so many times; Unavailable where that cannot be had."""
+def run(seed: int, disturbances: int, binary: Path, house: House, say: Say) -> Verdict:
+    """Disturbs a cluster of three servers and its agents so many times.
+
+    Unavailable where that cannot be had.
+    """
     routing = f"{ROUTING}, no_advertise: true"  # The agent knows servers by their relays only.
     with apart({"C1": SERVERS}, binary=binary, options=OPTIONS, routing=routing) as cluster:
-        return asyncio.run(_Sequence(cluster, seed, say).run(disturbances))
+        return asyncio.run(_Sequence(cluster, seed, house, say).run(disturbances))
 
 
 class _Sequence:
-    def __init__(self, cluster: Apart, seed: int, say: Say) -> None:
+    def __init__(self, cluster: Apart, seed: int, house: House, say: Say) -> None:
         self._apart = cluster
+        self._house = house
         self._seed = seed
         self._say = say
         self._begin = time.time()
@@ -81,7 +87,7 @@ class _Sequence:
         self._world: World
         self._truth: Truth
         self._stage: Stage
-        self._agent: Process
+        self._agents: list[Process] = []
 
     async def run(self, disturbances: int) -> Verdict:
         """The whole sequence."""
@@ -97,7 +103,9 @@ class _Sequence:
             self._world = World(limits, GONE_AFTER, lambda: self._stage.agent_at)
             self._truth = Truth(self._world.moments)
             rng = random.Random(self._seed)
-            self._stage = Stage(self._apart, self._world, crowd, self._recorder, relays, rng)
+            self._stage = Stage(
+                self._apart, self._world, crowd, self._recorder, relays, rng, self._house
+            )
             async with asyncio.TaskGroup() as group:
                 watching = [
                     group.create_task(self._recorder.listen()),
@@ -105,7 +113,8 @@ class _Sequence:
                 ]
                 await self._stage.well()
                 urls = [relay.url for relay in relays.values()]
-                self._agent = await stack.enter_async_context(agent(system, urls))
+                self._agents = await stack.enter_async_context(agents(system, urls, self._house))
+                self._stage.agents = self._agents
                 try:
                     await self._disturb(disturbances)
                 finally:
@@ -120,7 +129,7 @@ class _Sequence:
             await self._stage.settle_down(name)
         await self._checkpoint()
         for number in range(1, disturbances + 1):
-            disturbance = await choose(self._stage)
+            disturbance = await choose(self._stage, kinds(self._house))
             self._tell(f"{number}: {disturbance.what}")
             if disturbance.holds:
                 self._run_on(disturbance)
@@ -130,7 +139,7 @@ class _Sequence:
             self._verdict.disturbances = number
             if number % PER_CHECKPOINT == 0 or number == disturbances:
                 await self._checkpoint()
-            if self._agent.ended:
+            if self._ended():
                 break
         self._judge_all()
 
@@ -161,7 +170,7 @@ class _Sequence:
         calm = time.time()
         await asyncio.sleep(CALM_SECONDS)
         now = time.time()
-        heard, beat = self._recorder.beats[-1]
+        heard, beat = self._leads()[-1]
         if now - heard > SILENT_SECONDS:
             self._accuse("silent", f"no heartbeat for {now - heard:.1f} s")
         if beat.coverage.missing:
@@ -175,13 +184,18 @@ class _Sequence:
         self._judge_told()
 
     def _sees_all_since(self, since: float) -> bool:
-        beats = [beat for _, beat in self._recorder.beats[-1:]]
+        beats = [beat for _, beat in self._leads()[-1:]]
         return any(
             not beat.coverage.missing
             and beat.coverage.servers_known == len(SERVERS)
             and beat.timestamp.timestamp() > since
             for beat in beats
         )
+
+    def _leads(self) -> list[tuple[float, Heartbeat]]:
+        """When the last heartbeats of leaders were heard, the latest last."""
+        last = self._recorder.beats[-20:]
+        return [(heard, beat) for heard, beat in last if beat.agent.role == "leader"]
 
     async def _compare(self) -> None:
         """The servers themselves must say what we take for the truth."""
@@ -209,16 +223,23 @@ class _Sequence:
             self._tell(f"    told {what}: {said.summary}{stale}", said.at)
         self._say_all()
 
+    def _ended(self) -> list[Process]:
+        """The agents that ended by themselves."""
+        return [one for one in self._agents if one.ended and one.name not in self._stage.held]
+
     def _judge_all(self) -> None:
         story = self._recorder.story.values()
         self._judge_told()
         for violation in judge.broken_stories(story):
             self._accuse(violation.kind, violation.what, violation.at)
-        for fault in self._agent.faults:
-            self._accuse("log", fault)
-        if self._agent.ended:
-            last = self._agent.log.splitlines()[-1:]
-            self._accuse("ended", f"the agent ended by itself: {last}")
+        for violation in judge.rivals(self._recorder.beats):
+            self._accuse(violation.kind, violation.what, violation.at)
+        for one in self._agents:
+            for fault in one.faults:
+                self._accuse("log", fault)
+        for one in self._ended():
+            last = one.log.splitlines()[-1:]
+            self._accuse("ended", f"{one.name} ended by itself: {last}")
         self._verdict.told = Counter(said.transition for said in story)
         self._verdict.lost = judge.lost(story)
         self._verdict.epochs = len(self._recorder.beats)

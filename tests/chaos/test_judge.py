@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from tests.chaos import judge
 from tests.chaos.judge import EPOCH, GRACE, Said, Truth
 from tests.chaos.model import Key, Load, Moment, Place, User, readings
+
+from kit.told import heartbeat
+from nats_insights.tell.messages import AgentInfo, Heartbeat
 
 APP: User = ("APP", "app")
 BIG: User = ("BIG", "big")
@@ -225,3 +230,38 @@ def test_a_critical_state_that_is_told_as_a_warning_is_missed():
     ]
     (missed,) = judge.untold([*warnings, said("opened", 1, name="app")], truth, 5, 15)
     assert missed.what.startswith("critical SERVER_011 n1")
+
+
+def beats(*said: tuple[float, str, str]) -> list[tuple[float, Heartbeat]]:
+    """Heartbeats: when, of which agent (and which of its processes), and its role."""
+    found = []
+    for at, who, role in said:
+        agent = AgentInfo(id=who[0], instance=who, version="1", epoch=1, role=role)
+        told = heartbeat(agent=agent, timestamp=datetime.fromtimestamp(at, UTC))
+        found.append((at, told))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("said", "overlaps"),
+    [
+        ([(1, "a", "leader"), (2, "a", "stopped"), (3, "b", "leader")], 0),
+        ([(1, "a", "leader"), (2, "a", "leader"), (3, "b", "leader")], 0),  # Killed.
+        ([(1, "a", "leader"), (2, "b", "leader"), (3, "a", "standby"), (4, "b", "leader")], 0),
+        ([(1, "a", "leader"), (2, "b", "leader"), (3, "a", "leader")], 1),  # It was frozen.
+        ([(1, "a", "leader"), (2, "b", "leader"), (3, "a2", "standby")], 0),  # Killed, and back.
+        ([(1, "a", "leader"), (2, "b", "leader"), (3, "a2", "leader"), (4, "b", "leader")], 1),
+    ],
+)
+def test_two_agents_that_both_lead_are_rivals(said, overlaps):
+    assert kinds(judge.rivals(beats(*said))) == overlaps * ["rivals"]
+
+
+def test_a_finding_keeps_the_time_at_which_it_opened():
+    story = [
+        said("opened", 1, opened_at=1.0),
+        said("updated", 2, revision=2, opened_at=1.0),
+        said("resolved", 3, revision=3, opened_at=2.5),
+    ]
+    assert kinds(judge.broken_stories(story[:2])) == []
+    assert kinds(judge.broken_stories(story)) == ["story"]

@@ -1,0 +1,96 @@
+"""Disturbances of the agents themselves: they die, hang, and are stopped, and come back."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+from tests.chaos.disturbances import KINDS, Disturbance, Kind, Stage, isolate_one
+from tests.chaos.disturbances import isolate_the_agent as isolate_it
+from tests.chaos.process import INTERVAL, House, Process
+
+# Whoever comes back is waited for until it says how it is, and the others may have heard it.
+_BACK_SECONDS = 30.0
+_SETTLED_SECONDS = 2 * INTERVAL
+
+
+def kill_an_agent(stage: Stage) -> Disturbance | None:
+    """An agent dies without a word, and is started again."""
+    seconds = stage.rng.choice([0.0, 0.5, 2.0, 6.0])
+    return _gone(stage, "is killed", seconds, _killed)
+
+
+def stop_an_agent(stage: Stage) -> Disturbance | None:
+    """An agent is told to stop, and is started again."""
+    seconds = stage.rng.choice([0.0, 1.0, 4.0])
+    return _gone(stage, "is stopped", seconds, Process.stop)
+
+
+def freeze_an_agent(stage: Stage) -> Disturbance | None:
+    """An agent hangs, and goes on as if nothing had been."""
+    one = _victim(stage)
+    if one is None:
+        return None
+    seconds = stage.rng.choice([1.0, 3.0, 6.0, 10.0])
+
+    async def act() -> None:
+        one.freeze()
+        await asyncio.sleep(seconds)
+        one.thaw()
+        await _back(stage, one)
+
+    return Disturbance(f"{one.name} is frozen for {seconds} s", act, _held(stage, one))
+
+
+def kinds(house: House) -> Sequence[tuple[Kind, int]]:
+    """The disturbances that a house must survive, and how often each comes."""
+    known = [one for one in KINDS if house.isolated or one[0] not in (isolate_one, isolate_it)]
+    if house.mortal:
+        known += [(kill_an_agent, 6), (stop_an_agent, 4), (freeze_an_agent, 5)]
+    return known
+
+
+async def _killed(one: Process) -> None:
+    one.kill()
+
+
+def _gone(
+    stage: Stage, what: str, seconds: float, end: Callable[[Process], Awaitable[None]]
+) -> Disturbance | None:
+    one = _victim(stage)
+    if one is None:
+        return None
+
+    async def act() -> None:
+        await end(one)
+        await asyncio.sleep(seconds)
+        one.start()
+        await _back(stage, one)
+
+    what = f"{one.name} {what}, and started {seconds} s later"
+    return Disturbance(what, act, _held(stage, one))
+
+
+def _victim(stage: Stage) -> Process | None:
+    """An agent that may fail. Where nothing is kept but by the others, one at a time."""
+    free = [one for one in stage.agents if not {one.name, "agents"} & stage.held]
+    return stage.rng.choice(free) if free else None
+
+
+def _held(stage: Stage, one: Process) -> frozenset[str]:
+    return frozenset({one.name} if stage.house.jetstream else {one.name, "agents"})
+
+
+async def _back(stage: Stage, one: Process) -> None:
+    """Until an agent says how it is, and the others may have heard it."""
+    since = time.time()
+
+    def told() -> bool:
+        return any(
+            beat.agent.id == one.name and heard > since
+            for heard, beat in reversed(stage.recorder.beats)
+        )
+
+    await stage.recorder.until(told, _BACK_SECONDS)
+    await asyncio.sleep(_SETTLED_SECONDS)
