@@ -290,7 +290,7 @@ class Auditor:
         without = self.config.access.without
         lacking.accepted = {one.key for one in self.plan.endpoints if one.name in without}
         for worst, params in self.plan.worst.items():
-            worst.hide(self.snapshot, params)
+            yield from worst.choose(self.snapshot, params)
         self._unresponsive = heard.unresponsive
         if ACCOUNTZ_DETAIL in self._due and not lacking.blind:
             whole = not lacking.owed[STATZ.key]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from nats_insights.errors import Missing
 from nats_insights.facts import Coverage, Names
@@ -25,6 +25,10 @@ from nats_insights.model.roster import Entry
 from nats_insights.model.services import Services
 from nats_insights.model.streams import Rows
 from nats_insights.model.sweeps import Sweeps, Swept
+
+if TYPE_CHECKING:
+    from nats_insights.model.worst import Worst
+    from nats_insights.replies.connz import Row
 
 N = TypeVar("N", bound=Noun)
 
@@ -50,6 +54,7 @@ class Snapshot:
         self.accounts_in_clusters: dict[Names, dict[str, int]] = {}
         # The same for streams: by account, name and place, what each server reported of it.
         self.streams: dict[Names, Rows] = {}
+        self.worst: dict[Worst, list[Row]] = {}
         self.members: list[Entry] = []
         self.system = System(self)
         self.agent = Agent("", self)

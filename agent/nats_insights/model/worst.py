@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections import defaultdict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Generator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -19,7 +19,6 @@ from nats_insights.replies.connz import CONNZ, SORTS, TIMES, Closed, Row, Rows
 from nats_insights.replies.endpoint import Endpoint
 
 if TYPE_CHECKING:
-    from nats_insights.model.nouns.server import Server
     from nats_insights.model.nouns.system import System
     from nats_insights.model.snapshot import Snapshot
 
@@ -50,30 +49,33 @@ class Worst(Struct, frozen=True, eq=False):
         return hash(self.matters)
 
     def by_account(self, system: System) -> dict[str, list[Row]]:
-        """The received rows of the clients of each account, the worst first."""
+        """The rows that matter of the clients of each account, the worst first."""
         found: dict[str, list[Row]] = defaultdict(list)
-        for server in system.snapshot.servers.values():
-            for row in self._told(server):
-                if row.kind == "Client":
-                    row.server = server.names
-                    found[row.account].append(row)
+        for row in system.snapshot.worst.get(self, ()):
+            if row.kind == "Client":
+                found[row.account].append(row)
         for rows in found.values():
             rows.sort(key=lambda row: (-getattr(row, self.field), row.server, row.cid))
         return dict(found)
 
-    def hide(self, snapshot: Snapshot, params: Any) -> None:
-        """Note a server that may have more rows that matter than were requested.
+    def choose(self, snapshot: Snapshot, params: Any) -> Generator[None, None, None]:
+        """Keep the received rows that matter, of which there are few.
 
-        `params` are the loosest in force anywhere.
+        A server may have more of them than were requested: that is noted. `params` are the loosest
+        in force anywhere.
         """
+        chosen = snapshot.worst[self] = []
         for server in snapshot.servers.values():
-            rows = self._told(server)
-            if len(rows) >= self.rows and self._matters(rows[-1], params):
+            reply: Rows | None = server.replies.get(self.endpoint.key)
+            if reply is None or not (rows := reply.connections):
+                continue
+            yield
+            matter = [row for row in rows if self._matters(row, params)]
+            for row in matter:
+                row.server = server.names
+            chosen += matter
+            if len(rows) >= self.rows and matter and matter[-1] is rows[-1]:
                 snapshot.lacking.hidden[self.endpoint.key] = server.name
-
-    def _told(self, server: Server) -> list[Row]:
-        reply: Rows | None = server.replies.get(self.endpoint.key)
-        return [] if reply is None else reply.connections or []
 
     def _matters(self, row: Row, params: Any) -> bool:
         try:
@@ -95,9 +97,9 @@ def worst(
     """Declare a function `(row, params)`: whether one of the worst rows of a server matters.
 
     Each server sends the `rows` connections with the largest `field`, every `every` seconds.
-    `params` are the loosest in force anywhere: if the last row matters, there may be more, and open
-    findings of accounts that the server does not name are unknown. DeclarationError for a figure
-    that servers cannot sort by.
+    `params` are the loosest in force anywhere, and nouns have only rows that matter to these. If
+    the last row of a server matters, there may be more, and open findings of accounts that it does
+    not name are unknown. DeclarationError for a figure that servers cannot sort by.
     """
     if field not in _SORTS:
         raise DeclarationError(

@@ -64,7 +64,7 @@ class User(Noun):
         return self.snapshot.lacking.whole(self.counts.endpoint, self.seen_connections)
 
     def rows(self, worst: Worst) -> list[Row]:
-        """Its clients among the worst rows of all servers, the worst first, or Missing."""
+        """Its clients among the rows that matter of all servers, the worst first, or Missing."""
         return self.snapshot.lacking.whole(worst.endpoint.key, self.seen_rows(worst))
 
     def seen_rows(self, worst: Worst) -> list[Row]:
