@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import TypeVar
 
 import nats.errors
 from nats import micro
@@ -17,29 +19,31 @@ from nats_insights import __version__, subjects
 from nats_insights.connection.client import Client
 from nats_insights.facts import Coverage
 from nats_insights.gather.stepwise import stepwise
-from nats_insights.model.roster import Roster
-from nats_insights.tell import queries
+from nats_insights.judge.auditor import Auditor
+from nats_insights.tell import advisory, muting, queries
 from nats_insights.tell.messages import AgentInfo
 from nats_insights.tell.queries import Refused
 from nats_insights.tell.view import View
 
 log = logging.getLogger(__name__)
 
+R = TypeVar("R")
+
 # Requests for an epoch that may wait at a time; more of them get error 429.
 MOST_WAITING = 1000
-# A request that waits for the end of an epoch, and its reply, None for STATUS at that time.
-Waiting = tuple[Request, bytes | None]
+# A request that waits for the end of an epoch, and its reply, or the query that it is answered as.
+Waiting = tuple[Request, bytes | str]
 _NOTHING_KNOWN = Coverage(servers_known=0, servers_answered=0, missing=[])
 
 
 class Answers:
     """The micro service of this agent on one connection, and the requests that wait.
 
-    `view` is what queries are answered from, `roster` what FORGET takes servers out of.
+    `view` is what queries are answered from, `auditor` what requests change.
     """
 
-    def __init__(self, roster: Roster) -> None:
-        self.roster = roster
+    def __init__(self, auditor: Auditor) -> None:
+        self.auditor = auditor
         self.view: View | None = None
         self.wanted = asyncio.Event()
         self._for_next: list[Waiting] = []
@@ -65,7 +69,8 @@ class Answers:
         for name in queries.QUERIES:
             await self._endpoint(name, self._query(name))
         await self._endpoint("EVALUATE", self._evaluate)
-        await self._endpoint("FORGET", self._forget)
+        for name, change in self._changes.items():
+            await self._endpoint(name, self._change(name, change))
 
     async def stop(self) -> None:
         """Stop the service; requests that wait for an epoch get no reply."""
@@ -86,8 +91,8 @@ class Answers:
         """The epoch has ended and its advisories are published: reply to the waiting requests."""
         waiting, self._for_this = self._for_this, []
         for request, reply in waiting:
-            if reply is None:
-                await self._respond(request, "STATUS", b"")
+            if isinstance(reply, str):
+                await self._respond(request, reply, b"")
             else:
                 await self._send(request, reply, {})
 
@@ -112,21 +117,53 @@ class Answers:
 
     async def _evaluate(self, request: Request) -> None:
         # The reply is sent when the epoch has ended: waiting here would delay later requests.
-        if len(self._for_next) >= MOST_WAITING:
-            await self._refuse(request, Refused(429, "too many requests wait for an epoch"))
-            return
-        self._for_next.append((request, None))
+        if await self._has_room(request):
+            self._wait(request, "STATUS")
+
+    def _change(
+        self, name: str, make: Callable[[View, bytes], bytes | str]
+    ) -> Callable[[Request], Awaitable[None]]:
+        """A handler that changes something, and replies when an epoch has ended that shows it."""
+
+        async def handle(request: Request) -> None:
+            async def change(view: View) -> bytes | str:
+                return make(view, request.data)
+
+            if await self._has_room(request):
+                reply = await self._reply(request, name, change)
+                if reply is not None:
+                    self._wait(request, reply)
+
+        return handle
+
+    @property
+    def _changes(self) -> dict[str, Callable[[View, bytes], bytes | str]]:
+        return {"FORGET": self._forget, "MUTE": self._mute, "UNMUTE": self._unmute}
+
+    def _forget(self, view: View, body: bytes) -> bytes:
+        return queries.forget(view, self.auditor.roster, body)
+
+    def _mute(self, view: View, body: bytes) -> str:
+        made = muting.mute(view, self.auditor.mutes, body, time.time())
+        what, until, why = muting.words(made), advisory.at(made.until), made.why or "no reason"
+        log.info("%s muted %s until %s: %s", made.who or "somebody", what, until, why)
+        return "MUTES"
+
+    def _unmute(self, view: View, body: bytes) -> str:
+        ended = muting.unmute(view, self.auditor.mutes, body)
+        log.info("%s unmuted %s", ended.who or "somebody", muting.words(ended))
+        return "MUTES"
+
+    async def _has_room(self, request: Request) -> bool:
+        """Whether one more request may wait for an epoch; refuses it if not."""
+        if len(self._for_next) < MOST_WAITING:
+            return True
+        await self._refuse(request, Refused(429, "too many requests wait for an epoch"))
+        return False
+
+    def _wait(self, request: Request, reply: bytes | str) -> None:
+        self._for_next.append((request, reply))
         self.wanted.set()
-
-    async def _forget(self, request: Request) -> None:
-        async def forget(view: View) -> bytes:
-            return queries.forget(view, self.roster, request.data)
-
-        # The reply is sent after an epoch, too: then STATUS does not name the server any more.
-        reply = await self._reply(request, "FORGET", forget)
-        if reply is not None:
-            self._for_next.append((request, reply))
-            self.wanted.set()
 
     async def _respond(self, request: Request, name: str, body: bytes) -> None:
         reply = await self._reply(
@@ -136,8 +173,8 @@ class Answers:
             await self._send(request, reply, {})
 
     async def _reply(
-        self, request: Request, name: str, make: Callable[[View], Awaitable[bytes]]
-    ) -> bytes | None:
+        self, request: Request, name: str, make: Callable[[View], Awaitable[R]]
+    ) -> R | None:
         """The reply; None where the request was refused."""
         try:
             if self.view is None:

@@ -65,7 +65,7 @@ class Agent:
         self.auditor = Auditor(checks, config, self.id)
         self.window = Window(config.gather.window)
         self.cost = Cost()
-        self.answers = Answers(self.auditor.roster)
+        self.answers = Answers(self.auditor)
         self.peers = Peers(self.instance)
         self.outbox = Outbox()
         self.role: Role = "leader"
@@ -330,6 +330,7 @@ class Agent:
             epochs_skipped=auditor.pace.skipped,
             leading_since=None if since is None else advisory.at(since),
             open=advisory.counts(auditor.lives.values()),
+            muted=advisory.counts(auditor.lives.values(), muted=True),
             cost=replace(self.cost, dropped_advisories=self.outbox.dropped),
         )
         message = advisory.heartbeat_message(heartbeat)

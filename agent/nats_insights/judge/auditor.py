@@ -35,6 +35,7 @@ from nats_insights.judge.clients import Look
 from nats_insights.judge.correlate import correlate
 from nats_insights.judge.declare import Check, Params
 from nats_insights.judge.lifecycle import Life, Told, advance
+from nats_insights.judge.mutes import Mute, Mutes
 from nats_insights.judge.naming import unnamed
 from nats_insights.judge.pace import Pace
 from nats_insights.judge.plan import due, every, plan, to_survey
@@ -93,6 +94,7 @@ class Known(Struct, kw_only=True):
     services: list[tuple[Names, Seen]] = []
     transitions: list[Told] = []
     known_since: float | None = None
+    mutes: list[Mute] = []
 
 
 class Auditor:
@@ -143,6 +145,7 @@ class Auditor:
         self.loaded = Loaded()
         self.lives: dict[Key, Life] = {}
         self.transitions = Transitions()
+        self.mutes = Mutes()
         self.cut_offs: deque[tuple[int, str]] = deque(maxlen=Agent.MEMORY)
         self.raised: dict[str, tuple[int, str]] = {}
         self.missed = Missed()
@@ -200,6 +203,7 @@ class Auditor:
             services=list(self.services.seen.items()),
             transitions=list(self.transitions),
             known_since=self.transitions.since,
+            mutes=list(self.mutes),
         )
 
     def restore(self, known: Known, now: float) -> None:
@@ -213,6 +217,7 @@ class Auditor:
         self.system_accounts = frozenset(known.system_accounts)
         self.lives = {life.key: life for life in known.lives}
         self.transitions = Transitions(known.transitions, known.known_since)
+        self.mutes = Mutes(known.mutes)
         self.cut_offs.extend(known.cut_offs)
         self.failures.extend(known.failures)
         self.history.restore(known.history, now)
@@ -479,6 +484,7 @@ class Auditor:
         )
         self.audit, self.lives = audited, lives
         self._remember_trouble(audited.raised, counts=counts)
+        told = yield from self.mutes.mark(lives, told, self.now)
         self.transitions.add(told, self.now)
         return told
 

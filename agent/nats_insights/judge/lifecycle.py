@@ -41,7 +41,7 @@ class Life(Struct, frozen=True, kw_only=True, gc=False):
     of its noun, `rests_on` the (cluster, name) of the server that it is part of. It is `eased`
     while only the eased limits find it. A pending finding does not open while it is `explained_by`
     the finding of that fingerprint; an open one stays open. One that `is_common` is about the whole
-    system in place of many.
+    system in place of many. `muted` is until when a person muted it, 0 if nobody did.
     """
 
     key: Key
@@ -74,6 +74,7 @@ class Life(Struct, frozen=True, kw_only=True, gc=False):
     stale_since: float | None = None
     explained_by: str = ""
     eased: bool = False
+    muted: float = 0.0
 
     @property
     def clearing(self) -> bool:

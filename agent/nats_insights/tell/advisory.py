@@ -50,9 +50,11 @@ def at(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def counts(lives: Iterable[Life]) -> OpenCounts:
-    """How many findings are open, by severity."""
-    severities = Counter([life.severity for life in lives if life.is_open])
+def counts(lives: Iterable[Life], *, muted: bool = False) -> OpenCounts:
+    """How many findings are open and not muted, or else open and muted, by severity."""
+    severities = Counter(
+        [life.severity for life in lives if life.is_open and (life.muted > 0) is muted]
+    )
     return OpenCounts(**{str(severity): count for severity, count in severities.items()})
 
 
@@ -90,6 +92,7 @@ def finding_state(life: Life, check: Check, valid_for: float) -> dict[str, Any]:
         "valid_until": at(max(life.told_at, life.updated_at) + valid_for),
         "explained_by": life.explained_by or None,
         "clearing": life.clearing,
+        "muted": at(life.muted) if life.muted else None,
         "stale": at(life.stale_since) if life.stale_since is not None else None,
         "names": [name[:LONGEST_NAME] for name in life.key.names],
     }

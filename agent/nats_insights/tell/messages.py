@@ -122,7 +122,7 @@ class Heartbeat(Struct, frozen=True, kw_only=True):
     `interval_seconds` is from one epoch to the next, as lengthened by the limits on cost;
     `epochs_skipped` were due before this one had ended. After `silent_after_seconds` without
     another heartbeat, treat the agent as stopped. The verdict of a standby, and of an agent before
-    its first epoch, is `unknown`.
+    its first epoch, is `unknown`. `open` does not count the findings that are `muted`.
     """
 
     type: Literal["insights.advisory.v1.heartbeat"] = "insights.advisory.v1.heartbeat"
@@ -137,6 +137,7 @@ class Heartbeat(Struct, frozen=True, kw_only=True):
     epochs_skipped: int = 0
     leading_since: Time | None
     open: OpenCounts
+    muted: OpenCounts = OpenCounts()
     cost: Cost
 
 
@@ -193,11 +194,17 @@ class EpochInfo(Struct, frozen=True, kw_only=True):
 
 
 class StatusReply(Reply, frozen=True, kw_only=True):
-    """STATUS: the verdict, what it is based on, and what it costs."""
+    """STATUS: the verdict, what it is based on, and what it costs.
+
+    Findings that are `muted` count neither as `open` nor in the verdict; `mutes` is the number of
+    mutes.
+    """
 
     type: Literal["insights.api.v1.status_response"] = "insights.api.v1.status_response"
     verdict: Verdict
     open: OpenCounts
+    muted: OpenCounts = OpenCounts()
+    mutes: int = 0
     epoch: EpochInfo
     not_evaluated: list[NotEvaluated]
     checks_not_evaluated: int = 0
@@ -235,14 +242,16 @@ class Group(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class FindingsReply(ListReply, frozen=True, kw_only=True):
     """FINDINGS: by severity, then by how far they are beyond their limit, the worst first.
 
-    Resolved ones follow, the last first. `counts` are of all that match. With `by` in the request,
-    there are `groups` in place of findings. `status` is there only in the output of `check`.
+    Muted ones follow, then resolved ones, the last first. `counts` are of all that match, and
+    `muted` is how many of them are muted. With `by` in the request, there are `groups` in place of
+    findings. `status` is there only in the output of `check`.
     """
 
     type: Literal["insights.api.v1.findings_response"] = "insights.api.v1.findings_response"
     findings: list[FindingState]
     groups: list[Group] = []
     counts: OpenCounts | UnsetType = UNSET
+    muted: int = 0
     epoch: EpochInfo | UnsetType = UNSET
     status: StatusReply | UnsetType = UNSET
 
@@ -256,6 +265,32 @@ class HistoryReply(ListReply, frozen=True, kw_only=True):
     type: Literal["insights.api.v1.history_response"] = "insights.api.v1.history_response"
     transitions: list[TransitionState]
     known_since: Time
+
+
+class MuteState(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One mute, of the findings that fit all that it names, with the number that are open now.
+
+    `at` is when it was made, `who` made it and `why`.
+    """
+
+    code: str = ""
+    fingerprint: str = ""
+    cluster: str = ""
+    server: str = ""
+    account: str = ""
+    user: str = ""
+    until: Time
+    at: Time
+    who: str = ""
+    why: str = ""
+    findings: int
+
+
+class MutesReply(ListReply, frozen=True, kw_only=True):
+    """MUTES, and the reply to MUTE and UNMUTE: what is muted, the last mute first."""
+
+    type: Literal["insights.api.v1.mutes_response"] = "insights.api.v1.mutes_response"
+    mutes: list[MuteState]
 
 
 class ParameterInfo(Struct, frozen=True, kw_only=True):
@@ -399,6 +434,29 @@ class HistoryRequest(FilteredRequest, frozen=True, kw_only=True):
     until: str = ""
 
 
+class MutedRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to mute: findings that fit all that is given, labels as in FINDINGS."""
+
+    code: str = ""
+    fingerprint: str = ""
+    cluster: str = ""
+    server: str = ""
+    account: str = ""
+    user: str = ""
+    who: str = ""
+
+
+class MuteRequest(MutedRequest, frozen=True, kw_only=True):
+    """The body of MUTE: `until` is a time in RFC 3339, or how long, such as "2h"."""
+
+    until: str
+    why: str = ""
+
+
+class UnmuteRequest(MutedRequest, frozen=True, kw_only=True):
+    """The body of UNMUTE: what a mute names, exactly."""
+
+
 class ExplainRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body of EXPLAIN."""
 
@@ -423,5 +481,5 @@ class NoRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 ADVISORIES = (Advisory, Heartbeat)
 REPLIES = (
     *(StatusReply, FindingsReply, ChecksReply, ExplainReply, ServersReply),
-    *(HistoryReply, ErrorReply),
+    *(HistoryReply, MutesReply, ErrorReply),
 )

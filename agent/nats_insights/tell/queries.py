@@ -44,6 +44,7 @@ from nats_insights.tell.messages import (
     ServerState,
     StatusReply,
 )
+from nats_insights.tell.muting import muted
 from nats_insights.tell.pages import head, part
 from nats_insights.tell.ranking import parts
 from nats_insights.tell.requests import Refused as Refused
@@ -56,9 +57,9 @@ _MOST_REASONS = 10
 _MOST_OTHERS = 20
 
 
-QUERIES = ("STATUS", "FINDINGS", "CHECKS", "EXPLAIN", "SERVERS", "HISTORY")
+QUERIES = ("STATUS", "FINDINGS", "CHECKS", "EXPLAIN", "SERVERS", "HISTORY", "MUTES")
 # These change something: a person who only reads needs none of them.
-CHANGES = ("EVALUATE", "FORGET")
+CHANGES = ("EVALUATE", "FORGET", "MUTE", "UNMUTE")
 
 
 def answer(view: View, name: str, body: bytes) -> bytes:
@@ -91,6 +92,8 @@ def status(view: View, body: bytes = b"") -> StatusReply:
         **head(view),
         verdict=verdict(view),
         open=view.counts,
+        muted=view.muted,
+        mutes=len(view.mutes),
         epoch=_epoch(view),
         not_evaluated=_by_reason(view)[:_MOST_REASONS],
         checks_not_evaluated=not_evaluated(view),
@@ -147,7 +150,7 @@ def _findings(view: View, body: bytes) -> Generator[None, None, FindingsReply]:
     if request.state != "open":
         found += (ended := [told for told in reversed(view.resolved) if keep([told.life])])
         counted.add([told.life for told in ended])
-    more = {"counts": counted.counts(), "epoch": _epoch(view)}
+    more = {"counts": counted.counts(), "muted": counted.muted, "epoch": _epoch(view)}
     if request.by:
         names = yield from counted.names()
         page = part(view, request, names, "groups", counted.group, **more)
@@ -253,6 +256,7 @@ _ANSWERS: dict[str, Callable[[View, bytes], Reply]] = {
     "EXPLAIN": explain,
     "SERVERS": servers,
     "HISTORY": history,
+    "MUTES": muted,
 }
 
 

@@ -19,12 +19,12 @@ _MERGED_AT_A_STEP = 256
 
 
 def worst_first(lives: Iterable[Life]) -> Generator[None, None, list[Life]]:
-    """By severity, then by weight; what is equal stays in its order."""
+    """By severity, then by weight, muted ones last; what is equal stays in its order."""
     return ordered(lives, _worst_first)
 
 
-def _worst_first(life: Life) -> tuple[int, float]:
-    return -life.severity, -weight(life.value, life.threshold, life.cleared > 0)
+def _worst_first(life: Life) -> tuple[bool, int, float]:
+    return life.muted > 0, -life.severity, -weight(life.value, life.threshold, life.cleared > 0)
 
 
 def ordered(rows: Iterable[T], key: Callable[[T], Any]) -> Generator[None, None, list[T]]:

@@ -65,10 +65,11 @@ def passing(request: FilteredRequest, codes: Collection[str]) -> Callable[[list[
 
 
 class Counted:
-    """How many findings were added, by severity and, if asked for, in groups."""
+    """How many findings were added, by severity and, if asked for, in groups; some are `muted`."""
 
     def __init__(self, by: str) -> None:
         self.by = by
+        self.muted = 0
         self._severities: Counter[str] = Counter()
         # By the names of each group: critical, warning, info.
         self.groups: dict[tuple[str, ...], list[int]] = defaultdict(lambda: [0, 0, 0])
@@ -76,6 +77,7 @@ class Counted:
     def add(self, lives: Iterable[Life]) -> None:
         """Count these."""
         self._severities.update([str(life.severity) for life in lives])
+        self.muted += sum([life.muted > 0 for life in lives])
         if self.by:
             labels = _LABELS[self.by]
             for life in lives:

@@ -13,6 +13,7 @@ from nats_insights.judge.audit import Outcome
 from nats_insights.judge.auditor import Auditor
 from nats_insights.judge.declare import Check
 from nats_insights.judge.lifecycle import Life, Told
+from nats_insights.judge.mutes import Mute, What
 from nats_insights.judge.rules import Rule
 from nats_insights.model.roster import Entry
 from nats_insights.tell.advisory import counts
@@ -25,6 +26,7 @@ class View(Struct, kw_only=True, dict=True):
 
     `lives` are in the order of their keys, `ranked` are the open ones as they were asked for.
     `transitions` are the last ones, of which none is missing after `known_since`, Unix seconds.
+    `muting` has the number of open findings of each of the `mutes`.
     """
 
     agent: AgentInfo
@@ -46,11 +48,18 @@ class View(Struct, kw_only=True, dict=True):
     valid_for: float
     max_payload: int = 1024 * 1024
     ranked: list[Life] | None = None
+    mutes: list[Mute] = []
+    muting: dict[What, int] = {}
 
     @cached_property
     def counts(self) -> OpenCounts:
-        """How many findings are open, by severity."""
+        """How many findings are open and not muted, by severity."""
         return counts(self.lives)
+
+    @cached_property
+    def muted(self) -> OpenCounts:
+        """How many findings are open and muted, by severity."""
+        return counts(self.lives, muted=True)
 
     @property
     def open(self) -> list[Life]:
@@ -87,6 +96,8 @@ class View(Struct, kw_only=True, dict=True):
             last_failure=auditor.failures[-1][1] if auditor.failures else "",
             valid_for=auditor.valid_for,
             max_payload=max_payload,
+            mutes=list(auditor.mutes),
+            muting=auditor.mutes.muting,
         )
 
     @property
@@ -104,8 +115,9 @@ class View(Struct, kw_only=True, dict=True):
 
 
 def verdict(view: View) -> Verdict:
-    """The worst open severity; unknown if coverage is incomplete and nothing critical is open.
+    """The worst severity that is open and not muted.
 
+    Unknown if coverage is incomplete, unless something critical is open.
     Coverage is complete if each known server answered and each enabled check could be judged.
     """
     if view.counts.critical:

@@ -1,0 +1,145 @@
+"""True findings of real servers are muted by a person, who is in another account."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import jsonschema_rs
+import pytest
+
+from kit.watching import PATIENCE, Watch, watching
+from nats_insights.agent import answer
+from nats_insights.lab.servers import local
+from nats_insights.tell.schemas import schemas
+
+pytestmark = pytest.mark.live
+
+SCHEMAS = schemas()
+FOUND = ("USER_002", "big")
+
+
+@pytest.fixture
+def system(shared_cluster: local.System) -> local.System:
+    return shared_cluster
+
+
+@pytest.fixture
+async def watch(system: local.System, crowd) -> AsyncIterator[Watch]:
+    """An agent, which has found that user big has too many connections."""
+    user, password = system.user("big")
+    more = "checks.excessive_user_connections.max_connections = 3\n"
+    async with watching(system, more=more) as watch:
+        await crowd.join(system["n3"].url, 5, user=user, password=password)
+        await watch.until(lambda: FOUND in watch.open)
+        yield watch
+
+
+async def ask(watch: Watch, name: str, **body: Any) -> dict[str, Any]:
+    """The reply, which must be as its schema says, with the error code, if there is one."""
+    payload = json.dumps(body).encode()
+    message = await watch.client.request(f"INSIGHTS.API.{name}", payload, timeout=PATIENCE)
+    reply = json.loads(message.data)
+    jsonschema_rs.validate(SCHEMAS[reply["type"]], reply)
+    code = (message.headers or {}).get("Nats-Service-Error-Code", "")
+    return reply | {"code": code}
+
+
+def last(watch: Watch, code: str = "USER_002", name: str = "big") -> tuple[str, str, bool]:
+    """The last word on a finding: what, why, and whether it is muted."""
+    said = next(
+        one for one in reversed(watch.advisories) if (one.code, one.entity.name) == (code, name)
+    )
+    return said.transition, said.reason, said.muted is not None
+
+
+MUTED, UNMUTED = ("updated", "muted", True), ("updated", "unmuted", False)
+WAYS: dict[str, dict[str, str]] = {
+    "a code": {"code": "excessive_user_connections"},
+    "an account": {"account": "BIG"},
+    "a user": {"user": "big"},
+    "a code and labels": {"code": "USER_002", "account": "BIG", "user": "big"},
+    "a fingerprint": {"fingerprint": ""},
+}
+
+
+@pytest.mark.parametrize("what", WAYS.values(), ids=WAYS)
+async def test_a_finding_is_muted_and_unmuted_by(watch, what):
+    if "fingerprint" in what:
+        what = {"fingerprint": watch.open[FOUND].fingerprint}
+    reply = await ask(watch, "MUTE", **what, until="1h", who="ada", why="load test")
+    # Whoever asks after the reply sees it, and whoever subscribes has been told.
+    (mute,) = reply["mutes"]
+    assert (mute["who"], mute["why"], mute["findings"]) == ("ada", "load test", 1)
+    (found,) = (await ask(watch, "FINDINGS", user="big", code="USER_002"))["findings"]
+    assert found["muted"] == mute["until"]
+    status = await ask(watch, "STATUS")
+    assert (status["open"]["warning"], status["muted"]["warning"], status["mutes"]) == (0, 1, 1)
+    await watch.until(lambda: last(watch) == MUTED)
+    await watch.until(lambda: watch.heartbeats[-1].muted.warning == 1)
+    beat = watch.heartbeats[-1]
+    assert (beat.verdict in ("ok", "info"), beat.open.warning) == (True, 0)
+    assert (await ask(watch, "MUTES"))["mutes"] == reply["mutes"]
+
+    reply = await ask(watch, "UNMUTE", **what)
+    assert reply["mutes"] == []
+    await watch.until(lambda: last(watch) == UNMUTED)
+    status = await ask(watch, "STATUS")
+    assert (status["verdict"], status["muted"]["warning"], status["mutes"]) == ("warning", 0, 0)
+    happened = (await ask(watch, "HISTORY", user="big", code="USER_002"))["transitions"]
+    assert [(one["transition"], one["reason"]) for one in happened] == [
+        ("updated", "unmuted"),
+        ("updated", "muted"),
+        ("opened", "condition_met"),
+    ]
+
+
+async def test_a_mute_ends_by_itself(watch):
+    reply = await ask(watch, "MUTE", user="big", until="2s")
+    assert len(reply["mutes"]) == 1
+    await watch.until(lambda: last(watch) == UNMUTED)
+    assert (await ask(watch, "MUTES"))["mutes"] == []
+
+
+async def test_a_muted_finding_resolves_and_opens_muted(watch, system, crowd):
+    await ask(watch, "MUTE", code="USER_002", until="1h")
+    await crowd.leave(list(crowd))
+    await watch.until(lambda: last(watch) == ("resolved", "entity_gone", True))
+    user, password = system.user("big")
+    await crowd.join(system["n2"].url, 5, user=user, password=password)
+    await watch.until(lambda: last(watch) == ("opened", "condition_met", True))
+
+
+async def test_what_cannot_be_muted_is_refused_and_changes_nothing(watch):
+    before = watch.agent.auditor.number
+    for name, body, code in (
+        ("MUTE", {"code": "USER_02", "until": "1h"}, "404"),
+        ("MUTE", {"until": "1h"}, "400"),
+        ("MUTE", {"user": "big"}, "400"),
+        ("UNMUTE", {"user": "big"}, "404"),
+        ("HISTORY", {"since": "yesterday"}, "400"),
+    ):
+        reply = await ask(watch, name, **body)
+        assert (reply["type"], reply["code"]) == ("insights.api.v1.error_response", code)
+    await watch.epochs(1)
+    assert watch.agent.auditor.number > before
+    assert last(watch) == ("opened", "condition_met", False)
+
+
+async def test_no_more_requests_wait_for_an_epoch_than_it_can_answer(watch, monkeypatch):
+    monkeypatch.setattr(answer, "MOST_WAITING", 0)
+    reply = await ask(watch, "MUTE", user="big", until="1h")
+    assert (reply["code"], len(watch.agent.auditor.mutes)) == ("429", 0)
+
+
+async def test_the_log_says_who_muted_what_and_who_ended_it(watch, caplog):
+    caplog.set_level("INFO", "nats_insights")
+    await ask(watch, "MUTE", user="big", until="2h", who="ada", why="load test")
+    await ask(watch, "UNMUTE", user="big")
+    said = [line for line in caplog.messages if "mute" in line.partition(" ")[2][:8]]
+    assert [line.partition(" until ")[0] for line in said] == [
+        "ada muted user big",
+        "somebody unmuted user big",
+    ]
+    assert said[0].endswith(": load test")
