@@ -38,7 +38,10 @@ from nats_insights.__main__ import main
 sys.exit(main(arguments))
 """
 MODEL = {"model", "judge", "checks", "agent", "lab"}
-ASKING = ("watch", "findings", "status", "servers", "evaluate", "forget")
+ASKING = (
+    *("watch", "findings", "history", "status", "servers", "evaluate", "forget"),
+    *("mute", "unmute"),
+)
 
 
 def imported(*arguments: str) -> set[str]:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from rich.cells import cell_len
 
 from kit.screens import screen
@@ -122,6 +123,20 @@ def test_what_is_open_follows_the_advisories(advisories, left):
     for one in advisories:
         of.advisory(one, b"")
     assert len(summaries(of)) == left
+
+
+def test_what_is_muted_stands_below_and_is_counted_apart():
+    loud = finding("SERVER_011", "info", "n2 is nearly full")
+    of = listed(replace(ONE, muted=LATER), loud)
+    picture = of.picture(NOW, 0.0)
+    assert [one.summary for one in picture.worst] == ["n2 is nearly full", "n1 is nearly full"]
+    assert (picture.counts, picture.muted) == ({"info": 1}, 1)
+    assert any("1 info; 1 muted" in line.plain for line in picture._head())
+    of.advisory(advisory(ONE, revision=2, muted=None), b"")
+    assert (of.picture(NOW, 0.0).counts, of.picture(NOW, 0.0).muted) == (
+        {"info": 1, "warning": 1},
+        0,
+    )
 
 
 def test_what_a_dead_agent_told_last_stays():

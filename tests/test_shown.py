@@ -6,20 +6,32 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from io import StringIO
 from pathlib import Path
 
 import pytest
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 from rich.console import Console
 
 from kit.asked import view
+from kit.told import finding, status
 from nats_insights.commands import rows, show
 from nats_insights.facts import Coverage
+from nats_insights.judge.mutes import Mute
 from nats_insights.tell import queries
 from nats_insights.tell.advisory import at
-from nats_insights.tell.messages import Entity, EpochInfo, FindingsReply, Group
+from nats_insights.tell.history import history
+from nats_insights.tell.messages import (
+    Entity,
+    EpochInfo,
+    FindingsReply,
+    Group,
+    OpenCounts,
+    TransitionState,
+)
+from nats_insights.tell.muting import muted
 from nats_insights.tell.view import View
 from scenario import START, Server, Story, cluster, dead, hung, left, lone, system
 
@@ -27,6 +39,16 @@ KEPT = Path(__file__).parent / "shown"
 WIDTHS = (60, 80, 100, 200)
 NOW = START + 4000.0
 FULL = Server(80, max_connections=100)
+
+
+@pytest.fixture(autouse=True)
+def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Times of day are those of one zone, whatever the machine's is."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "UTC")
+        time.tzset()
+        yield
+    time.tzset()
 
 
 @pytest.fixture(scope="module")
@@ -59,13 +81,20 @@ def findings(of: View, body: bytes = b"") -> FindingsReply:
     return of_now(queries.findings(of, body))
 
 
+MUTES = [
+    Mute(fingerprint=8 * "01ef", until=NOW + 60.0, at=START, why="known, and being repaired"),
+    Mute(server="n3", cluster="EU", until=NOW + 86_400.0, at=START, who="grace", why="new disks"),
+    Mute(code="USER_002", account="BILLING", until=NOW + 7200.0, at=START, who="ada"),
+]
 LISTS: dict[str, Callable[[View], None]] = {
     "findings": lambda of: show.findings(findings(of)),
     "groups": lambda of: show.groups(findings(of, b'{"by": "server"}'), "open", "server"),
     "servers": lambda of: show.servers(replace(queries.servers(of), timestamp=at(NOW))),
     "checks": lambda of: show.checks(queries.checks(of)),
+    "history": lambda of: show.history(replace(history(of), timestamp=at(NOW))),
+    "mutes": lambda of: show.mutes(replace(muted(replace(of, mutes=MUTES)), timestamp=at(NOW))),
 }
-# What contains a time of day in the zone of the machine, and the text of a check.
+# What contains the time of now, and the text of a check.
 OTHERS: dict[str, Callable[[View], None]] = {
     "status": lambda of: show.status(queries.status(of)),
     "explain": lambda of: show.explain(queries.explain(of, b'{"code": "SERVER_011"}')),
@@ -177,6 +206,103 @@ FIGURES: dict[str, tuple[float | None, float | None, str, str]] = {
 def test_a_value_is_shown_with_its_limit(value, limit, unit, expected, known):
     some = findings(known).findings[0]
     assert rows.measured(replace(some, value=value, threshold=limit, unit=unit)) == expected
+
+
+MARKED = {
+    "muted": ({}, "n1 is full (muted until 10:00:00)"),
+    "muted for days": (
+        {"muted": at(START + 90_000)},
+        "n1 is full (muted until 2027-01-16 09:00:00)",
+    ),
+    "muted and clearing": ({"clearing": True}, "n1 is full (clearing) (muted until 10:00:00)"),
+    "loud": ({"muted": None}, "n1 is full"),
+}
+
+
+@pytest.mark.parametrize(("more", "expected"), MARKED.values(), ids=MARKED)
+def test_a_muted_finding_says_until_when(more, expected):
+    muted = finding("SERVER_011", "warning", "n1 is full", muted=at(START + 7200))
+    assert rows.sentence(replace(muted, **more), at(START)).plain == expected
+
+
+HAPPENED = {
+    "opened": ("opened", "condition_met", {}, "n1 is full"),
+    "a new figure": ("updated", "value_changed", {}, "n1 is full"),
+    "resolved": ("resolved", "condition_cleared", {}, "n1 is full"),
+    "gone": ("resolved", "entity_gone", {}, "n1 is full (entity gone)"),
+    "forgotten": ("resolved", "forgotten", {}, "n1 is full (forgotten)"),
+    "worse": (
+        *("resolved", "severity_changed"),
+        {"severity_now": "critical"},
+        "n1 is full (now critical)",
+    ),
+    "worse than before": (
+        *("opened", "severity_changed"),
+        {"severity_before": "info"},
+        "n1 is full (was info)",
+    ),
+    "muted": (
+        *("updated", "muted"),
+        {"muted": at(START + 7200)},
+        "n1 is full (muted until 10:00:00)",
+    ),
+    "unmuted": ("updated", "unmuted", {}, "n1 is full (unmuted)"),
+}
+
+
+@pytest.mark.parametrize(("transition", "why", "more", "expected"), HAPPENED.values(), ids=HAPPENED)
+def test_a_transition_says_why(transition, why, more, expected):
+    members = asdict(finding("SERVER_011", "warning", "n1 is full"))
+    own = {"id": 32 * "a", "timestamp": at(START), "transition": transition, "reason": why}
+    one = TransitionState(**members | own | more)
+    assert rows.happened(one, at(START)).plain == expected
+
+
+MUTED = OpenCounts(critical=1, warning=2)
+STATUSES = {
+    "some": (
+        {"mutes": 1, "muted": MUTED},
+        "; 3 muted",
+        "  muted   1 critical, 2 warning, by 1 mute",
+    ),
+    "none that is open": ({"mutes": 2}, "", "  muted   nothing that is open, by 2 mutes"),
+    "none": ({}, "", ""),
+}
+
+
+@pytest.mark.parametrize(("more", "end", "row"), STATUSES.values(), ids=STATUSES)
+def test_the_status_tells_how_much_is_muted(more, end, row, capsys):
+    show.status(status(**more))
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first.endswith(f"not n8, n9{end}")
+    assert [line for line in lines if "mute" in line] == ([row] if row else [])
+
+
+def test_the_first_line_of_findings_counts_the_muted_ones(known):
+    assert headed(known, timestamp=at(START), muted=2).endswith("; 4 of 6 servers answered")
+    assert "3 info; 2 muted; " in headed(known, timestamp=at(START), muted=2)
+
+
+def test_what_is_left_out_of_a_history_is_counted(known, capsys):
+    show.history(history(known, b'{"limit": 3}'))
+    first, left, _, *lines = capsys.readouterr().out.splitlines()
+    assert (first.partition(";")[0], len(lines)) == ("8 transitions", 3)
+    assert left == "5 more before these; `--limit 0` lists all"
+
+
+NOTHING = {
+    "history": (lambda of: show.history(history(of)), "nothing happened; known since "),
+    "mutes": (lambda of: show.mutes(muted(of)), "nothing is muted"),
+}
+
+
+@pytest.mark.parametrize(("show_it", "expected"), NOTHING.values(), ids=NOTHING)
+def test_nothing_is_one_line(show_it, expected, capsys):
+    story = Story()
+    story.hears(system(cluster(n1=1, n2=1)))
+    show_it(view(story))
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(expected)
 
 
 AGES = {0: "0s", 59: "59s", 60: "1m", 3599: "59m", 3600: "1h", 86_399: "23h", 200_000: "2d"}

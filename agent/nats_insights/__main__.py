@@ -23,7 +23,8 @@ except KeyboardInterrupt:  # These take a moment too, in which Ctrl-C is no erro
 # Modules of `commands`, in the order of the help. Each is imported only when it is asked for:
 # `--version` and `--help` import none.
 COMMANDS = (
-    *("run", "check", "demo", "watch", "findings", "status", "servers", "evaluate", "forget"),
+    *("run", "check", "demo", "watch", "findings", "history", "status", "servers"),
+    *("evaluate", "forget", "mute", "unmute"),
     *("checks", "explain", "doctor", "permissions", "assets", "schemas", "help"),
     "docs",
 )

@@ -2,54 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
-import sys
-from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import pytest
 
 from kit.watching import PATIENCE, watching
-from nats_insights.connection.contexts import Settings
 from nats_insights.lab.demo.stage import login
 
 pytestmark = pytest.mark.live
 
-Cli = Callable[..., Awaitable[tuple[int, str]]]
 BRISK = 'gather.timeout = "300ms"\n'
 LOW = "checks.excessive_user_connections.max_connections = 4\n"
-
-
-@pytest.fixture
-def cli_of(tmp_path: Path) -> Callable[[Settings], Cli]:
-    """`cli_of(settings)` runs commands with this log-in: their exit code, and all they printed."""
-
-    def cli_of(settings: Settings) -> Cli:
-        variables = {
-            "NATS_URL": settings.servers[0],
-            "NATS_USER": settings.user,
-            "NATS_PASSWORD": settings.password,
-            "XDG_CONFIG_HOME": str(tmp_path),
-        }
-        env = {k: v for k, v in os.environ.items() if not k.startswith("NATS_")} | variables
-
-        async def cli(*arguments: str) -> tuple[int, str]:
-            program = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "nats_insights", *arguments),
-                env=env,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-            )
-            async with asyncio.timeout(PATIENCE):
-                output, _ = await program.communicate()
-            assert program.returncode is not None
-            return program.returncode, output.decode()
-
-        return cli
-
-    return cli_of
 
 
 async def test_findings_are_listed_with_the_worst_first_counted_and_limited(

@@ -11,6 +11,7 @@ import pytest
 
 from kit.watching import PATIENCE, Watch, watching
 from nats_insights.agent import answer
+from nats_insights.lab.demo.stage import login
 from nats_insights.lab.servers import local
 from nats_insights.tell.schemas import schemas
 
@@ -143,3 +144,82 @@ async def test_the_log_says_who_muted_what_and_who_ended_it(watch, caplog):
         "somebody unmuted user big",
     ]
     assert said[0].endswith(": load test")
+
+
+async def test_by_hand_a_finding_is_muted_listed_and_unmuted(watch, system, cli_of):
+    cli = cli_of(login(system, "ops", "n1"))
+    assert await cli("mute") == (0, "nothing is muted\n")
+    code, said = await cli(
+        *("mute", "--code", "USER_002", "--account", "BIG", "--for", "2h"),
+        *("--who", "ada", "--why", "load test"),
+    )
+    first, heading, row = said.splitlines()
+    assert (code, first, heading.split()) == (0, "1 mute", ["until", "findings", "check"])
+    assert row.split(maxsplit=1)[1].split() == [
+        *("1", "USER_002", "account", "BIG", "(ada:", "load", "test)"),
+    ]
+    assert await cli("mute") == (0, said)
+    _, listed = await cli("findings", "--code", "USER_002")
+    until = row.split()[0]
+    assert listed.splitlines()[0] == "1 open: 1 warning; 1 muted"
+    assert listed.splitlines()[-1].endswith(f"holds 5 connections (muted until {until})")
+    code, status = await cli("status")
+    assert (code, "; 1 muted" in status, "1 warning, by 1 mute" in status) == (0, True, True)
+
+    fingerprint = watch.open[FOUND].fingerprint
+    code, said = await cli("mute", "--finding", fingerprint, "--until", "1h", "--format", "json")
+    made, before = json.loads(said)["mutes"]
+    assert (made["fingerprint"], made["findings"], before["who"]) == (fingerprint, 1, "ada")
+    assert made["who"]  # The local user.
+    code, said = await cli("unmute", "--finding", fingerprint)
+    assert (code, said.splitlines()[0]) == (0, "1 mute")
+    code, said = await cli("unmute", "--code", "USER_002", "--account", "BIG")
+    assert (code, said) == (0, "nothing is muted\n")
+    await watch.until(lambda: last(watch) == UNMUTED)
+    code, status = await cli("status")
+    assert (code, "muted" in status) == (1, False)
+
+    code, said = await cli("history", "--finding", fingerprint, "--since", "1h")
+    first, _, *rows = said.splitlines()
+    assert first.startswith(f"{len(rows)} transitions; known since ")
+    assert [row.split()[1] for row in rows] == ["opened", *(len(rows) - 1) * ["updated"]]
+    assert rows[-1].endswith("holds 5 connections (unmuted)")
+    code, said = await cli("history", "--format", "json", "--user-name", "big", "--limit", "1")
+    assert json.loads(said)["transitions"][0]["reason"] == "unmuted"
+
+
+REFUSED = {
+    "no time": (
+        ["mute", "--code", "USER_002"],
+        "say until when: --for 2h, or --until 2026-11-22T18:00:00Z",
+    ),
+    "nothing to mute": (
+        ["mute", "--for", "2h"],
+        "say what to mute, by at least one of --code, --finding, --cluster, --server-name, "
+        "--account, --user-name",
+    ),
+    "nothing to unmute": (
+        ["unmute"],
+        "say what to unmute, by at least one of --code, --finding, --cluster, --server-name, "
+        "--account, --user-name",
+    ),
+    "an unknown check": (
+        ["mute", "--code", "USER_02", "--for", "2h"],
+        "there is no check USER_02; did you mean USER_002?",
+    ),
+    "no mute": (["unmute", "--account", "NOBODY"], "nothing is muted"),
+    "a time long ago": (
+        ["mute", "--account", "BIG", "--until", "2020-01-01T00:00:00Z"],
+        "until is in the past",
+    ),
+    "a history from no time": (
+        ["history", "--since", "yesterday"],
+        "since is a time such as 2026-11-22T14:00:00Z, or a duration such as 2h, not 'yesterday'",
+    ),
+}
+
+
+async def test_by_hand_what_is_wrong_gets_one_sentence(watch, system, cli_of):
+    cli = cli_of(login(system, "ops", "n1"))
+    said = {what: await cli(*given) for what, (given, _) in REFUSED.items()}
+    assert said == {what: (3, f"nats-insights: {why}\n") for what, (_, why) in REFUSED.items()}

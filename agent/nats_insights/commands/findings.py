@@ -5,27 +5,14 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from typing import get_args
 
-from nats_insights.commands import show
+from nats_insights.commands import filters, show
 from nats_insights.commands.ask import all_pages
 from nats_insights.commands.options import format_option, whole
 from nats_insights.connection import contexts
-from nats_insights.facts import Scope
-from nats_insights.tell.messages import FindingsReply, GroupedBy, SeverityName
+from nats_insights.tell.messages import FindingsReply, GroupedBy
 
 # Rows of text, unless --limit says otherwise.
 _ROWS = 100
-# Fields of the request, and the option for each: --server and --user are of the connection.
-_FILTERS = {
-    "code": "code",
-    "severity_at_least": "severity",
-    "scope": "scope",
-    "cluster": "cluster",
-    "server": "server_name",
-    "account": "account",
-    "user": "user_name",
-    "state": "state",
-    "by": "by",
-}
 
 
 def options(parser: ArgumentParser) -> None:
@@ -43,23 +30,7 @@ def options(parser: ArgumentParser) -> None:
         metavar="N",
         help=f"at most N rows, the worst first; 0 is all (default: {_ROWS} as text, all as json)",
     )
-    add(
-        "--severity",
-        type=str.lower,
-        choices=get_args(SeverityName),
-        help="only findings of this severity and worse",
-    )
-    add("--code", metavar="CODE", help="only findings of this check, by its code or name")
-    add(
-        "--scope",
-        type=str.upper,
-        choices=get_args(Scope),
-        help="only findings of checks with this scope",
-    )
-    add("--cluster", metavar="NAME", help="only findings about this cluster and what is in it")
-    add("--server-name", metavar="NAME", help="only findings about this server")
-    add("--account", metavar="NAME", help="only findings about this account, by name or key")
-    add("--user-name", metavar="NAME", help="only findings about this user, by name or key")
+    filters.options(parser)
     add(
         "--state",
         choices=("open", "resolved", "all"),
@@ -71,7 +42,7 @@ def options(parser: ArgumentParser) -> None:
 
 async def run(args: Namespace) -> int:
     """Ask FINDINGS, page after page, and print them."""
-    filters = {name: value for name, of in _FILTERS.items() if (value := getattr(args, of))}
+    wanted = filters.given(args, state="state", by="by")
     most = args.limit
     if most is None:
         most = _ROWS if args.format == "text" else 0
@@ -82,7 +53,7 @@ async def run(args: Namespace) -> int:
             FindingsReply,
             "groups" if args.by else "findings",
             most=most,
-            **filters,
+            **wanted,
         )
     if args.format == "json":
         show.json(reply)

@@ -10,11 +10,17 @@ from rich.text import Text
 
 from nats_insights.commands.table import Row, filled, wrapped
 from nats_insights.config import span
-from nats_insights.tell.messages import Entity, FindingsReply, FindingState, Group
+from nats_insights.tell.messages import (
+    Entity,
+    FindingsReply,
+    FindingState,
+    Group,
+    TransitionState,
+)
 from nats_insights.text import plain
 
 STYLES = {"critical": "bold red", "warning": "yellow", "info": "cyan"}
-CLEARING, STALE = "magenta", "magenta"
+CLEARING, STALE, MUTED = "magenta", "magenta", "blue"
 # Characters of a key that are shown beside its name.
 _KEY = 8
 _UNITS = (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
@@ -54,6 +60,16 @@ def sentence(finding: FindingState, now: datetime) -> Text:
         text.append(f" (no data for {age(finding.stale, now)})", STALE)
     elif finding.clearing:
         text.append(" (clearing)", CLEARING)
+    if finding.muted:
+        text.append(f" (muted until {clock(finding.muted, now)})", MUTED)
+    return text
+
+
+def happened(transition: TransitionState, now: datetime) -> Text:
+    """The same of a transition, and why, where the sentence does not say it."""
+    text = sentence(transition, now)
+    if why := _why(transition):
+        text.append(f" ({why})", "dim")
     return text
 
 
@@ -113,6 +129,8 @@ def headline(reply: FindingsReply, state: str) -> Text:
         several = [(getattr(counts, name), name) for name in STYLES if getattr(counts, name)]
         for number, (count, name) in enumerate(several):
             line.append(", " if number else ": ").append(f"{count} {name}", STYLES[name])
+    if reply.muted:
+        line.append(f"; {reply.muted} muted", MUTED)
     coverage = reply.coverage
     if coverage.servers_answered < coverage.servers_known:
         answered = f"{coverage.servers_answered} of {coverage.servers_known} servers answered"
@@ -138,6 +156,17 @@ def grouped(groups: Iterable[Group], by: str, out: Console) -> None:
     if rows:
         for line in wrapped(filled((*STYLES, *names), rows), out):
             out.print(line)
+
+
+def _why(transition: TransitionState) -> str:
+    """Why it is no news of the finding itself, "" where it is."""
+    if transition.severity_now:
+        return f"now {transition.severity_now}"
+    if transition.severity_before:
+        return f"was {transition.severity_before}"
+    if transition.reason in ("condition_met", "value_changed", "condition_cleared", "muted"):
+        return ""
+    return plain(transition.reason).replace("_", " ")
 
 
 def _number(reply: FindingsReply) -> int:

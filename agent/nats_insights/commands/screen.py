@@ -54,6 +54,7 @@ class Picture(Struct, frozen=True, kw_only=True):
     filters: str = ""
     note: str = ""
     counts: dict[str, int]
+    muted: int = 0
     worst: list[FindingState]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -83,13 +84,15 @@ class Picture(Struct, frozen=True, kw_only=True):
             for count in [self.counts.get(name, 0)]
         )
         counted.append_text(Text(", ").join(counts))
+        if self.muted:
+            counted.append(f"; {self.muted} muted", rows.MUTED)
         if self.filters:
             counted.append(f"; only {self.filters}", "dim")
         yield counted
 
     def _body(self, console: Console, width: int, room: int) -> list[Text]:
         """As many of the worst findings as there is room for, and how many are left out."""
-        total = sum(self.counts.values())
+        total = sum(self.counts.values()) + self.muted
         lines: list[Text] = []
         for number, finding in enumerate(self.worst):
             own = self._finding(finding, console, width)
@@ -171,6 +174,7 @@ class Screen:
         if not self._silence:  # Else nobody is there to publish it again in time.
             self._open = {key: f for key, f in self._open.items() if f.valid_until > now}
         current = self._open.values()
+        loud = Counter[str](finding.severity for finding in current if not finding.muted)
         return Picture(
             now=now,
             status=beat if newer else status,
@@ -178,7 +182,8 @@ class Screen:
             heard=heard,
             filters=self._filters,
             note=self._note,
-            counts=dict(Counter(finding.severity for finding in current)),
+            counts=dict(loud),
+            muted=len(current) - loud.total(),
             worst=nsmallest(MOST_LINES, current, key=_worst_first),
         )
 
@@ -248,9 +253,13 @@ def _order(finding: FindingState) -> tuple[datetime, int]:
     return finding.opened_at, finding.revision
 
 
-def _worst_first(finding: FindingState) -> tuple[int, bool, float, str, str]:
-    """The most severe first, then what nothing else explains, then the farthest past its limit."""
+def _worst_first(finding: FindingState) -> tuple[bool, int, bool, float, str, str]:
+    """The most severe first, then what nothing else explains, then the farthest past its limit.
+
+    Muted ones come after all others.
+    """
     beyond = weight(finding.value, finding.threshold, finding.clearing)
     severity = -SEVERITIES.index(finding.severity)
     explained = finding.explained_by is not None
-    return severity, explained, -beyond, finding.code, finding.entity.name
+    muted = finding.muted is not None
+    return muted, severity, explained, -beyond, finding.code, finding.entity.name

@@ -26,13 +26,16 @@ from nats_insights.tell.messages import (
     ExplainReply,
     FindingsReply,
     Heartbeat,
+    HistoryReply,
+    MutesReply,
+    MuteState,
     NotEvaluated,
     ParameterInfo,
     ServersReply,
     StatusReply,
 )
 from nats_insights.tell.parameters import about, allowed, amount, written
-from nats_insights.text import plain
+from nats_insights.text import plain, shortened
 
 # The exit code of each verdict, as monitoring plugins have them.
 EXIT = {"ok": 0, "info": 0, "warning": 1, "critical": 2, "unknown": 3}
@@ -100,6 +103,8 @@ def status(reply: StatusReply) -> None:
     open_now = [Text(f"{n} {name}", STYLES[name] if n else "dim") for name, n in counts]
     open_now.append(Text(f"{reply.open.info} info", STYLES["info"] if reply.open.info else "dim"))
     table: list[tuple[str, str | Text]] = [("open", Text(", ").join(open_now))]
+    if reply.mutes:
+        table.append(("muted", Text(_muted(reply), rows.MUTED)))
     agent, epoch, cost = reply.agent, reply.epoch, reply.cost
     every = f"every {epoch.interval_seconds:g} s, last at {_clock(epoch.started_at)}"
     spent = f"{cost.cpu_seconds * 1000:.0f} ms of CPU in {cost.wall_seconds * 1000:.0f} ms"
@@ -137,6 +142,62 @@ def groups(reply: FindingsReply, state: str, by: str) -> None:
     rows.grouped(reply.groups, by, out)
     if left := reply.total - len(reply.groups):
         _say(Text(f"{left} more; `--limit 0` lists all", "dim"), out)
+
+
+def history(reply: HistoryReply) -> None:
+    """HISTORY: how much happened, then that, the last below."""
+    out, now = console(), reply.timestamp
+    known = f"known since {rows.clock(reply.known_since, now)}"
+    count = f"{reply.total} transition{'s' * (reply.total != 1)}"
+    _say(Text(f"{count if reply.total else 'nothing happened'}; {known}"), out)
+    if left := reply.total - len(reply.transitions):
+        _say(Text(f"{left} more before these; `--limit 0` lists all", "dim"), out)
+    clusters = {one.entity.cluster for one in reply.transitions} - {""}
+    table = [
+        (
+            Text(rows.clock(one.timestamp, now), "dim"),
+            Text(one.transition, STYLES.get(one.transition, "")),
+            rows.severity(one.severity),
+            plain(one.code),
+            plain(one.entity.cluster) if len(clusters) > 1 else "",
+            rows.happened(one, now),
+        )
+        for one in reversed(reply.transitions)
+    ]
+    columns = ("at", "", "severity", "check", "cluster", "")
+    if table:
+        for line in wrapped(filled(columns, table), out):
+            out.print(line)
+
+
+def mutes(reply: MutesReply) -> None:
+    """MUTES: each until when, how many open findings it mutes, who made it and why."""
+    out, now = console(), reply.timestamp
+    count = f"{reply.total} mute{'s' * (reply.total != 1)}"
+    _say(Text(count if reply.total else "nothing is muted"), out)
+    table = [
+        (
+            rows.clock(one.until, now),
+            f"{one.findings:>8}",
+            plain(one.code),
+            _muting(one),
+        )
+        for one in reply.mutes
+    ]
+    columns = ("until", "findings", "check", "")
+    if table:
+        for line in wrapped(filled(columns, table), out):
+            out.print(line)
+
+
+def _muting(mute: MuteState) -> Text:
+    """What a mute names beside a check, who made it, and why."""
+    names = ("cluster", "server", "account", "user")
+    values = [("finding", mute.fingerprint), *((name, getattr(mute, name)) for name in names)]
+    text = Text(", ".join(f"{name} {shortened(value)}" for name, value in values if value))
+    if said := ": ".join(filter(None, (plain(mute.who), plain(mute.why)))):
+        text.append(f" ({said})" if text else f"({said})", "dim")
+    return text
 
 
 def servers(reply: ServersReply) -> None:
@@ -232,7 +293,7 @@ def transition(advisory: Advisory, out: Console) -> None:
         Text(f"{advisory.severity.upper():<8}", STYLES[advisory.severity]),
         Text(f"{plain(advisory.code):<15}"),
     )
-    text = rows.sentence(advisory, advisory.timestamp).plain
+    text = rows.happened(advisory, advisory.timestamp).plain
     out.print(lines.row(Text(" ").join(cells), text, out))
 
 
@@ -255,7 +316,15 @@ def headline(status: StatusReply | Heartbeat) -> Text:
     if waiting := status.checks_not_evaluated:
         checks = "check" if waiting == 1 else "checks"
         line.append(f"; {waiting} {checks} could not be evaluated", STYLES["unknown"])
+    if muted := sum(getattr(status.muted, name) for name in rows.STYLES):
+        line.append(f"; {muted} muted", rows.MUTED)
     return line
+
+
+def _muted(status: StatusReply) -> str:
+    muted = {name: getattr(status.muted, name) for name in rows.STYLES}
+    told = ", ".join(f"{n} {name}" for name, n in muted.items() if n) or "nothing that is open"
+    return f"{told}, by {status.mutes} mute{'s' * (status.mutes != 1)}"
 
 
 def _not_evaluated(out: Console, unknown: list[NotEvaluated]) -> None:
