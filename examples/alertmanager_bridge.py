@@ -1,4 +1,4 @@
-"""Posts every open finding to Alertmanager, for as long as it is open.
+"""Posts every open finding to Alertmanager, for as long as it is open and not muted.
 
 python alertmanager_bridge.py --context ops http://am-1:9093 http://am-2:9093     every replica
 
@@ -51,9 +51,16 @@ class Findings:
     def hear(self, state):
         """Take in an advisory, or a finding from FINDINGS: they have the same fields."""
         key = state["fingerprint"], state["severity"]
-        if key not in self.known or age(self.known[key]) < age(state):
-            self.known[key] = state
-            self.news.set()
+        known = self.known.get(key)
+        if known is not None and age(known) >= age(state):
+            return
+        if state.get("muted"):  # The alert ends, and begins again if it is open after that.
+            if known is None:
+                return
+            over = known["resolved_at"] or state["resolved_at"] or datetime.now(UTC).isoformat()
+            state = {**state, "resolved_at": over}
+        self.known[key] = state
+        self.news.set()
 
     def alive(self, heartbeat):
         """Take in a heartbeat, unless it is an old one that a frozen server delivers late."""

@@ -6,7 +6,7 @@ It takes the connection flags and variables of `nats-insights`. The URL is a sec
 the environment, and neither printed nor part of the command line. Each finding is posted when it
 opens, when its severity changes and when it resolves, and not again when an agent that was
 restarted publishes it once more. What is open when this program starts is posted at its next
-reminder.
+reminder. That a finding is muted is posted, then nothing of it until it is open and not muted.
 """
 
 import argparse
@@ -48,7 +48,10 @@ class Story:
         if told["id"] in self.ids:
             return
         self.ids.append(told["id"])
-        if told["reason"] == "severity_changed" and told["state"] == "resolved":
+        if told.get("muted"):
+            if told["fingerprint"] in self.open:
+                self._close(told, f"muted until {told['muted']}")
+        elif told["reason"] == "severity_changed" and told["state"] == "resolved":
             # What follows is its `opened` with the new severity, which may be too low for us.
             if RANK[told["severity_now"]] < self.least <= RANK[told["severity"]]:
                 self._close(told, f"now {told['severity_now']}")
@@ -61,7 +64,7 @@ class Story:
             before, *_ = self.open.get(told["fingerprint"], ("",))
             self.open[told["fingerprint"]] = severity, told["summary"], valid_until
             if before != severity:
-                self._say(severity.upper(), told)
+                self._say(severity.upper(), told, told["remediation"])
 
     def alive(self, heartbeat, now):
         """Take in a heartbeat: only an agent that leads evaluates the system."""
@@ -92,8 +95,7 @@ class Story:
         self.open.pop(told["fingerprint"], None)
         self._say(word, told)
 
-    def _say(self, word, told):
-        remedy = told["remediation"] if told["state"] == "open" else ""
+    def _say(self, word, told, remedy=""):
         self.lines.append(f"{word} {told['code']} {told['summary']}{remedy and f' - {remedy}'}")
 
 

@@ -143,6 +143,39 @@ def test_what_is_told_of_a_finding(heard, expected):
     assert told(*heard) == expected
 
 
+MUTED = {"muted": (NOW + timedelta(days=400)).isoformat()}
+
+
+def test_the_alert_of_a_finding_ends_when_it_is_muted_and_begins_again():
+    findings, now = bridge.Findings(), datetime.now(UTC)
+    findings.silent_at = now + timedelta(days=1)
+    findings.hear(state(now))
+    findings.hear(state(now, revision=2, **MUTED))
+    (alert,) = findings.alerts(datetime.now(UTC))
+    assert now <= datetime.fromisoformat(alert["endsAt"]) <= datetime.now(UTC)
+    # Nothing that is told of it while it is muted changes that.
+    for revision in (2, 3):
+        findings.hear(state(now, revision=revision, **MUTED))
+        findings.hear(state(now, revision=revision, resolved=revision == 3, **MUTED))
+    (again,) = findings.alerts(datetime.now(UTC))
+    assert again["endsAt"] == alert["endsAt"]
+    findings.hear(state(now, revision=4))
+    (active,) = findings.alerts(now)
+    assert datetime.fromisoformat(active["endsAt"]) == now + bridge.AHEAD
+    assert active["startsAt"] == alert["startsAt"]
+
+
+def test_nobody_is_told_of_what_is_muted_from_the_beginning():
+    assert told(state(**MUTED), state(revision=2, resolved=True, **MUTED)) == []
+    assert told(state(**MUTED), state(revision=2)) == [("warning", 4)]
+
+
+def test_a_finding_that_resolved_before_it_was_muted_stays_over():
+    resolved = state(revision=2, resolved=True)
+    opened_muted = state(opened=-1, revision=1, **MUTED)
+    assert told(state(), resolved, opened_muted) == [("warning", 0)]
+
+
 def test_an_end_is_told_for_five_minutes():
     ended = state(resolved=True)
     assert told(ended, at=NOW + timedelta(minutes=4.9)) == [("warning", -4.9)]
@@ -376,6 +409,27 @@ async def test_findings_of_a_cluster_come_and_go(system, run, run_agent, crowd, 
         await crowd.join(system["n3"].url, 12, user=user, password=password)
         on = await alerts(alertmanager, "OPT_BALANCE_002", "OPT_BALANCE_006")
         assert on["OPT_BALANCE_002"]["labels"]["entity"] == "n3"
+
+
+@needs_alertmanager
+@pytest.mark.live
+async def test_an_alert_ends_while_its_finding_is_muted(
+    system, run, run_agent, crowd, alertmanager
+):
+    agent = system.user("agent")
+    await run_agent(system["n1"], agent)
+    user, password = system.user("app")
+    await crowd.join(system["n2"].url, 12, user=user, password=password)
+    script = EXAMPLES / "alertmanager_bridge.py"
+    await run(system["n3"], system.user("ops"), script, alertmanager)
+    await alerts(alertmanager, "OPT_BALANCE_002", "OPT_BALANCE_006")
+    async with connected(system["n1"], system.user("ops")) as client:
+        body = {"code": "OPT_BALANCE_002"}
+        mute = json.dumps({**body, "until": "1h"}).encode()
+        await client.request("INSIGHTS.API.MUTE", mute, timeout=10)
+        await alerts(alertmanager, "OPT_BALANCE_006")
+        await client.request("INSIGHTS.API.UNMUTE", json.dumps(body).encode(), timeout=10)
+        await alerts(alertmanager, "OPT_BALANCE_002", "OPT_BALANCE_006")
 
 
 @needs_alertmanager

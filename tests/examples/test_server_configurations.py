@@ -18,12 +18,14 @@ from nats_insights.connection.connect import connect, user_info
 from nats_insights.connection.contexts import Settings
 from nats_insights.lab.servers import local
 from nats_insights.subjects import USER_INFO
+from nats_insights.tell import queries
 
 live = pytest.mark.live
 
 SERVERS = EXAMPLES / "servers"
+DOCS = EXAMPLES.parent / "docs"
 # The agent's as somebody may choose it: without its own quotes, its end would be a comment.
-PASSWORDS = {"ADMIN": "four", "AGENT": '"s3cret#1"', "OPS": "ops-of-acme"}
+PASSWORDS = {"ADMIN": "four", "AGENT": '"s3cret#1"', "OPS": "ops-of-acme", "VIEWER": "v1"}
 LOGINS = {name.lower(): (name.lower(), value.strip('"')) for name, value in PASSWORDS.items()}
 FORBIDDEN = {
     "$SYS.REQ.CLAIMS.UPDATE",
@@ -98,6 +100,40 @@ async def test_an_ordinary_account_hears_and_asks_from_another_server(start_with
         await crowd.join(system["n2"].url, 12, user=user, password=password)
         advisory = await advisories.next_msg(timeout=20)
         assert json.loads(advisory.data)["transition"] == "opened"
+
+
+@live
+async def test_who_only_reads_may_query_and_listen_but_change_nothing(start_with, run_agent):
+    system = start_with("export.conf", local.cluster, "n1", "n2")
+    await run_agent(system["n1"], LOGINS["agent"])
+    user, password = LOGINS["viewer"]
+    settings = Settings(servers=(system["n2"].url,), user=user, password=password)
+    client = await connect(settings, name="test")
+    try:
+        heartbeats = await client.subscribe("$INSIGHTS.HEARTBEAT.*")
+        await heartbeats.next_msg(timeout=20)
+        for name in queries.QUERIES:
+            body = b'{"code": "SERVER_011"}' if name == "EXPLAIN" else b""
+            reply = await client.request(f"INSIGHTS.API.{name}", body, timeout=20)
+            assert "error" not in json.loads(reply.data), name
+        changes = {f"INSIGHTS.API.{name}" for name in queries.CHANGES}
+        for subject in changes:
+            await client.publish(subject)
+        await user_info(client)
+        assert client.denied == changes
+    finally:
+        await client.close()
+
+
+def test_the_page_names_what_each_kind_of_user_may_publish():
+    page = (DOCS / "permissions.md").read_text()
+    _, _, section = page.partition("## Who may change something\n")
+    viewer = section[section.index("* `viewer`") : section.index("* `ops`")]
+    granted = (SERVERS / "export.conf").read_text()
+    for name in queries.QUERIES:
+        assert f'"INSIGHTS.API.{name}"' in granted
+        assert f"`{name}`" in viewer
+    assert all(f"`{name}`" in section for name in queries.CHANGES)
 
 
 @live

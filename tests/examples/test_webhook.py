@@ -160,15 +160,16 @@ def told(transition, severity="warning", number=1, *, id="", valid=30, **more):
     }
 
 
-def changed(before, now):
+def changed(before, now, **more):
     """The two advisories of a change of severity."""
-    reason = {"reason": "severity_changed"}
+    reason = {"reason": "severity_changed", **more}
     return (
         told("resolved", before, severity_now=now, **reason),
         told("opened", now, severity_before=before, **reason),
     )
 
 
+MUTED = {"muted": "2027-01-15T14:00:00Z"}
 OPENED = "WARNING SERVER_011 n1 is full - Spread the clients."
 STORIES = {
     "what opens and resolves": (
@@ -194,6 +195,22 @@ STORIES = {
         [told("opened"), *changed("warning", "info"), *changed("info", "warning")],
         [OPENED, "now info SERVER_011 n1 is not full", OPENED],
     ),
+    "it is muted, and resolves": (
+        [told("opened"), *(told(one, **MUTED) for one in ("updated", "reminded", "resolved"))],
+        [OPENED, "muted until 2027-01-15T14:00:00Z SERVER_011 n1 is full"],
+    ),
+    "it is muted, and still open then": (
+        [told("opened"), told("updated", **MUTED), told("updated", reason="unmuted")],
+        [OPENED, "muted until 2027-01-15T14:00:00Z SERVER_011 n1 is full", OPENED],
+    ),
+    "it gets worse while it is muted": (
+        [
+            *(told("opened", **MUTED), *changed("warning", "critical", **MUTED)),
+            told("updated", "critical", reason="unmuted"),
+        ],
+        [OPENED.replace("WARNING", "CRITICAL")],
+    ),
+    "what is muted from the beginning": ([told("opened", **MUTED), told("resolved", **MUTED)], []),
     "what is below our severity": ([told("opened", "info"), told("resolved", "info")], []),
 }
 
