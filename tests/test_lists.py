@@ -60,7 +60,10 @@ def test_all_servers_are_told_once_in_pages_that_fit(servers, max_payload):
     assert max(map(len, replies)) < min(256 * 1024, max_payload)
 
 
-LISTS = {"FINDINGS": "findings", "SERVERS": "servers", "CHECKS": "checks"}
+LISTS = {
+    **{"FINDINGS": "findings", "SERVERS": "servers", "CHECKS": "checks"},
+    "HISTORY": "transitions",
+}
 
 
 @pytest.fixture(scope="module")

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from kit.asked import AGENT, ask, view
 from nats_insights.check import INFO, VARZ, Finding, check
 from nats_insights.check import Server as ServerNoun
 from nats_insights.facts import Coverage
+from nats_insights.gather.stepwise import at_once
 from nats_insights.judge.auditor import Auditor, Known
 from nats_insights.judge.mutes import MOST, Mute
 from nats_insights.tell import advisory, muting
@@ -101,6 +104,14 @@ def test_another_mute_of_the_same_takes_the_place_of_the_first():
     hears_near(story)
     assert told(story) == [("updated", "muted", HOUR - 30)]
     assert [one.who for one in story.auditor.mutes] == ["bob"]
+
+
+def test_a_mute_that_was_made_anew_is_the_newest():
+    story = near()
+    for server in ("n1", "n2", "n1"):
+        mutes(story, server=server)
+    hears_near(story)
+    assert [one["server"] for one in ask(view(story), "MUTES")["mutes"]] == ["n1", "n2"]
 
 
 def test_of_several_mutes_that_fit_the_longest_counts():
@@ -206,6 +217,15 @@ def test_what_is_pending_is_muted_when_it_opens():
     assert ask(view(story), "MUTES")["mutes"][0]["findings"] == 1
 
 
+def test_what_is_pending_is_not_told_of():
+    story = Story("checks.connection_hotspot.open_after = 3", [FOUNDING["connection_hotspot"]])
+    hot = system(cluster(n1=60, n2=15, n3=15))
+    story.hears(hot)
+    mutes(story, code="OPT_BALANCE_002")
+    assert story.hears(hot) == []
+    assert ask(view(story), "MUTES")["mutes"][0]["findings"] == 0
+
+
 # --- What a mute fits.
 
 
@@ -264,18 +284,32 @@ def test_a_fingerprint_is_one_finding(write):
     assert story.hears(story.given) == ["updated USER_002 B eve"]
 
 
-def test_an_account_is_named_by_its_key_or_by_its_name():
-    entity = {"kind": "user", "id": "UKEY", "name": "app", "user": "UKEY"}
-    entity |= {"account": "AKEY", "account_name": "APP"}
+KEYS = {"account": "AKEY", "user": "UKEY"}
+NAMES = {"account": "APP", "user": "app"}
+
+
+@pytest.mark.parametrize("account", [KEYS["account"], NAMES["account"], "OTHER"])
+@pytest.mark.parametrize("user", [KEYS["user"], NAMES["user"], "other"])
+def test_an_account_and_a_user_are_named_by_key_or_by_name(account, user):
     story = near()
     (life,) = story.lives.values()
-    named = msgspec.structs.replace(life, entity=entity)
-    for label, value in {"account": "AKEY", "user": "UKEY"}.items():
-        assert Mute(**{label: value}, until=0, at=0).fits(named)
-    for label, value in {"account": "APP", "user": "app"}.items():
-        assert Mute(**{label: value}, until=0, at=0).fits(named)
-    for label in ("account", "user", "server", "cluster"):
-        assert not Mute(**{label: "other"}, until=0, at=0).fits(named)
+    entity = {"kind": "user", "id": "UKEY", "name": "app", "account_name": "APP", **KEYS}
+    story.lives[life.key] = replace(life, entity=entity)
+    fits = "OTHER" not in account and "other" not in user
+    for one in ({"account": account, "user": user}, {"account": account}, {"user": user}):
+        auditor = story.auditor
+        mutes(story, **one)
+        at_once(auditor.mutes.mark(story.lives, [], story.now))
+    counts = [one["findings"] for one in ask(view(story), "MUTES")["mutes"]]
+    assert counts == [user != "other", account != "OTHER", fits]
+
+
+def test_a_finding_without_a_cluster_has_no_label_of_that_name():
+    story = Story(checks=[CHECK])
+    story.hears(system(lone(n1=NEAR)))
+    mutes(story, cluster="EU")
+    story.hears(system(lone(n1=NEAR)))
+    assert told(story) == []
 
 
 # --- What is answered.
@@ -556,6 +590,8 @@ def test_there_are_at_most_so_many_mutes():
     story = near()
     for number in range(MOST):
         mutes(story, server=f"n{number}")
+    page = (Path(__file__).parents[1] / "docs" / "muting.md").read_text()
+    assert f"there are at most {MOST}." in page
     with pytest.raises(Refused) as refused:
         mutes(story, server="one more")
     assert (refused.value.code, str(refused.value)) == (

@@ -14,12 +14,15 @@ import msgspec
 import pytest
 
 from kit.asked import view
-from kit.published import HOSTILE, openings, tell
+from kit.published import HOSTILE, openings, tell, uneven
 from nats_insights import __main__ as program
 from nats_insights.commands import show, watch
 from nats_insights.errors import RequestError
-from nats_insights.tell import queries
+from nats_insights.judge.mutes import Mute
+from nats_insights.tell import muting, queries
+from nats_insights.tell.history import history
 from nats_insights.tell.messages import Advisory
+from nats_insights.tell.view import View
 from scenario import Story, cluster, system
 
 EXPLAIN = [sys.executable, "-m", "nats_insights", "explain", "USER_002", "--own"]
@@ -58,6 +61,29 @@ def hostile(request) -> Advisory:
     advisory, _ = tell(next(openings(HOSTILE[request.param])))
     raw = msgspec.structs.replace(advisory.entity, name=HOSTILE[request.param])
     return msgspec.structs.replace(advisory, entity=raw)
+
+
+@pytest.fixture(params=HOSTILE)
+def badly_named(request) -> View:
+    """What an agent knows of a system in which everything has a hostile name, some of it muted."""
+    story, name = Story(), HOSTILE[request.param]
+    for _ in range(2):
+        story.hears(uneven(name))
+    for label in ("cluster", "server", "account", "user", "who", "why"):
+        # The agent refuses most of these names; a reply may come from anybody.
+        more = {"server": "n1", label: name}
+        story.auditor.mutes.add(Mute(**more, until=story.now + 60, at=story.now))
+    story.hears(uneven(name))
+    return view(story)
+
+
+def test_what_happened_and_what_is_muted_is_safe_to_print(badly_named, capsys):
+    show.history(history(badly_named))
+    show.mutes(muting.muted(badly_named))
+    show.findings(queries.findings(badly_named))
+    said = capsys.readouterr().out
+    assert is_safe(said)
+    assert {"opened", "mutes", "until"} <= set(said.split())
 
 
 def test_json_is_safe_to_print_and_equal_when_it_is_read(hostile, capsys):

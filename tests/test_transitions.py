@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -69,11 +70,13 @@ def test_a_copy_stays_as_it_was(opened):
     assert (len(before), before.since, len(kept)) == (1, 100.0, 2)
 
 
+def test_the_pages_say_how_many_are_kept():
+    pages = Path(__file__).parents[1] / "docs"
+    for page in ("subjects.md", "history.md"):
+        assert f"the last {KEPT:,} transitions" in (pages / page).read_text()
+
+
 # --- HISTORY.
-
-
-def told_times(story: Story) -> list[tuple[str, float]]:
-    return [(item.transition, item.at) for item in story.auditor.transitions]
 
 
 @pytest.fixture(scope="module")

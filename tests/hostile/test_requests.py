@@ -17,6 +17,8 @@ from kit.hostile import NAMES, changed, strange, survives, torn
 from nats_insights.agent import peers
 from nats_insights.agent.peers import Peers
 from nats_insights.facts import Cost, Coverage
+from nats_insights.judge.mutes import MOST, Mutes
+from nats_insights.tell import muting
 from nats_insights.tell.advisory import at
 from nats_insights.tell.messages import Heartbeat, OpenCounts
 from nats_insights.tell.queries import QUERIES, Refused, answer
@@ -54,6 +56,44 @@ def test_a_request_is_answered_or_refused():
         assert json.loads(reply)["agent"]["id"] == "agent"
 
     taken, refused = survives("query", make, read, (Refused,), 0.1)
+    assert taken > 0
+    assert refused > 0
+
+
+MUTES: tuple[dict[str, Any], ...] = (
+    {"code": "SERVER_011", "until": "2h", "who": "ada", "why": "load test"},
+    {"fingerprint": 32 * "a", "until": "2027-01-15T12:00:00Z"},
+    {"cluster": "C1", "server": "n1", "account": "APP", "user": "app", "until": "30d"},
+)
+
+
+def test_a_mute_is_made_or_refused():
+    full = Server(99, max_connections=100)
+    known = after(*[system(cluster(n1=full, n2=0, n3=hung))] * 2)
+    mutes = Mutes()
+
+    def make(random: Random) -> tuple[bool, bytes]:
+        body = {**random.choice(MUTES)}
+        if random.random() < 0.5:
+            body[random.choice(list(body))] = strange(random)
+        payload = changed(random, body)
+        return random.random() < 0.5, torn(random, payload) if random.random() < 0.3 else payload
+
+    def read(given: tuple[bool, bytes]) -> None:
+        mutes_it, body = given
+        try:
+            one = muting.mute(known, mutes, body, START) if mutes_it else None
+            one = one or muting.unmute(known, mutes, body)
+        except Refused as refused:
+            printable = str(refused).isprintable() and len(str(refused)) <= 500
+            if not printable or refused.code not in (400, 404, 409):
+                raise AssertionError("an answer that no header can hold") from refused
+            raise
+        assert muting.words(one).isprintable()
+        assert START < one.until <= START + muting.LONGEST
+        assert len(mutes) <= MOST
+
+    taken, refused = survives("mute", make, read, (Refused,), 0.1)
     assert taken > 0
     assert refused > 0
 

@@ -9,6 +9,7 @@ import pytest
 
 from kit.watching import KNOWN
 from nats_insights.agent.epoch import epoch
+from nats_insights.check import INFO, VARZ, Finding, Server, check
 from nats_insights.commands.ask import query
 from nats_insights.config import parse
 from nats_insights.connection.client import Client
@@ -40,6 +41,38 @@ async def test_an_epoch_says_so_and_changes_nothing(broken):
     with pytest.raises(ConnectError, match="the connection broke during the epoch"):
         await epoch(auditor, Gatherer(broken, 0.1, Window(2**20)), time.time())
     assert (auditor.lives, len(auditor.roster)) == ({}, 0)
+
+
+@check("TEST_001", INFO, "health", needs=(VARZ,))
+def anything(server: Server) -> Finding | None:
+    """A server is there.
+
+    Finds: it. Why: it matters. Do: nothing.
+    """
+    return Finding(summary="there")
+
+
+async def test_what_was_judged_and_could_not_be_published_did_not_happen(monkeypatch):
+    with local.server("n1") as system:
+        client = await connect(login(system, "agent", "n1"), name="breaks")
+        auditor = Auditor([anything], parse(""))
+        gatherer = Gatherer(client, 5.0, Window(2**20))
+        judged = []
+
+        async def breaks(told, *_):
+            judged.extend(told)
+            system["n1"].kill()
+            await client.closed.wait()
+            return {}
+
+        try:
+            monkeypatch.setattr("nats_insights.agent.epoch.name_clients", breaks)
+            with pytest.raises(ConnectError, match="the connection broke during the epoch"):
+                await epoch(auditor, gatherer, time.time())
+        finally:
+            await client.close()
+        assert [one.transition for one in judged] == ["opened"]
+        assert (auditor.lives, list(auditor.transitions)) == ({}, [])
 
 
 async def test_a_query_says_so(broken):

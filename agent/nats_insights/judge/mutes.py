@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Generator, Iterable, Iterator
+from itertools import product
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -14,9 +15,11 @@ from nats_insights.judge.lifecycle import Life, Told, tell
 # Mutes at a time.
 MOST = 100
 # Findings that are compared with the mutes between two yields.
-_AT_A_STEP = 1024
+_AT_A_STEP = 256
 
-What = tuple[str, str, str, str, str, str]
+# What a mute can name. An account and a user have a key, and perhaps a name.
+NAMED = ("code", "fingerprint", "cluster", "server", "account", "user")
+What = tuple[tuple[str, str], ...]
 
 
 class Mute(Struct, frozen=True, kw_only=True):
@@ -39,22 +42,7 @@ class Mute(Struct, frozen=True, kw_only=True):
     @property
     def what(self) -> What:
         """What it mutes, which is its identity: there is one mute of the same."""
-        return (
-            *(self.code, self.fingerprint),
-            *(self.cluster, self.server, self.account, self.user),
-        )
-
-    def fits(self, life: Life) -> bool:
-        """Whether it mutes this finding."""
-        return (
-            self.code in ("", life.key.code)
-            and self.fingerprint in ("", life.fingerprint)
-            and all(
-                life.has(label, value)
-                for label in ("cluster", "server", "account", "user")
-                if (value := getattr(self, label))
-            )
-        )
+        return tuple([(name, value) for name in NAMED if (value := getattr(self, name))])
 
 
 class Mutes:
@@ -104,7 +92,7 @@ class Mutes:
                 yield
             if not life.is_open:
                 continue
-            marked = marked or life.muted > 0
+            marked = marked or bool(life.muted)
             until = silence.until(life)
             if until == life.muted:
                 continue
@@ -118,24 +106,38 @@ class Mutes:
 
 
 class _Silence:
-    """Mutes, by what they name; `muting` counts the findings that were asked about."""
+    """Mutes, by what they name; `muting` counts the findings that were asked about.
+
+    Most of many mutes name the same, such as an account each: one look finds the one that fits.
+    """
 
     def __init__(self, mutes: Iterable[Mute]) -> None:
         self.muting: dict[What, int] = {}
-        self._by_name: dict[str, list[Mute]] = defaultdict(list)
+        self._by_names: dict[tuple[str, ...], dict[tuple[str, ...], Mute]] = defaultdict(dict)
         for mute in mutes:
-            self._by_name[mute.fingerprint or mute.code].append(mute)
+            names, values = zip(*mute.what, strict=True)
+            self._by_names[names][values] = mute
             self.muting[mute.what] = 0
 
     def until(self, life: Life) -> float:
         """Until when it is muted, 0 if it is not."""
         until = 0.0
-        for name in (life.fingerprint, life.key.code, ""):
-            for mute in self._by_name.get(name, ()):
-                if mute.fits(life):
+        for names, mutes in self._by_names.items():
+            for values in product(*[_values(life, name) for name in names]):
+                if (mute := mutes.get(values)) is not None:
                     self.muting[mute.what] += 1
                     until = max(until, mute.until)
         return until
+
+
+def _values(life: Life, name: str) -> Iterable[str]:
+    """By which values of this name a mute fits a finding."""
+    if name == "code":
+        return (life.key.code,)
+    if name == "fingerprint":
+        return (life.fingerprint,)
+    value, alias = life.label(name), life.label(f"{name}_name")
+    return {value, alias} if alias else (value,)
 
 
 def _marked(life: Life, until: float, told: Told | None, now: float) -> tuple[Life, Told]:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from nats_insights.config import span
 from nats_insights.judge.declare import Check
-from nats_insights.judge.mutes import MOST, Mute, Mutes
+from nats_insights.judge.mutes import MOST, NAMED, Mute, Mutes
 from nats_insights.tell import moments, requests
 from nats_insights.tell.advisory import at
 from nats_insights.tell.messages import (
@@ -27,12 +27,11 @@ from nats_insights.tell.view import View
 
 # Seconds that a mute may last: what should be silent for good belongs into the configuration.
 LONGEST = 30 * 86_400.0
-# What a mute can name, and characters of each text.
-_WHAT = ("code", "fingerprint", "cluster", "server", "account", "user")
+# Characters of each text.
 _MOST_CHARACTERS = {"cluster": 128, "server": 128, "account": 128, "user": 128, "who": 64}
 _MOST_CHARACTERS_OF_WHY = 200
 # Mutes that a refusal names.
-_NAMED = 5
+_MOST_NAMED = 5
 
 
 def mute(view: View, mutes: Mutes, body: bytes, now: float) -> Mute:
@@ -78,7 +77,7 @@ def muted(view: View, body: bytes = b"") -> MutesReply:
     request = requests.read(body, ListRequest)
 
     def row(one: Mute) -> MuteState:
-        texts = {name: getattr(one, name) for name in (*_WHAT, "who", "why")}
+        texts = {name: getattr(one, name) for name in (*NAMED, "who", "why")}
         findings = view.muting.get(one.what, 0)
         return MuteState(**texts, until=at(one.until), at=at(one.at), findings=findings)
 
@@ -87,16 +86,16 @@ def muted(view: View, body: bytes = b"") -> MutesReply:
 
 def words(one: Mute) -> str:
     """What a mute names, such as "code USER_002, account BILLING"."""
-    return ", ".join(f"{name} {value}" for name in _WHAT if (value := getattr(one, name)))
+    return ", ".join(f"{name} {value}" for name, value in one.what)
 
 
 def _what(checks: Iterable[Check], request: MutedRequest) -> dict[str, str]:
     """What a request names, with the code of the check; Refused if that is nothing or wrong."""
-    what = {name: getattr(request, name) for name in _WHAT}
+    what = {name: getattr(request, name) for name in NAMED}
     for name, most in _MOST_CHARACTERS.items():
         _refuse_text(name, getattr(request, name), most)
     if not any(what.values()):
-        raise Refused(400, f"name at least one of {', '.join(_WHAT)}")
+        raise Refused(400, f"name at least one of {', '.join(NAMED)}")
     if request.code:
         what["code"] = named(checks, request.code).code
     what["fingerprint"] = what["fingerprint"].lower()
@@ -115,5 +114,5 @@ def _none(mutes: Mutes) -> str:
     if not len(mutes):
         return "nothing is muted"
     told = [f"({words(one)})" for one in reversed(list(mutes))]
-    more = f" and {len(told) - _NAMED} more" if len(told) > _NAMED else ""
-    return f"no mute names exactly that; there are {' '.join(told[:_NAMED])}{more}"
+    more = f" and {len(told) - _MOST_NAMED} more" if len(told) > _MOST_NAMED else ""
+    return f"no mute names exactly that; there are {' '.join(told[:_MOST_NAMED])}{more}"
