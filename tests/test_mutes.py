@@ -385,6 +385,12 @@ def test_what_is_muted_is_told_with_who_and_why_and_the_last_first():
     assert ask(view(story), "MUTES", offset=1)["mutes"] == reply["mutes"][1:]
 
 
+def test_a_mute_that_is_not_yet_in_force_has_muted_nothing():
+    story = near()
+    mutes(story, code="SERVER_011")
+    assert [one["findings"] for one in ask(view(story), "MUTES")["mutes"]] == [0]
+
+
 def test_as_many_mutes_as_there_can_be_fit_into_pages():
     story, wide = near(), "ä"
     for number in range(MOST):
@@ -620,7 +626,11 @@ def test_only_what_a_mute_names_exactly_is_unmuted():
         404,
         "no mute names exactly that; there are (account A) (code SERVER_011, cluster EU)",
     )
-    for number in range(5):
+    for number in range(3):
+        mutes(story, server=f"n{number}")
+    with pytest.raises(Refused, match=r"\(account A\) \(code SERVER_011, cluster EU\)$"):
+        unmutes(story, code="SERVER_011")
+    for number in (3, 4):
         mutes(story, server=f"n{number}")
     with pytest.raises(Refused) as refused:
         unmutes(story, code="SERVER_011")

@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from kit.watching import PATIENCE, Watch, watching
+from kit.watching import PATIENCE, Watch, anywhere, watching
 from nats_insights.agent import answer
 from nats_insights.lab.demo.stage import login
 from nats_insights.lab.servers import local
@@ -19,6 +19,7 @@ pytestmark = pytest.mark.live
 
 SCHEMAS = schemas()
 FOUND = ("USER_002", "big")
+LOW = "checks.excessive_user_connections.max_connections = 3\n"
 
 
 @pytest.fixture
@@ -30,8 +31,7 @@ def system(shared_cluster: local.System) -> local.System:
 async def watch(system: local.System, crowd) -> AsyncIterator[Watch]:
     """An agent, which has found that user big has too many connections."""
     user, password = system.user("big")
-    more = "checks.excessive_user_connections.max_connections = 3\n"
-    async with watching(system, more=more) as watch:
+    async with watching(system, more=LOW) as watch:
         await crowd.join(system["n3"].url, 5, user=user, password=password)
         await watch.until(lambda: FOUND in watch.open)
         yield watch
@@ -144,6 +144,24 @@ async def test_the_log_says_who_muted_what_and_who_ended_it(watch, caplog):
         "somebody unmuted user big",
     ]
     assert said[0].endswith(": load test")
+
+
+async def test_mutes_outlive_the_connection_of_the_agent(start_cluster, crowd):
+    system = start_cluster("n1", "n2", "n3")
+    user, password = system.user("big")
+    await crowd.join(system["n3"].url, 5, user=user, password=password)
+    agent, more = anywhere(system, "n1", "n3"), f'{LOW}gather.timeout = "200ms"\n'
+    async with watching(system, agent, more=more) as watch:
+        await watch.until(lambda: FOUND in watch.open)
+        await ask(watch, "MUTE", user="big", until="1h", who="ada")
+        await watch.until(lambda: last(watch) == MUTED)
+        system["n1"].kill()
+        await watch.until(lambda: watch.heartbeats[-1].coverage.missing == ["n1"])
+        await watch.epochs(2)
+        (mute,) = (await ask(watch, "MUTES"))["mutes"]
+        assert (mute["who"], mute["findings"]) == ("ada", 1)
+        assert last(watch) == MUTED
+        assert watch.heartbeats[-1].muted.warning == 1
 
 
 async def test_by_hand_a_finding_is_muted_listed_and_unmuted(watch, system, cli_of):

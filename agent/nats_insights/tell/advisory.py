@@ -53,7 +53,7 @@ def at(seconds: float) -> datetime:
 def counts(lives: Iterable[Life], *, muted: bool = False) -> OpenCounts:
     """How many findings are open and not muted, or else open and muted, by severity."""
     severities = Counter(
-        [life.severity for life in lives if life.is_open and (life.muted > 0) is muted]
+        [life.severity for life in lives if life.is_open and bool(life.muted) is muted]
     )
     return OpenCounts(**{str(severity): count for severity, count in severities.items()})
 

@@ -64,7 +64,8 @@ def unmute(view: View, mutes: Mutes, body: bytes) -> Mute:
     Returns it, with who ended it.
     """
     request = requests.read(body, UnmuteRequest)
-    what = Mute(**_what(view.checks, request), until=0.0, at=0.0).what
+    names = _what(view.checks, request)
+    what = tuple([(name, value) for name, value in names.items() if value])
     found = [one for one in mutes if one.what == what]
     if not found:
         raise Refused(404, _none(mutes))

@@ -24,7 +24,7 @@ def worst_first(lives: Iterable[Life]) -> Generator[None, None, list[Life]]:
 
 
 def _worst_first(life: Life) -> tuple[bool, int, float]:
-    return life.muted > 0, -life.severity, -weight(life.value, life.threshold, life.cleared > 0)
+    return bool(life.muted), -life.severity, -weight(life.value, life.threshold, life.cleared > 0)
 
 
 def ordered(rows: Iterable[T], key: Callable[[T], Any]) -> Generator[None, None, list[T]]:

@@ -77,7 +77,7 @@ class Counted:
     def add(self, lives: Iterable[Life]) -> None:
         """Count these."""
         self._severities.update([str(life.severity) for life in lives])
-        self.muted += sum([life.muted > 0 for life in lives])
+        self.muted += sum([bool(life.muted) for life in lives])
         if self.by:
             labels = _LABELS[self.by]
             for life in lives:
