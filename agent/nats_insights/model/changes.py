@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from copy import copy
 from itertools import pairwise
 from math import inf, isfinite
@@ -153,8 +153,9 @@ class Levels(dict[Names, Level]):
             del self[names]
         return min((level.told for level in self.values()), default=inf)
 
-    def plain(self) -> list[tuple[Names, Level]]:
-        return [(names, copy(level)) for names, level in self.items()]
+    def plain(self) -> Iterator[tuple[Names, Level]]:
+        for names, level in self.items():
+            yield names, copy(level)
 
     def restore(self, rows: Iterable[tuple[Names, Level]], oldest: float, now: float) -> None:
         for names, level in rows:

@@ -11,7 +11,7 @@ that the garbage collector does not track.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from math import inf, isfinite
 from typing import Any, Protocol
 
@@ -116,10 +116,25 @@ class History:
     def plain(self) -> Remembered:
         """The whole history as plain data that can be written to a file."""
         return Remembered(
-            changes={past.key: levels.plain() for past, levels in self._levels.items()},
-            samples={past.key: rows.plain() for past, rows in self._rows.items()},
-            epochs=list(self._epochs),
+            changes={key: list(rows) for key, rows in self.changes()},
+            samples={key: list(rows) for key, rows in self.samples()},
+            epochs=self.epochs,
         )
+
+    @property
+    def epochs(self) -> list[float]:
+        """The Unix seconds of the last epochs."""
+        return list(self._epochs)
+
+    def changes(self) -> Iterator[tuple[str, Iterator[tuple[Names, Level]]]]:
+        """The same in parts, which must be read before the next epoch."""
+        for past, levels in self._levels.items():
+            yield past.key, levels.plain()
+
+    def samples(self) -> Iterator[tuple[str, Iterator[tuple[Names, Series]]]]:
+        """The same of the other pasts."""
+        for past, rows in self._rows.items():
+            yield past.key, rows.plain()
 
     def restore(self, remembered: Remembered, now: float) -> None:
         """Load what `plain` returned; `now` is the present Unix second.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import pairwise
 from math import inf, isfinite
 from statistics import linear_regression, median_low
@@ -301,16 +301,17 @@ class Rows(dict[Names, Row]):
         self.falls.pop(names, None)
         self.parts.pop(names, None)
 
+    def plain(self) -> Iterator[tuple[Names, Series]]:
+        for names, row in self.items():
+            falls = self.falls.get(names, b"")
+            yield names, Series(row.points, falls, *self._parts_of(names))
+
     def _parts_of(self, names: Names) -> tuple[tuple[Any, ...], bytes]:
         return self.parts.get(names, ((), b""))
 
-    def plain(self) -> list[tuple[Names, Series]]:
-        return [
-            (names, Series(row.points, self.falls.get(names, b""), *self._parts_of(names)))
-            for names, row in self.items()
-        ]
-
     def restore(self, rows: Iterable[tuple[Names, Series]], oldest: float, now: float) -> None:
+        parts: tuple[Any, ...] | None = None
+        mapping: tuple[tuple[Any, ...], bytes] = (), b""
         for names, series in rows:
             if len(self) >= self.most:
                 break
@@ -323,7 +324,10 @@ class Rows(dict[Names, Row]):
             if series.falls:
                 self.falls[names] = series.falls
             if series.parts:
-                self.parts[names] = thawed(series.parts), series.counts
+                # Neighbours may share one mapping of thousands of parts, here as in `_total`.
+                if series.parts is not parts or series.counts != mapping[1]:
+                    parts, mapping = series.parts, (thawed(series.parts), series.counts)
+                self.parts[names] = mapping
 
 
 def _whole(series: Series) -> bool:
