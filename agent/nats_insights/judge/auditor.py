@@ -24,7 +24,7 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from nats_insights.config import Config
@@ -90,7 +90,7 @@ class Known(Struct, kw_only=True):
     lives: list[Life]
     cut_offs: list[tuple[int, str]]
     failures: list[tuple[int, str]]
-    history: Remembered
+    history: Remembered = field(default_factory=Remembered)
     services: list[tuple[Names, Seen]] = []
     transitions: list[Told] = []
     known_since: float | None = None
@@ -103,7 +103,8 @@ class Auditor:
     `failed` counts the epochs that ended by an error in the program, `failures` are the last ones;
     `swept` is the number of servers whose connections were read in this epoch. `window` is the
     size of the agent's window in bytes; a check may find it too small. `expiries`, `unusable`,
-    `dangers` and `restricted` are facts about the agent's own credentials and user.
+    `dangers` and `restricted` are facts about the agent's own credentials and user. `unsaved` says
+    why its state could not be saved, "" if it was.
     """
 
     def __init__(self, checks: Sequence[Check], config: Config, id: str = "") -> None:
@@ -120,6 +121,7 @@ class Auditor:
         self.unusable = ""
         self.dangers: Sequence[str] = ()
         self.restricted = False
+        self.unsaved = ""
         self.swept = 0
         self.snapshot = Snapshot(0.0)
         self.audit = Audit()
@@ -190,6 +192,12 @@ class Auditor:
     @property
     def known(self) -> Known:
         """What another process needs to continue from here."""
+        services = list(self.services.seen.items())
+        return replace(self.known_now, history=self.history.plain(), services=services)
+
+    @property
+    def known_now(self) -> Known:
+        """The same without what was remembered of earlier epochs, which may be large."""
         return Known(
             number=self.number,
             asked_at={one.key: at for one, at in self._asked_at.items() if not one.paged},
@@ -199,8 +207,6 @@ class Auditor:
             lives=list(self.lives.values()),
             cut_offs=list(self.cut_offs),
             failures=list(self.failures),
-            history=self.history.plain(),
-            services=list(self.services.seen.items()),
             transitions=list(self.transitions),
             known_since=self.transitions.since,
             mutes=list(self.mutes),
@@ -559,6 +565,7 @@ class Auditor:
         agent.readers = self._readers
         agent.expiries, agent.unusable = self.expiries, self.unusable
         agent.dangers, agent.restricted = self.dangers, self.restricted
+        agent.unsaved = self.unsaved
         agent.window = self.window
         agent.late, agent.took = self.pace.late, self.pace.took
         agent.interval = self.pace.interval

@@ -134,7 +134,7 @@ def advance(
         rule, life = by_code.get(key.code), state.get(key)
         if rule is None or (counts and result.gone.get(key) == DISABLED):
             assert life is not None
-            told += _resolve(life, now, DISABLED)
+            told += ended(life, now, DISABLED)
             continue
         if key in result.found:
             life, news = _found(rule, life, result.found[key], key, now, remind_every, counts)
@@ -214,7 +214,7 @@ def _not_found(
     elif key not in result.last_word:
         over = life.when_cleared or f"no longer true: {life.summary}"
         life = replace(_nothing(life), summary=over)
-    return None, _resolve(life, now, result.gone.get(key, "condition_cleared"))
+    return None, ended(life, now, result.gone.get(key, "condition_cleared"))
 
 
 def _nothing(life: Life) -> Life:
@@ -300,13 +300,15 @@ def _is_news(life: Life) -> bool:
 
 
 def _remind(life: Life, now: float, remind_every: float) -> tuple[Life | None, list[Told]]:
-    if not life.is_open or life.cleared or now - life.told_at < remind_every:
+    # It was told later than now if the clock was set back: then it is due, too.
+    if not life.is_open or life.cleared or 0 <= now - life.told_at < remind_every:
         return life, []
     life = tell(life, now)
     return life, [Told(transition="reminded", life=life, reason="still_open", at=now)]
 
 
-def _resolve(life: Life, now: float, reason: str) -> list[Told]:
+def ended(life: Life, now: float, reason: str) -> list[Told]:
+    """What to publish of its end: nothing if it was pending."""
     if not life.is_open:
         return []
     # The clients are out of date.

@@ -16,6 +16,7 @@ from nats_insights import subjects
 from nats_insights.facts import Coverage
 from nats_insights.judge.declare import Check, Severity
 from nats_insights.judge.lifecycle import Life, Told
+from nats_insights.judge.restart import Retired
 from nats_insights.tell.messages import (
     Advisory,
     AgentInfo,
@@ -58,7 +59,7 @@ def counts(lives: Iterable[Life], *, muted: bool = False) -> OpenCounts:
     return OpenCounts(**{str(severity): count for severity, count in severities.items()})
 
 
-def finding_state(life: Life, check: Check, valid_for: float) -> dict[str, Any]:
+def finding_state(life: Life, check: Check | Retired, valid_for: float) -> dict[str, Any]:
     """The members that an advisory and FINDINGS share, of an open finding."""
     entity = {key: value[:LONGEST_NAME] for key, value in life.entity.items()}
     labels = {key: value for key, value in entity.items() if key not in ("kind", "id", "name")}
@@ -104,14 +105,14 @@ def resolved_state(told: Told, check: Check) -> FindingState:
 
 
 def advisory(
-    told: Told, check: Check, agent: AgentInfo, coverage: Coverage, valid_for: float
+    told: Told, check: Check | Retired, agent: AgentInfo, coverage: Coverage, valid_for: float
 ) -> Advisory:
     """The message for one transition; `valid_for` is how long it is valid, in seconds."""
     members = transition_state(told, check, valid_for)
     return Advisory(**members, agent=agent, coverage=brief(coverage))
 
 
-def transition_state(told: Told, check: Check, valid_for: float) -> dict[str, Any]:
+def transition_state(told: Told, check: Check | Retired, valid_for: float) -> dict[str, Any]:
     """The members that an advisory and HISTORY share."""
     members = finding_state(told.life, check, valid_for)
     if told.transition == "resolved":
@@ -131,7 +132,7 @@ def _over(when: float) -> dict[str, Any]:
     return {"state": "resolved", "resolved_at": over, "valid_until": over, "clearing": False}
 
 
-def subject(life: Life, check: Check) -> str:
+def subject(life: Life, check: Check | Retired) -> str:
     """The subject of the advisories of a finding, from its whole names, of any length."""
     scope = life.scope
     label = {"SERVER": "server", "CLUSTER": "cluster", "ACCOUNT": "account"}.get(scope, "")

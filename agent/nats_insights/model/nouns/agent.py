@@ -24,6 +24,7 @@ class Agent(Noun):
     "" if nothing is known of it. `dangers` are requests that its user may send though they change
     something, and `restricted` whether that user has a list of what it may publish. `raised` maps
     the name of each check that raised in the last MEMORY epochs to the last error and its place.
+    `unsaved` says why the state of the agent was not saved after the last epoch, "" if it was.
 
     `missed` is, by endpoint and server, how often in a row no usable reply came from a server that
     otherwise answers, until the epoch before; `hidden_clusters` is how often in a row a gateway
@@ -45,6 +46,7 @@ class Agent(Noun):
         "restricted",
         "took",
         "unreachable",
+        "unsaved",
         "unusable",
         "window",
     )
@@ -60,6 +62,7 @@ class Agent(Noun):
         self.unusable = ""
         self.dangers: Sequence[str] = ()
         self.restricted = False
+        self.unsaved = ""
         self.raised: Mapping[str, str] = {}
         self.missed: Mapping[str, Mapping[str, int]] = {}
         self.hidden_clusters: Mapping[str, int] = {}
