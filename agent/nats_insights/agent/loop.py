@@ -8,6 +8,7 @@ import logging
 import socket
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import aclosing, suppress
 
@@ -19,8 +20,10 @@ from nats_insights import __version__, subjects
 from nats_insights.agent.answer import Answers
 from nats_insights.agent.epoch import cost, epoch
 from nats_insights.agent.farewell import finish
+from nats_insights.agent.kept import Kept, Untold
 from nats_insights.agent.peers import Peers
 from nats_insights.agent.publish import Outbox
+from nats_insights.agent.state import State
 from nats_insights.agent.systemd import Systemd, in_a_line
 from nats_insights.config import Config
 from nats_insights.connection.client import Client
@@ -35,6 +38,7 @@ from nats_insights.gather.window import Window
 from nats_insights.judge.auditor import Auditor
 from nats_insights.judge.declare import Check
 from nats_insights.judge.lifecycle import Told
+from nats_insights.judge.restart import Retired, retired, taken_up
 from nats_insights.replies.events import decode_event
 from nats_insights.replies.fields import Malformed
 from nats_insights.tell import advisory
@@ -58,8 +62,9 @@ CLOSEST = 1.0
 class Agent:
     """One agent on one system. `run` ends only by an error, or when its task is cancelled."""
 
-    def __init__(self, checks: Sequence[Check], config: Config) -> None:
+    def __init__(self, checks: Sequence[Check], config: Config, state: State | None = None) -> None:
         self.config = config
+        self.state = state or State()
         self.instance = uuid.uuid4().hex
         self.id = config.id or socket.gethostname()
         self.auditor = Auditor(checks, config, self.id)
@@ -74,14 +79,20 @@ class Agent:
         self._due = 0.0
         self._refused: set[str] = set()
         self._lost: tuple[str, int] | None = None
-        self._by_code = {check.code: check for check in checks}
+        self._by_code: dict[str, Check | Retired] = {check.code: check for check in checks}
+        self._untold: deque[Untold] = deque()
+        self._resumed_at = 0
         # A program that runs only the agent collects garbage here, when no request waits.
         self.after_epoch: Callable[[], None] = lambda: None
         # A program that is a service of systemd puts that of its environment here.
         self.systemd = Systemd({})
 
     async def run(self, settings: Settings) -> None:
-        """Run epochs; ConnectError if the system cannot be reached at the start."""
+        """Run epochs; ConnectError if the system cannot be reached at the start.
+
+        StateError if there is a state that it cannot go on from.
+        """
+        await self._resume()
         self.auditor.postpone(time.time())
         connections = clients(settings, name=CLIENT_NAME, tried=self.systemd.tries)
         async with aclosing(connections):
@@ -89,7 +100,7 @@ class Agent:
                 try:
                     await self._serve(client)
                 except ConnectError as error:
-                    if self.auditor.number == 0:
+                    if self._is_new:
                         raise
                     log.warning("%s", error)
                 except nats.errors.Error as error:
@@ -136,12 +147,13 @@ class Agent:
 
     async def _serve(self, client: Client) -> None:
         # Later a warning must do: a reload of the servers may bring the permissions back.
-        access = await recognise(client, reports=self.auditor.number == 0)
+        access = await recognise(client, reports=self._is_new)
         self.auditor.system_accounts |= {access.account}
         await self._listen(client)
         if self._leading_since is None and (other := await self.peers.ask(client)):
             log.info("agent %s watches this system already: standing by", plain(other))
             self.role = "standby"
+            self._leave_it_to_the_other()
         gatherer = Gatherer(client, self.config.gather.timeout, self.window)
         while not client.closed.is_set():
             await self.answers.serve(client, self.info())
@@ -167,12 +179,13 @@ class Agent:
     async def _lead(self, client: Client, gatherer: Gatherer, access: Access) -> None:
         self._leading_since = self._leading_since or time.time()
         await self._learn(gatherer)
+        await self._publish(client)
         while not client.closed.is_set():
             other = self.peers.yields_to(self._leading_since)
             if other is not None:
                 log.info("agent %s has led for longer: standing by", plain(other.agent.id))
                 self.role, self._leading_since = "standby", None
-                self.auditor.start_over()
+                self._leave_it_to_the_other()
                 return
             await self._epoch(client, gatherer, access)
             await self._wait(client, self.answers.wanted, self._due - time.monotonic())
@@ -202,6 +215,7 @@ class Agent:
         started = time.monotonic()
         counts = started - self._counted_at >= self.config.interval / 2
         self.answers.begin()
+        self.auditor.unsaved = self.state.failure
         told = await epoch(self.auditor, gatherer, time.time(), counts=counts)
         self._count(gatherer)
         self._warn(client.lacks)
@@ -221,13 +235,18 @@ class Agent:
             await self._wait(client, asyncio.Event(), closest)
 
     async def _conclude(self, told: list[Told], view: View, client: Client) -> None:
-        """Answer from this epoch, and publish what it found."""
+        """Answer from this epoch, keep what it found, and publish it."""
         await asyncio.sleep(0)
         self.answers.view = view
         await asyncio.sleep(0)
         self._tell_of_servers()
-        await self._publish(told, client)
-        told.clear()  # There may be tens of thousands: free them before the rest.
+        self._untold.extend(self._batches(told))
+        tells = bool(told)
+        told.clear()  # There may be tens of thousands: each is free once it is published.
+        await self._keep(self.auditor.now)
+        await self._publish(client)
+        if tells and not self.outbox.waiting:
+            await self._keep(self.auditor.now)  # Nothing need be published again.
         await asyncio.sleep(0)
         await self._heartbeat(client)
         await self.answers.end()
@@ -256,6 +275,7 @@ class Agent:
     async def _stand_by(self, client: Client, gatherer: Gatherer) -> None:
         while not client.closed.is_set():
             self._follow(gatherer)
+            await self._keep(time.time())
             await self._heartbeat(client)
             self.systemd.works("standing by", self.auditor.pace.silent_after)
             self.peers.changed.clear()
@@ -278,23 +298,78 @@ class Agent:
             for wait in waits:
                 wait.cancel()
 
-    async def _publish(self, told: Sequence[Told], client: Client) -> None:
-        """Publish them in parts: tens of thousands may come at once, and the outbox is bounded."""
+    @property
+    def _is_new(self) -> bool:
+        """Whether this process has begun no epoch yet."""
+        return self.auditor.number == self._resumed_at
+
+    async def _resume(self) -> None:
+        """Go on from what the last process left, if anything."""
+        left = await self.state.load(self.id)
+        if left is None:
+            return
+        now = time.time()
+        known, over = taken_up(
+            left.kept.known,
+            self._by_code,
+            now=now,
+            away=now - left.saved_at,
+            silent_after=self.auditor.pace.silent_after,
+            forget_after=self.config.lifecycle.forget_after,
+        )
+        self.auditor.restore(known, now)
+        self._resumed_at = self.auditor.number
+        for one in left.kept.checks:
+            self._by_code.setdefault(one.code, one)
+        self.outbox.waiting.extend(left.kept.waiting)
+        self._untold.extend([*left.kept.untold, *self._batches(over)])
+        opened = sum(life.is_open for life in known.lives)
+        log.info("going on with %d open findings, saved %.0f s ago", opened, now - left.saved_at)
+
+    async def _keep(self, now: float) -> None:
+        """Save what another process needs to go on from here, as of the Unix second `now`."""
+        if not self.state.keeps:
+            return
+        codes = {life.key.code for life in self.auditor.lives.values()}
+        codes |= {told.life.key.code for untold in self._untold for told in untold.told}
+        checks = [retired(self._by_code[code]) for code in sorted(codes)]
+        known, untold, waiting = self.auditor.known_now, list(self._untold), self.outbox.waiting
+        kept = Kept(known=known, checks=checks, untold=untold, waiting=list(waiting))
+        await self.state.save(self.auditor, kept, now)
+
+    def _leave_it_to_the_other(self) -> None:
+        """Another agent publishes the findings: forget them."""
+        self.auditor.start_over()
+        self._untold.clear()
+        self.outbox.waiting.clear()
+
+    def _batches(self, told: Sequence[Told]) -> list[Untold]:
+        return [
+            Untold(
+                agent=self.info(),
+                coverage=self.auditor.snapshot.coverage,
+                valid_for=self.auditor.valid_for,
+                told=list(told[start : start + AT_A_TIME]),
+            )
+            for start in range(0, len(told), AT_A_TIME)
+        ]
+
+    async def _publish(self, client: Client) -> None:
+        """Publish in parts: there may be tens of thousands, and the outbox is bounded."""
         arrived = True
-        for start in range(0, len(told), AT_A_TIME):
-            for item in told[start : start + AT_A_TIME]:
+        while self._untold:
+            batch = self._untold.popleft()
+            for told in batch.told:
                 try:
-                    self._put(item, client)
+                    self._put(told, batch, client)
                 except Exception as error:  # One failure must not stop the others.
                     self.auditor.note(error)
             await asyncio.sleep(0)
             arrived = arrived and await self.outbox.send(client)
 
-    def _put(self, told: Told, client: Client) -> None:
+    def _put(self, told: Told, batch: Untold, client: Client) -> None:
         check = self._by_code[told.life.key.code]
-        said = advisory.advisory(
-            told, check, self.info(), self.auditor.snapshot.coverage, self.auditor.valid_for
-        )
+        said = advisory.advisory(told, check, batch.agent, batch.coverage, batch.valid_for)
         subject = advisory.subject(told.life, check)
         self.outbox.put(advisory.message(said, subject, client.max_payload))
         why = f" ({told.reason})" if told.transition == "resolved" else ""
@@ -352,3 +427,5 @@ class Agent:
             with suppress(nats.errors.Error, OSError):
                 await self._heartbeat(client)
             self.role = role
+        if not self._is_new:
+            await self._keep(self.auditor.now)

@@ -9,9 +9,12 @@ import signal
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from pathlib import Path
 
 from nats_insights.agent import garbage
 from nats_insights.agent.loop import Agent
+from nats_insights.agent.state import State
+from nats_insights.agent.state_file import StateFile
 from nats_insights.agent.systemd import Systemd
 from nats_insights.commands.catalogue import checks_option, known_checks, load_config
 from nats_insights.commands.options import config_options
@@ -27,6 +30,12 @@ def options(parser: ArgumentParser) -> None:
     """Flags of `run`."""
     config_options(parser)
     checks_option(parser)
+    parser.add_argument(
+        "--state",
+        type=Path,
+        metavar="FILE",
+        help="keep findings, servers and history in this file, so that a restart goes on from them",
+    )
     parser.add_argument(
         "-v", "--verbose", action="store_true", help="log debug messages and tracebacks"
     )
@@ -50,7 +59,7 @@ async def run(args: Namespace) -> int:
     # Before the file is read for the first time: no change of it goes unnoticed.
     loop.add_signal_handler(signal.SIGHUP, hung_up)
     known = known_checks(args)
-    agent = Agent(known, load_config(args, known))
+    agent = Agent(known, load_config(args, known), _state(args.state))
     agent.systemd = Systemd(os.environ)
     garbage.keep_out_of_epochs()
     agent.after_epoch = garbage.collect
@@ -74,6 +83,15 @@ async def run(args: Namespace) -> int:
         return 0
     await watching
     return 0
+
+
+def _state(path: Path | None) -> State:
+    """The state in this file, which no other agent may use until this process ends."""
+    if path is None:
+        return State()
+    file = StateFile(path)
+    file.lock()
+    return State.in_file(file)
 
 
 async def _reload(

@@ -1,0 +1,178 @@
+"""The state of an agent: read at the start, and saved in every epoch before it publishes.
+
+Because it is saved first, with what is to be published, an agent that is killed at any moment
+publishes the same messages again when it is started: they have the same ids.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from nats_insights import __version__
+from nats_insights.agent.kept import (
+    PAST,
+    STATE,
+    Kept,
+    Read,
+    Unreadable,
+    kept,
+    kept_lines,
+    past_lines,
+    read,
+    sealed,
+    with_past,
+)
+from nats_insights.agent.state_file import StateFile
+from nats_insights.agent.store import Store
+from nats_insights.errors import StateError, place
+from nats_insights.gather.stepwise import stepwise
+from nats_insights.judge.auditor import Auditor, Known
+from nats_insights.judge.lifecycle import Told
+from nats_insights.text import plain
+
+log = logging.getLogger(__name__)
+
+# Seconds from one save of the past to the next. It is saved sooner with a finding that rests on it.
+PAST_EVERY = 300.0
+# Seconds to wait for a store: what is found must be published whatever becomes of the state.
+PATIENCE = 5.0
+
+
+class Left(NamedTuple):
+    """What another process left, and when it saved that, in Unix seconds."""
+
+    kept: Kept
+    saved_at: float
+
+
+class State:
+    """What an agent keeps in two stores, one for the past; without a store it keeps nothing.
+
+    `failure` says why it was not saved last, "" if it was.
+    """
+
+    def __init__(self, store: Store | None = None, past: Store | None = None) -> None:
+        self._store, self._past = store, past
+        self.failure = ""
+        self._agent = ""
+        self._past_saved = float("-inf")
+        self._saving: asyncio.Task[None] | None = None
+
+    @classmethod
+    def in_file(cls, file: StateFile) -> State:
+        """The state in a file, and the past in another one beside it."""
+        return cls(file, file.beside)
+
+    @property
+    def keeps(self) -> bool:
+        """Whether there is a store."""
+        return self._store is not None
+
+    async def load(self, agent: str) -> Left | None:
+        """What the last process of this agent left; None if there is nothing to go on from.
+
+        StateError if it cannot be read, or is not of this agent. What is damaged, or of a later
+        format, is set aside.
+        """
+        self._agent = agent
+        if self._store is None:
+            return None
+        found = await self._read(self._store, STATE)
+        if found is None:
+            return None
+        try:
+            left = kept(found, self._store.where)
+        except Unreadable as why:
+            await _set_aside(self._store, why)
+            return None
+        left.known = await self._with_past(left.known)
+        return Left(left, found.header.written_at)
+
+    async def save(self, auditor: Auditor, kept: Kept, now: float) -> None:
+        """Save what this process would leave, as of the Unix second `now`; nothing is raised.
+
+        The past is saved with it when that is due. At most PATIENCE seconds are waited for each.
+        """
+        if self._store is None:
+            return
+        failure = ""
+        if self._past is not None and self._past_is_due(auditor, kept):
+            # First: a finding that ended must not be found again in a past from before its end.
+            lines = await stepwise(past_lines(auditor))
+            failure = await self._tried(self._past, PAST, lines, now)
+            self._past_saved = time.monotonic()
+        lines = await stepwise(kept_lines(kept))
+        self._heed(await self._tried(self._store, STATE, lines, now) or failure)
+
+    def _past_is_due(self, auditor: Auditor, kept: Kept) -> bool:
+        if time.monotonic() - self._past_saved >= PAST_EVERY:
+            return True
+        compare = {check.code for check in auditor.checks if check.pasts}
+        return any(_rests_on(told, compare) for untold in kept.untold for told in untold.told)
+
+    async def _tried(self, store: Store, what: str, lines: Iterable[bytes], now: float) -> str:
+        """Save it; why it was not saved, "" if it was."""
+        try:
+            await self._save(store, what, lines, now)
+        except StateError as error:
+            return plain(str(error))
+        except Exception as error:  # Whatever a store raises, the agent goes on.
+            log.debug("where it came from", exc_info=error)
+            return f"the state was not saved in {store.where}: {place(error)}"
+        return ""
+
+    async def _save(self, store: Store, what: str, lines: Iterable[bytes], now: float) -> None:
+        if self._saving is not None and not self._saving.done():
+            raise StateError(f"the last save of the state in {store.where} has not ended yet")
+        data = await asyncio.to_thread(sealed, what, self._agent, __version__, now, lines)
+        self._saving = asyncio.create_task(store.save(data))
+        done, _ = await asyncio.wait([self._saving], timeout=PATIENCE)
+        if not done:
+            raise StateError(f"the state was not saved in {store.where} within {PATIENCE:g} s")
+        self._saving.result()
+
+    def _heed(self, failure: str) -> None:
+        """Log when saving begins to fail, and when it succeeds again."""
+        if failure and not self.failure:
+            log.error("%s; the agent goes on, and a restart would lose what it knows", failure)
+        if self.failure and not failure:
+            log.info("the state is saved again")
+        self.failure = failure
+
+    async def _with_past(self, known: Known) -> Known:
+        if self._past is None or (found := await self._read(self._past, PAST)) is None:
+            return known
+        try:
+            return with_past(known, found, self._past.where)
+        except Unreadable as why:
+            await _set_aside(self._past, why)
+            return known
+
+    async def _read(self, store: Store, what: str) -> Read | None:
+        data = await store.load()
+        if data is None:
+            return None
+        try:
+            found = read(what, data, store.where)
+        except Unreadable as why:
+            await _set_aside(store, why)
+            return None
+        if found.header.agent != self._agent:
+            raise StateError(
+                f"{store.where} is of the agent {plain(found.header.agent)!r}, and this one is "
+                f"{plain(self._agent)!r}: set `id` in the configuration, or give another place"
+            )
+        return found
+
+
+def _rests_on(told: Told, compare: set[str]) -> bool:
+    return told.transition in ("opened", "resolved") and told.life.key.code in compare
+
+
+async def _set_aside(store: Store, why: Unreadable) -> None:
+    aside = await store.set_aside()
+    log.warning("%s; it is kept as %s, and the agent starts without it", why, aside)

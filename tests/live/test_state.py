@@ -1,0 +1,183 @@
+"""An agent with a state file goes on after it was killed: nothing is lost, doubled or forgotten."""
+
+from __future__ import annotations
+
+import json
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kit.agents import Lossy, Runs, listening
+from kit.watching import Watch, watching
+from nats_insights.agent import kept
+from nats_insights.agent.kept import Kept
+from nats_insights.lab.servers import local
+from nats_insights.tell.messages import Advisory
+
+pytestmark = pytest.mark.live
+
+FULL = "max_connections: 20"
+# Found in each epoch, and open after many: long enough to be killed meanwhile.
+PENDING = """
+lifecycle.remind_every = "1s"
+checks.excessive_user_connections = { max_connections = 10, open_after = 15 }
+"""
+# One that the agent publishes as soon as it is started.
+OPENING = "expect = 7\n"
+
+
+@pytest.fixture
+def system(binary: Path) -> Iterator[local.System]:
+    with local.cluster("n1", "n2", binary=binary, options=FULL) as system:
+        yield system
+
+
+@pytest.fixture
+def runs(system: local.System, tmp_path: Path) -> Iterator[Runs]:
+    runs = Runs(system, tmp_path)
+    yield runs
+    runs.kill()
+
+
+def saved(runs: Runs) -> Kept:
+    """What is in the state file now."""
+    where = str(runs.state)
+    return kept.kept(kept.read(kept.STATE, runs.state.read_bytes(), where), where)
+
+
+def told(watch: Watch, code: str, name: str = "") -> list[Advisory]:
+    """What was published of one check, or one finding, each message once, in order."""
+    ours = [one for one in watch.advisories if one.code == code and name in ("", one.entity.name)]
+    return list({one.id: one for one in ours}.values())
+
+
+def found(runs: Runs, code: str) -> int:
+    """In how many evaluations in a row a check has found something, as it was saved."""
+    return max((life.found for life in saved(runs).known.lives if life.key.code == code), default=0)
+
+
+async def test_what_was_open_pending_or_cured_when_it_was_killed_goes_on(system, runs, crowd):
+    runs.config(PENDING)
+    user, password = system.user("app")
+    await crowd.join(system["n1"].url, 18, user=user, password=password)
+    await crowd.join(system["n2"].url, 18, user=user, password=password)
+    async with listening(system) as watch:
+        runs.start()
+        await watch.until(lambda: len(watch.named("SERVER_011")) == 2)
+        await watch.until(lambda: found(runs, "USER_002") >= 3)
+        runs.kill()
+        before = saved(runs)
+        (pending,) = [one for one in before.known.lives if one.key.code == "USER_002"]
+        assert not pending.is_open
+        await crowd.leave([one for one in crowd if one.address[1] == system["n2"].port])
+
+        runs.start()
+        await watch.until(lambda: ("USER_002", "app") in watch.open)
+        await watch.until(lambda: told(watch, "SERVER_011", "n2")[-1].state == "resolved")
+        await watch.until(lambda: told(watch, "SERVER_011", "n1")[-1].revision >= 3)
+
+        (opened,) = told(watch, "USER_002")
+        assert opened.agent.epoch == before.known.number + 15 - pending.found
+        for name in ("n1", "n2"):
+            life = told(watch, "SERVER_011", name)
+            assert len({one.opened_at for one in life}) == 1
+            assert [one.revision for one in life] == list(range(1, len(life) + 1))
+            assert len({one.agent.instance for one in life}) == 2
+        ends = [(one.reason, one.entity.name) for one in watch.advisories if one.resolved_at]
+        assert ends == [("condition_cleared", "n2")]
+
+
+@pytest.mark.parametrize("way", ["up", "down"])
+async def test_what_no_server_has_confirmed_when_it_was_killed_is_published_again(
+    system, runs, way
+):
+    runs.config(OPENING)
+    async with listening(system) as watch:
+        async with Lossy(system["n1"].port, b"$INSIGHTS.ADVISORY", way) as relay:
+            runs.start(relay.url)
+            await relay.has_lost()
+            if way == "down":
+                await watch.until(lambda: told(watch, "SYSTEM_902"))
+            runs.kill()
+        assert len(watch.advisories) == (way == "down")
+        (life,) = saved(runs).known.lives
+        runs.start()
+        await watch.until(lambda: len(watch.advisories) == 1 + (way == "down"))
+        await watch.until(lambda: len(watch.heartbeats) >= 3)
+
+        (opened,) = told(watch, "SYSTEM_902")
+        assert (opened.transition, opened.revision) == ("opened", 1)
+        assert opened.opened_at.timestamp() == pytest.approx(life.opened_at, abs=1e-5)
+        payloads = [json.loads(m.data) for m in watch.messages if "ADVISORY" in m.subject]
+        assert payloads == [payloads[0]] * len(payloads)
+
+
+async def test_what_was_confirmed_is_not_published_again(system, runs):
+    runs.config(OPENING)
+    async with listening(system) as watch:
+        for end in (runs.stop, runs.kill, runs.stop):
+            started = len(watch.heartbeats)
+            runs.start()
+            await watch.until(lambda so_far=started: len(watch.heartbeats) >= so_far + 3)
+            end()
+        assert len(watch.advisories) == 1
+        assert [beat.agent.epoch for beat in watch.heartbeats if beat.agent.role == "leader"] == [
+            *range(1, max(beat.agent.epoch for beat in watch.heartbeats) + 1)
+        ]
+
+
+async def test_an_agent_that_cannot_save_says_so_and_goes_on(system, runs, crowd):
+    async with listening(system) as watch:
+        pid = runs.start().pid
+        await watch.until(lambda: len(watch.heartbeats) >= 2)
+        # As on a full disk: nothing can be written, and it can again when there is room.
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+        await watch.until(lambda: ("AGENT_010", "one") in watch.open)
+        user, password = system.user("app")
+        await crowd.join(system["n1"].url, 18, user=user, password=password)
+        await watch.until(lambda: ("SERVER_011", "n1") in watch.open)
+        assert ("SERVER_011", ("C1", "n1")) not in [life.key for life in saved(runs).known.lives]
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+        await watch.until(lambda: told(watch, "AGENT_010")[-1].state == "resolved")
+        assert ("SERVER_011", ("C1", "n1")) in [life.key for life in saved(runs).known.lives]
+
+        said = told(watch, "AGENT_010")[0].summary
+        assert said == f"cannot write the state {runs.state}: File too large"
+        assert len([line for line in runs.log if "File too large; the agent goes on" in line]) == 1
+        runs.stop()
+        names = sorted(path.name for path in runs.directory.glob("state*"))
+        assert names == ["state", "state.lock", "state.past"]
+        assert {path.stat().st_mode & 0o777 for path in runs.directory.glob("state*")} == {0o600}
+
+
+async def test_an_agent_that_finds_another_one_leading_forgets_its_findings(system, runs, crowd):
+    user, password = system.user("app")
+    await crowd.join(system["n1"].url, 18, user=user, password=password)
+    async with listening(system) as watch:
+        runs.start()
+        await watch.until(lambda: ("SERVER_011", "n1") in watch.open)
+        runs.kill()
+        first = watch.open["SERVER_011", "n1"].opened_at.timestamp()
+    async with watching(system, more='id = "other"\n') as watch:
+        await watch.until(lambda: ("SERVER_011", "n1") in watch.open)
+        runs.start()
+        await watch.until(lambda: [b for b in watch.heartbeats if b.agent.role == "standby"])
+        await watch.epochs()
+        assert first not in [life.opened_at for life in saved(runs).known.lives]
+        assert {one.agent.id for one in watch.advisories} == {"other"}
+
+
+async def test_two_agents_do_not_share_a_file(system, runs):
+    async with listening(system) as watch:
+        first = runs.start()
+        await watch.until(lambda: watch.heartbeats)
+        second = runs.start()
+        assert second.wait(timeout=20) == 3
+        runs.process = first
+        await watch.until(lambda: "another agent" in runs.log[-1])
+        assert runs.log[-1] == (
+            f"nats-insights: another agent uses the state {runs.state}: give each agent a file of "
+            "its own"
+        )
