@@ -436,26 +436,57 @@ async def test_a_store_that_fails_is_logged_once_and_again_when_it_works(caplog)
     ]
 
 
+class Hanging(Kind):
+    """A store whose saves end when they are `released`."""
+
+    def __init__(self) -> None:
+        super().__init__(self._hang)
+        self.released = asyncio.Event()
+        self.begun = 0
+        self.began = asyncio.Event()
+
+    async def _hang(self, _: bytes) -> None:
+        self.begun += 1
+        self.began.set()
+        await self.released.wait()
+
+
 async def test_a_store_that_hangs_is_waited_for_once(monkeypatch):
     monkeypatch.setattr(of_state, "PATIENCE", 0.01)
-    released = asyncio.Event()
-    started = []
-
-    async def hang(data: bytes) -> None:
-        started.append(data)
-        await released.wait()
-
-    store, story = Kind(hang), busy()
+    store, story = Hanging(), busy()
     state = State(store)
     await save(state, story)
     assert state.failure == "the state was not saved in the store within 0.01 s"
+    monkeypatch.setattr(of_state, "PATIENCE", 3600.0)
     await save(state, story)
     assert state.failure == "the last save of the state in the store has not ended yet"
-    assert len(started) == 1
-    released.set()
+    assert store.begun == 1
+    store.released.set()
     await asyncio.sleep(0)
     await save(state, story)
-    assert (state.failure, len(started)) == ("", 2)
+    assert (state.failure, store.begun) == ("", 2)
+
+
+async def test_a_past_that_hangs_keeps_no_finding_from_being_saved(monkeypatch):
+    monkeypatch.setattr(of_state, "PATIENCE", 0.01)
+    store = Kind(nothing)
+    state = State(store, Hanging())
+    await save(state, busy())
+    assert state.failure == "the state was not saved in the store within 0.01 s"
+    assert len(store.saved) == 1
+
+
+async def test_the_last_save_waits_for_one_that_an_epoch_began_before_it_was_cancelled():
+    store, story = Hanging(), busy()
+    state = State(store)
+    epoch = asyncio.create_task(save(state, story))
+    await store.began.wait()
+    epoch.cancel()
+    last = asyncio.create_task(save(state, story))
+    await asyncio.wait([epoch])
+    store.released.set()
+    await last
+    assert (state.failure, len(store.saved)) == ("", 2)
 
 
 def one_of(story: Story, code: str, transition: Any) -> Told:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import json
+import random
 import resource
 from collections.abc import Iterator
 from pathlib import Path
@@ -181,3 +184,52 @@ async def test_two_agents_do_not_share_a_file(system, runs):
             f"nats-insights: another agent uses the state {runs.state}: give each agent a file of "
             "its own"
         )
+
+
+def stories(watch: Watch) -> dict[str, list[Advisory]]:
+    """What was published of each finding, each message once, in the order of its revisions."""
+    found: dict[str, dict[str, Advisory]] = {}
+    for one in watch.advisories:
+        found.setdefault(one.fingerprint, {})[one.id] = one
+    return {finding: list(messages.values()) for finding, messages in found.items()}
+
+
+@pytest.mark.catalogue
+@pytest.mark.parametrize("seed", range(3))
+async def test_an_agent_that_is_killed_at_random_tells_each_story_whole(system, runs, crowd, seed):
+    chance = random.Random(seed)
+    runs.config(
+        "lifecycle.remind_every = '1s'\nchecks.excessive_user_connections.max_connections = 10\n"
+    )
+    user, password = system.user("app")
+    async with listening(system) as watch:
+        for _ in range(12):
+            beats = len(watch.heartbeats)
+            runs.start()
+            await watch.until(lambda so_far=beats: len(watch.heartbeats) > so_far)
+            if chance.random() < 0.7:
+                full = list(crowd)
+                if full:
+                    await crowd.leave(full)
+                else:
+                    await crowd.join(system["n1"].url, 18, user=user, password=password)
+            await asyncio.sleep(chance.uniform(0, 1.0))  # Until any moment of an epoch.
+            runs.kill()
+        await crowd.leave(list(crowd))
+        runs.start()
+        await watch.until(lambda: not watch.open)
+        told = stories(watch)
+    assert len(told) >= 2
+    for messages in told.values():
+        opened_at = None
+        for before, one in itertools.pairwise([None, *messages]):
+            goes_on = before is not None and before.state == "open"
+            assert (one.transition == "opened") == (not goes_on or one.reason == "severity_changed")
+            if goes_on or one.reason == "severity_changed":
+                assert before is not None
+                assert (one.opened_at, one.revision) == (before.opened_at, before.revision + 1)
+            else:
+                assert one.revision == 1
+                assert opened_at is None or one.opened_at > opened_at
+            opened_at = one.opened_at
+        assert messages[-1].state == "resolved"

@@ -60,7 +60,7 @@ class State:
         self.failure = ""
         self._agent = ""
         self._past_saved = float("-inf")
-        self._saving: asyncio.Task[None] | None = None
+        self._saving: dict[str, asyncio.Task[None]] = {}
 
     @classmethod
     def in_file(cls, file: StateFile) -> State:
@@ -126,14 +126,18 @@ class State:
         return ""
 
     async def _save(self, store: Store, what: str, lines: Iterable[bytes], now: float) -> None:
-        if self._saving is not None and not self._saving.done():
-            raise StateError(f"the last save of the state in {store.where} has not ended yet")
+        last = self._saving.get(what)
+        if last is not None and not last.done():
+            # This one was begun by an epoch that was cancelled, or its store hangs.
+            await asyncio.wait([last], timeout=0.0 if self.failure else PATIENCE)
+            if not last.done():
+                raise StateError(f"the last save of the state in {store.where} has not ended yet")
         data = await asyncio.to_thread(sealed, what, self._agent, __version__, now, lines)
-        self._saving = asyncio.create_task(store.save(data))
-        done, _ = await asyncio.wait([self._saving], timeout=PATIENCE)
+        self._saving[what] = saving = asyncio.create_task(store.save(data))
+        done, _ = await asyncio.wait([saving], timeout=PATIENCE)
         if not done:
             raise StateError(f"the state was not saved in {store.where} within {PATIENCE:g} s")
-        self._saving.result()
+        saving.result()
 
     def _heed(self, failure: str) -> None:
         """Log when saving begins to fail, and when it succeeds again."""
