@@ -149,10 +149,10 @@ async def test_an_agent_that_is_stopped_says_all_that_its_epoch_found(
     monkeypatch.setattr(loop, "AT_A_TIME", 1)
     published, left = Agent._publish, Agent._leave
 
-    async def stopped_meanwhile(agent: Agent, told: list[Told], client: Client) -> None:
-        if len(told) > 1:
+    async def stopped_meanwhile(agent: Agent, client: Client) -> None:
+        if len(agent._untold) > 1:
             watch.running.cancel()
-        await published(agent, told, client)
+        await published(agent, client)
 
     async def stopped_again(agent: Agent, client: Client) -> None:
         watch.running.cancel()
