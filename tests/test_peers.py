@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 import pytest
 from nats.aio.msg import Msg
 
 from nats_insights import subjects
-from nats_insights.agent.peers import Peers
+from nats_insights.agent.peers import MOST, Peers, rank
 from nats_insights.facts import Cost, Coverage
 from nats_insights.tell.messages import AgentInfo, Heartbeat, OpenCounts
 
@@ -17,35 +19,44 @@ NOW = datetime(2027, 1, 15, 12, tzinfo=UTC)
 
 
 def beat(
-    epoch: int, seconds: float, *, role: str = "leader", patience: float = 3600.0, of: str = "other"
+    epoch: int,
+    seconds: float = 0.0,
+    *,
+    role: str = "leader",
+    patience: float = 3600.0,
+    of: str = "other",
+    version: str = "1",
+    **more: Any,
 ) -> Heartbeat:
     """A heartbeat of instance `of`, so many seconds after noon."""
-    return Heartbeat(
-        id=32 * "0",
-        timestamp=NOW + timedelta(seconds=seconds),
-        agent=AgentInfo(id=of, instance=of, version="1", epoch=epoch, role=role),
-        coverage=Coverage(servers_known=1, servers_answered=1, missing=[]),
-        interval_seconds=30.0,
-        silent_after_seconds=patience,
-        leading_since=NOW,
-        open=OpenCounts(),
-        cost=Cost(),
-    )
+    members = {
+        "id": 32 * "0",
+        "timestamp": NOW + timedelta(seconds=seconds),
+        "agent": AgentInfo(id=of, instance=of, version=version, epoch=epoch, role=role),
+        "coverage": Coverage(servers_known=1, servers_answered=1, missing=[]),
+        "interval_seconds": 30.0,
+        "silent_after_seconds": patience,
+        "leading_since": NOW if role == "leader" else None,
+        "open": OpenCounts(),
+        "cost": Cost(),
+    }
+    return Heartbeat(**members | more)
 
 
-async def after(*beats: Heartbeat) -> Heartbeat | None:
-    """Who leads for an agent that heard these, one after another."""
+async def after(*beats: Heartbeat) -> Peers:
+    """What an agent knows that heard these, one after another."""
     peers = Peers("own")
     for one in beats:
         subject = subjects.heartbeat(one.agent.id)
         await peers.hear(Msg(_client=None, subject=subject, data=msgspec.json.encode(one)))
-    return peers.leader()
+    return peers
 
 
 LATER = beat(18, 60)
 HEARD = {
     "one that leads": ([LATER], LATER),
     "one that stands by": ([beat(0, 60, role="standby")], None),
+    "one that claims to lead": ([beat(0, 60, role="standby", claims=True)], None),
     "itself": ([beat(18, 60, of="own")], None),
     "one that has been silent for longer than it said": ([beat(18, 60, patience=0.0)], None),
     "an older one, which a server had held back": ([LATER, beat(8, 30)], LATER),
@@ -65,4 +76,122 @@ HEARD = {
 
 @pytest.mark.parametrize(("beats", "leader"), HEARD.values(), ids=HEARD)
 async def test_who_leads(beats, leader):
-    assert await after(*beats) == leader
+    peers = await after(*beats)
+    assert peers.leader() == leader
+    assert peers.leads("other") == (leader is not None and leader.agent.instance == "other")
+
+
+def since(seconds: float, **more: Any) -> Heartbeat:
+    return beat(1, leading_since=NOW + timedelta(seconds=seconds), **more)
+
+
+# The first comes before all others, and so on.
+IN_ORDER = [
+    since(-60, of="z"),
+    since(0, of="a"),
+    since(0, of="b"),
+    beat(1, of="c", leading_since=None),
+    beat(0, of="y", role="standby", claims=True, warm=True),
+    beat(0, of="z2", role="standby", claims=True, warm=True),
+    beat(0, of="d", role="standby", claims=True),
+    beat(0, of="e", role="standby", claims=True),
+    beat(0, of="x", role="standby", warm=True),
+    beat(0, of="f", role="standby"),
+    beat(9, of="g", role="stopped", warm=True),
+]
+
+
+def test_all_agents_rank_all_alike():
+    mixed = IN_ORDER[1::2] + IN_ORDER[::2]
+    assert sorted(mixed, key=rank) == IN_ORDER
+
+
+@pytest.mark.parametrize("own", IN_ORDER, ids=lambda own: own.agent.instance)
+async def test_an_agent_yields_to_those_that_lead_or_claim_and_come_first(own):
+    others = [one for one in IN_ORDER if one is not own]
+    peers = await after(*others)
+    first = others[0]
+    assert peers.first() == first
+    assert peers.before(own) == (first if own is not IN_ORDER[0] else None)
+    assert peers.place(own) == IN_ORDER.index(own)
+
+
+async def test_those_that_stand_by_stop_nobody():
+    peers = await after(*IN_ORDER[8:])
+    assert (
+        peers.first(),
+        peers.before(beat(0, of="own", role="standby")),
+        peers.left(warm=True),
+    ) == (
+        None,
+        None,
+        0,
+    )
+
+
+@pytest.mark.parametrize("claims", [True, False])
+async def test_how_long_to_wait_for_whoever_leads_or_claims(claims):
+    role = "standby" if claims else "leader"
+    peers = await after(
+        beat(1, patience=1000.0, role=role, claims=claims),
+        beat(1, of="longer", patience=5000.0, role="standby"),
+    )
+    assert 900 < peers.left(warm=False) <= 1000
+    peers = await after(beat(1, role=role, claims=claims), beat(1, 1, role="standby"))
+    assert peers.left(warm=False) == 0
+
+
+async def test_an_agent_that_knows_the_findings_need_not_wait_for_one_that_does_not():
+    for warm, theirs, waits in [(True, True, True), (True, False, False), (False, False, True)]:
+        peers = await after(beat(1, role="standby", claims=True, warm=theirs))
+        assert (peers.left(warm=warm) > 0) == waits
+    peers = await after(beat(1))
+    assert peers.left(warm=True) > 0
+
+
+async def test_the_one_that_was_silent_for_longest_makes_room():
+    peers = await after(LATER, *(beat(1, of=f"n{n}", role="standby") for n in range(MOST)))
+    assert peers.leader() is None
+
+
+OWN = beat(0, of="own", role="standby", configuration="c0ffee")
+ALIKE = {
+    "an agent like this one": ([{}], []),
+    "another version": (
+        [{"version": "2"}],
+        ["agent other is of version 2, this one of 1: update one"],
+    ),
+    "another configuration": (
+        [{"configuration": "decade"}],
+        [
+            "agent other has another configuration than this one: give both the same, or what is "
+            "found depends on which of them leads"
+        ],
+    ),
+    "of another version the configuration says nothing": (
+        [{"version": "2", "configuration": "decade"}],
+        ["agent other is of version 2, this one of 1: update one"],
+    ),
+    "a name that would move the cursor": (
+        [{"of": "a\x1b[2J", "version": "\r2"}],
+        ["agent a\\x1b[2J is of version \\r2, this one of 1: update one"],
+    ),
+    "one that has stopped": ([{"version": "2", "patience": 0.0}], []),
+}
+
+
+@pytest.mark.parametrize(("others", "said"), ALIKE.values(), ids=ALIKE)
+async def test_agents_that_are_not_alike_are_named(others, said):
+    peers = await after(*(beat(1, **{"configuration": "c0ffee"} | one) for one in others))
+    assert peers.differences(OWN) == said
+    assert peers.differences(OWN) == []
+
+
+async def test_each_difference_is_named_once_and_all_of_them_are_bounded():
+    peers = Peers("own")
+    said = []
+    for number in itertools.chain(range(2 * MOST), range(10)):
+        data = msgspec.json.encode(beat(1, number, of=f"n{number}", version=f"2.{number}"))
+        await peers.hear(Msg(_client=None, subject="", data=data))
+        said += peers.differences(OWN)
+    assert len(said) == len(set(said)) == MOST

@@ -112,6 +112,7 @@ def test_no_name_makes_a_subject_too_long_or_of_other_parts(cluster, name):
         (subjects.advisory("info", "SERVER", "C", "n", "X_001", "f"), "$INSIGHTS.>"),
         (subjects.heartbeat("agent"), "$INSIGHTS.>"),
         ("$INSIGHTS.HEARTBEAT.*", "$INSIGHTS.HEARTBEAT.*"),
+        ("$INSIGHTS.ADVISORY.>", "$INSIGHTS.ADVISORY.>"),
         (subjects.PING_SERVICE, "$SRV.PING.insights-agent"),
         ("$SRV.INFO.insights-agent.HBV7", "$SRV.>"),
     ],

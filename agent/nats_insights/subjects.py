@@ -8,6 +8,8 @@ import string
 
 ADVISORY = "$INSIGHTS.ADVISORY"
 HEARTBEAT = "$INSIGHTS.HEARTBEAT"
+# What agents hear of each other.
+OF_AGENTS = (f"{ADVISORY}.>", f"{HEARTBEAT}.*")
 API = "INSIGHTS.API"
 SERVICE = "insights-agent"
 
@@ -67,7 +69,9 @@ def permission(subject: str) -> str:
         return f"$SYS.REQ.SERVER.*.{subject.split('.', 4)[4]}"
     if subject.startswith(f"{API}."):
         return api("*")
-    if subject.startswith((ADVISORY, HEARTBEAT)) and subject != f"{HEARTBEAT}.*":
+    if subject in OF_AGENTS:
+        return subject
+    if subject.startswith((ADVISORY, HEARTBEAT)):
         return "$INSIGHTS.>"
     if subject.startswith("$SRV.") and subject != PING_SERVICE:
         return "$SRV.>"

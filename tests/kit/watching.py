@@ -33,11 +33,15 @@ KNOWN: tuple[Check, ...] = (*FOUNDING.values(), *OF_SILENCE.values())
 
 
 class Watch:
-    """All that was heard, oldest first; `open` has the last word on each open finding."""
+    """All that was heard, oldest first; `open` has the last word on each open finding.
+
+    `claims` are the heartbeats of agents that claim to lead, `heartbeats` all others.
+    """
 
     def __init__(self) -> None:
         self.advisories: list[Advisory] = []
         self.heartbeats: list[Heartbeat] = []
+        self.claims: list[Heartbeat] = []
         self.messages: list[Msg] = []
         self.agent: Agent
         self.running: asyncio.Task[None]
@@ -81,7 +85,8 @@ class Watch:
         """Take one message in, as any subscriber would."""
         self.messages.append(message)
         if message.subject.startswith(subjects.HEARTBEAT):
-            self.heartbeats.append(msgspec.json.decode(message.data, type=Heartbeat))
+            beat = msgspec.json.decode(message.data, type=Heartbeat)
+            (self.claims if beat.claims else self.heartbeats).append(beat)
         else:
             self.advisories.append(msgspec.json.decode(message.data, type=Advisory))
         self.wake()

@@ -117,6 +117,7 @@ async def test_what_is_refused_is_shown_as_it_is_to_be_allowed_and_the_command_o
     code, said = await doctor(one_user(start_server, permissions))
     assert code == 3
     assert about(said, "permission") == [
+        "✗ permission $INSIGHTS.ADVISORY.> is refused",
         "✗ permission $INSIGHTS.HEARTBEAT.* is refused",
         "✗ permission $SYS.SERVER.*.LAMEDUCK is refused",
         "✗ permission INSIGHTS.API.* is refused",

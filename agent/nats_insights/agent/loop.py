@@ -20,9 +20,11 @@ from nats_insights import __version__, subjects
 from nats_insights.agent.answer import Answers
 from nats_insights.agent.epoch import cost, epoch
 from nats_insights.agent.farewell import finish
+from nats_insights.agent.heir import Heir
 from nats_insights.agent.kept import Kept, Untold
 from nats_insights.agent.peers import Peers
 from nats_insights.agent.publish import Outbox
+from nats_insights.agent.reign import Reign
 from nats_insights.agent.state import State
 from nats_insights.agent.systemd import Systemd, in_a_line
 from nats_insights.config import Config
@@ -43,7 +45,7 @@ from nats_insights.replies.events import decode_event
 from nats_insights.replies.fields import Malformed
 from nats_insights.tell import advisory
 from nats_insights.tell.messages import AgentInfo, Heartbeat, Role
-from nats_insights.tell.settings import changes
+from nats_insights.tell.settings import changes, digest
 from nats_insights.tell.view import View, not_evaluated, verdict
 from nats_insights.text import plain
 
@@ -57,6 +59,13 @@ MOST_NEWS = 20
 MOST_CHANGES = 100
 # Requested epochs start at least this many seconds apart, or one interval if that is less.
 CLOSEST = 1.0
+_KNOWS_NOTHING = "without the findings of the last leader: what is still true opens again"
+# Seconds between the claims of two agents that stand by, so that mostly only the first one claims.
+APART = 0.3
+
+
+class Deposed(Exception):
+    """Another agent leads, or this one was silent for so long that one may."""
 
 
 class Agent:
@@ -72,9 +81,13 @@ class Agent:
         self.cost = Cost()
         self.answers = Answers(self.auditor)
         self.peers = Peers(self.instance)
+        self.heir = Heir(checks, self.auditor.roster, self.peers.leads)
         self.outbox = Outbox()
-        self.role: Role = "leader"
-        self._leading_since: float | None = None
+        self.reign = Reign()
+        self.role: Role = "standby"
+        self._configuration = digest(config, checks)
+        self._said: Heartbeat | None = None
+        self._served = False
         self._counted_at = float("-inf")
         self._due = 0.0
         self._refused: set[str] = set()
@@ -100,7 +113,7 @@ class Agent:
                 try:
                     await self._serve(client)
                 except ConnectError as error:
-                    if self._is_new:
+                    if not self._served:
                         raise
                     log.warning("%s", error)
                 except nats.errors.Error as error:
@@ -141,26 +154,28 @@ class Agent:
         if self.auditor.config is self.config:
             return
         self.auditor.reload(self.config)
+        self._configuration = digest(self.config, self.auditor.checks)
         gatherer.asker.timeout = self.config.gather.timeout
         self.window.resize(self.config.gather.window)
         self._due = self._counted_at + self.auditor.pace.interval
 
     async def _serve(self, client: Client) -> None:
         # Later a warning must do: a reload of the servers may bring the permissions back.
-        access = await recognise(client, reports=self._is_new)
+        access = await recognise(client, reports=not self._served)
         self.auditor.system_accounts |= {access.account}
         await self._listen(client)
-        if self._leading_since is None and (other := await self.peers.ask(client)):
-            log.info("agent %s watches this system already: standing by", plain(other))
-            self.role = "standby"
-            self._leave_it_to_the_other()
+        self._served = True
         gatherer = Gatherer(client, self.config.gather.timeout, self.window)
         while not client.closed.is_set():
-            await self.answers.serve(client, self.info())
-            if self.role == "leader":
-                await self._lead(client, gatherer, access)
-            else:
+            if self.role != "leader" and not await self._take_over(client):
                 await self._stand_by(client, gatherer)
+                continue
+            await self.answers.serve(client, self.info())
+            try:
+                await self._lead(client, gatherer, access)
+            except Deposed as by:
+                log.warning("%s: standing by", by)
+                self.role = "standby"
 
     async def _listen(self, client: Client) -> None:
         roster = self.auditor.roster
@@ -177,18 +192,25 @@ class Agent:
         await self.peers.listen(client)
 
     async def _lead(self, client: Client, gatherer: Gatherer, access: Access) -> None:
-        self._leading_since = self._leading_since or time.time()
         await self._learn(gatherer)
         await self._publish(client)
         while not client.closed.is_set():
-            other = self.peers.yields_to(self._leading_since)
-            if other is not None:
-                log.info("agent %s has led for longer: standing by", plain(other.agent.id))
-                self.role, self._leading_since = "standby", None
-                self._leave_it_to_the_other()
-                return
+            await self._still_leads(client)
             await self._epoch(client, gatherer, access)
             await self._wait(client, self.answers.wanted, self._due - time.monotonic())
+
+    async def _still_leads(self, client: Client) -> None:
+        """Deposed if another agent leads; one that was silent for too long looks first."""
+        if self.reign.holds:
+            other = self._said and self.peers.before(self._said)
+            if other is None:
+                return
+            raise Deposed(f"agent {plain(other.agent.id)} leads, and comes first")
+        log.warning("no heartbeat was sent for too long: another agent may lead by now")
+        self.role = "standby"
+        self.reign.end()
+        if not await self._claim(client):
+            raise Deposed("another agent leads by now")
 
     async def _learn(self, gatherer: Gatherer) -> None:
         """Ask the server why it closed our last connection: the window may be too large."""
@@ -217,6 +239,9 @@ class Agent:
         self.answers.begin()
         self.auditor.unsaved = self.state.failure
         told = await epoch(self.auditor, gatherer, time.time(), counts=counts)
+        await self._still_leads(client)
+        if self.auditor.roster.cut_off:  # Whoever sees more of the system comes first.
+            self.reign.begin(time.time())
         self._count(gatherer)
         self._warn(client.lacks)
         if counts:
@@ -240,6 +265,7 @@ class Agent:
         self.answers.view = view
         await asyncio.sleep(0)
         self._tell_of_servers()
+        self._tell_of_peers()
         self._untold.extend(self._batches(told))
         tells = bool(told)
         told.clear()  # There may be tens of thousands: each is free once it is published.
@@ -273,17 +299,72 @@ class Agent:
         return due
 
     async def _stand_by(self, client: Client, gatherer: Gatherer) -> None:
-        while not client.closed.is_set():
+        """Keep up with the leader until there is none, and this agent is the next one."""
+        self._step_down()
+        await self.answers.serve(client, self.info())
+        await self.heir.listen(client)
+        beat_at, kept_up, leader = float("-inf"), None, self.peers.leader()
+        while not client.closed.is_set() and self.peers.left(warm=self._is_warm) > 0:
             self._follow(gatherer)
-            await self._keep(time.time())
-            await self._heartbeat(client)
-            self.systemd.works("standing by", self.auditor.pace.silent_after)
+            if time.monotonic() - beat_at >= self.config.interval:
+                beat_at = time.monotonic()
+                await self._keep(time.time())
+                await self._heartbeat(client)
+                self.systemd.works("standing by", self.auditor.pace.silent_after)
+                self._tell_of_peers()
+                self._warn(client.lacks)
             self.peers.changed.clear()
-            await self._wait(client, self.peers.changed, self.config.interval)
-            if self.peers.leader() is None and not await self.peers.ask(client):
-                log.info("no other agent leads any more: taking over")
-                self.role = "leader"
-                return
+            if leader is not kept_up or kept_up is None:
+                kept_up = leader
+                await self.heir.keep_up(client, leader)
+            rest = beat_at + self.config.interval - time.monotonic()
+            await self._wait(
+                client, self.peers.changed, min(rest, self.peers.left(warm=self._is_warm))
+            )
+            leader = self.peers.leader()
+        if self._said is not None:
+            await self._wait(client, self.peers.changed, APART * self.peers.place(self._said))
+
+    def _step_down(self) -> None:
+        """What this agent knows, and has not published yet, is that of the leader's from now on."""
+        self.role = "standby"
+        self.reign.end()
+        self._untold.clear()
+        self.outbox.clear()
+        self.answers.view = None
+        self.auditor.start_over()
+
+    async def _take_over(self, client: Client) -> bool:
+        """Lead if nobody does, and go on from what the last leader told."""
+        if self.peers.left(warm=self._is_warm) > 0 or not await self._claim(client):
+            return False
+        if self.heir.warm:
+            self.auditor.adopt(self.heir.lives)
+        if self.heir.listens:
+            known = f"with {len(self.heir.lives)} open findings"
+            told = known if self.heir.warm else _KNOWS_NOTHING
+            log.info("no other agent leads any more: taking over, %s", told)
+        await self.heir.leave()
+        return True
+
+    async def _claim(self, client: Client) -> bool:
+        """Whether this agent leads from now on: nobody objects, and nobody who claims comes first.
+
+        Claims cross while they are on their way, so each agent listens before it leads.
+        """
+        claim = await self._heartbeat(client, claims=True)
+        patience = claim.silent_after_seconds
+        if not (other := await self.peers.ask(client, patience)):
+            # All that the server has received by now is read before its reply.
+            await client.request(subjects.USER_INFO, timeout=self.config.gather.timeout)
+            before = self.peers.before(claim)
+            other = before.agent.id if before is not None else ""
+        if other:
+            log.info("agent %s leads on this system: standing by", plain(other))
+            return False
+        self.role = "leader"
+        self.reign.begin(time.time())
+        return True
 
     async def _wait(self, client: Client, event: asyncio.Event, seconds: float) -> None:
         """Wait for the event or the end of the connection, at most `seconds`."""
@@ -337,12 +418,6 @@ class Agent:
         kept = Kept(known=known, checks=checks, untold=untold, waiting=list(waiting))
         await self.state.save(self.auditor, kept, now)
 
-    def _leave_it_to_the_other(self) -> None:
-        """Another agent publishes the findings: forget them."""
-        self.auditor.start_over()
-        self._untold.clear()
-        self.outbox.waiting.clear()
-
     def _batches(self, told: Sequence[Told]) -> list[Untold]:
         return [
             Untold(
@@ -358,6 +433,8 @@ class Agent:
         """Publish in parts: there may be tens of thousands, and the outbox is bounded."""
         arrived = True
         while self._untold:
+            if not self.reign.holds:
+                await self._still_leads(client)
             batch = self._untold.popleft()
             for told in batch.told:
                 try:
@@ -388,12 +465,17 @@ class Agent:
         spent = cost(self.auditor, gatherer)
         self.cost = replace(spent, dropped_advisories=self.outbox.dropped)
 
-    async def _heartbeat(self, client: Client) -> None:
+    @property
+    def _is_warm(self) -> bool:
+        """Whether it can go on with findings that were told."""
+        return self.heir.warm or bool(self.auditor.lives)
+
+    async def _heartbeat(self, client: Client, *, claims: bool = False) -> Heartbeat:
         auditor, view = self.auditor, self.answers.view
         leads = self.role == "leader" and view is not None
-        since = self._leading_since
-        name = f"{self.instance} {auditor.number} {self.role}"
-        heartbeat = Heartbeat(
+        since = self.reign.since
+        name = f"{self.instance} {auditor.number} {self.role} {since} {claims}"
+        self._said = heartbeat = Heartbeat(
             id=hashlib.sha256(name.encode()).hexdigest()[:32],
             timestamp=advisory.at(time.time()),
             agent=self.info(),
@@ -407,10 +489,21 @@ class Agent:
             open=advisory.counts(auditor.lives.values()),
             muted=advisory.counts(auditor.lives.values(), muted=True),
             cost=replace(self.cost, dropped_advisories=self.outbox.dropped),
+            claims=claims,
+            warm=self._is_warm,
+            configuration=self._configuration,
         )
         message = advisory.heartbeat_message(heartbeat)
+        self.reign.say(heartbeat.silent_after_seconds)
         await client.publish(message.subject, message.payload, headers=message.headers)
-        await self.outbox.send(client)
+        if self.role == "leader":
+            await self.outbox.send(client)
+        return heartbeat
+
+    def _tell_of_peers(self) -> None:
+        """Log which other agents differ from this one."""
+        for line in self.peers.differences(self._said) if self._said else ():
+            log.warning("%s", line)
 
     def _warn(self, denied: set[str]) -> None:
         """Log missing permissions: a message that the server refuses has no other trace."""
@@ -420,12 +513,15 @@ class Agent:
         self._refused |= denied
 
     async def _leave(self, client: Client) -> None:
-        """Publish a last heartbeat, so that a standby takes over at once."""
+        """Publish what waits and a last heartbeat, so that a standby takes over at once."""
         await self.answers.stop()
         if not client.closed.is_set():
-            self.role, role = "stopped", self.role
             with suppress(nats.errors.Error, OSError):
+                if self.reign.holds:
+                    await self.outbox.send(client)
+                self.role = "stopped"
                 await self._heartbeat(client)
-            self.role = role
+            self.role = "standby"
+            self.reign.end()
         if not self._is_new:
             await self._keep(self.auditor.now)

@@ -1,9 +1,15 @@
-"""Peers: is there another agent on this system, and which of the two leads?
+"""Peers: the other agents on this system, by their heartbeats, and which of all comes first.
 
 Agents that keep no common state must not both publish: their ids would differ, and the two would
-contradict each other. So a second agent stands by. It finds the first by `$SRV.PING` before its
-first epoch, then by heartbeats. If two lead, as after a partition, the one that has led longer
-continues.
+contradict each other. So one leads and the others stand by. Every agent ranks all of them alike,
+by what their last heartbeats said:
+
+    1. one that leads: the one that has led for longest
+    2. one that claims to lead: one that knows the findings of the last leader before one that does
+       not, then by instance
+    3. all others, in the same order
+
+An agent that is silent for longer than it said neither leads nor claims any more.
 """
 
 from __future__ import annotations
@@ -11,9 +17,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Iterable
 from contextlib import suppress
-from datetime import datetime
-from typing import Any
 
 import msgspec
 import nats.errors
@@ -23,13 +28,17 @@ from nats.aio.msg import Msg
 from nats_insights import subjects
 from nats_insights.connection.client import Client
 from nats_insights.tell.messages import Heartbeat
+from nats_insights.text import shortened
 
 log = logging.getLogger(__name__)
 
 MOST = 100
-_LISTEN = 0.5
+# Seconds in which another leader answers, and in which claims cross.
+LISTEN = 0.5
 # Beside msgspec's own errors: bad UTF-8, and deep nesting in a field that is not decoded.
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+Rank = tuple[int, float, str]
 
 
 class _Pong(Struct):
@@ -41,11 +50,9 @@ class _Peer(Struct):
     heard: float
 
     @property
-    def leads(self) -> bool:
-        """Whether its last heartbeat said that it leads, and is not too old."""
-        silence = time.monotonic() - self.heard
-        patience = self.heartbeat.silent_after_seconds
-        return self.heartbeat.agent.role == "leader" and silence < patience
+    def left(self) -> float:
+        """Seconds until it counts as gone, not positive if it does."""
+        return self.heard + self.heartbeat.silent_after_seconds - time.monotonic()
 
 
 class Peers:
@@ -55,6 +62,9 @@ class Peers:
         self.instance = instance
         self.changed = asyncio.Event()
         self._peers: dict[str, _Peer] = {}
+        # Leaders that answered, by their instance, and until when they count as there.
+        self._answered: dict[str, float] = {}
+        self._told: set[tuple[str, str]] = set()
 
     async def listen(self, client: Client) -> None:
         """Subscribe to the heartbeats of others, for as long as the connection lasts."""
@@ -62,26 +72,53 @@ class Peers:
 
     def leader(self) -> Heartbeat | None:
         """The heartbeat of another agent that leads, of several the one that has led longest."""
-        leading = [peer.heartbeat for peer in self._peers.values() if peer.leads]
-        return min(leading, key=_seniority, default=None)
+        return min((beat for beat in self._there() if leads(beat)), key=rank, default=None)
 
-    def yields_to(self, leading_since: float) -> Heartbeat | None:
-        """The other leader, if it has led longer than since `leading_since`, in Unix seconds."""
-        other = self.leader()
-        if other is None or _seniority(other) > (leading_since, self.instance):
-            return None
-        return other
+    def leads(self, instance: str) -> bool:
+        """Whether the agent of this instance leads, by its heartbeat or since it answered."""
+        return self._answering(instance) or any(
+            leads(beat) and beat.agent.instance == instance for beat in self._there()
+        )
 
-    async def ask(self, client: Client) -> str:
-        """The id of another leader that answers `$SRV.PING` within half a second, else ""."""
+    def first(self) -> Heartbeat | None:
+        """The heartbeat of the first that leads or claims to."""
+        first = min(self._there(), key=rank, default=None)
+        return first if first is not None and (leads(first) or first.claims) else None
+
+    def before(self, own: Heartbeat) -> Heartbeat | None:
+        """The first that leads or claims to, if it comes before the agent that said `own`."""
+        first = self.first()
+        return first if first is not None and rank(first) < rank(own) else None
+
+    def place(self, own: Heartbeat) -> int:
+        """How many others come before the agent that said `own`."""
+        return sum(1 for beat in self._there() if rank(beat) < rank(own))
+
+    def left(self, *, warm: bool) -> float:
+        """Seconds until all that lead or claim to will be gone, not positive if there are none.
+
+        For an agent that is warm, the claim of one that is not does not count.
+        """
+        left = [peer.left for peer in self._peers.values() if _is_ahead(peer.heartbeat, warm)]
+        return max([*left, *(at - time.monotonic() for at in self._answered.values())], default=0)
+
+    async def ask(self, client: Client, patience: float = 0.0) -> str:
+        """The id of another leader that answers `$SRV.PING` within half a second, else "".
+
+        It then counts as there for `patience` seconds, whether its heartbeats arrive or not.
+        """
         found = asyncio.Event()
         leaders: list[str] = []
 
         async def hear(message: Msg) -> None:
             with suppress(*UNREADABLE):
                 metadata = msgspec.json.decode(message.data, type=_Pong).metadata or {}
-                if metadata.get("role") == "leader" and metadata.get("instance") != self.instance:
+                instance = metadata.get("instance", "")
+                if metadata.get("role") == "leader" and instance != self.instance:
                     leaders.append(metadata.get("id", "unnamed"))
+                    now = time.monotonic()
+                    there = {name: at for name, at in self._answered.items() if at > now}
+                    self._answered = {**dict(list(there.items())[:MOST]), instance: now + patience}
                     found.set()
 
         inbox = client.new_inbox()
@@ -89,7 +126,7 @@ class Peers:
         try:
             await client.publish(subjects.PING_SERVICE, b"", reply=inbox)
             with suppress(TimeoutError):
-                async with asyncio.timeout(_LISTEN):
+                async with asyncio.timeout(LISTEN):
                     await found.wait()
         finally:
             with suppress(nats.errors.Error):
@@ -112,14 +149,57 @@ class Peers:
         if len(self._peers) >= MOST and instance not in self._peers:
             del self._peers[min(self._peers, key=lambda name: self._peers[name].heard)]
         self._peers[instance] = _Peer(heartbeat, time.monotonic())
+        self._answered.pop(instance, None)
         self.changed.set()
 
+    def differences(self, own: Heartbeat) -> list[str]:
+        """A sentence for each agent of another version or configuration, once for each of them."""
+        found = {
+            (other.agent.instance, difference)
+            for other in self._there()
+            for difference in _differences(other, own)
+        }
+        new = sorted(found - self._told)[: MOST - len(self._told)]
+        self._told.update(new)
+        return [difference for _, difference in new]
 
-def _order(heartbeat: Heartbeat) -> tuple[int, datetime]:
+    def _there(self) -> Iterable[Heartbeat]:
+        return [peer.heartbeat for peer in self._peers.values() if peer.left > 0]
+
+    def _answering(self, instance: str) -> bool:
+        return self._answered.get(instance, 0.0) > time.monotonic()
+
+
+def leads(heartbeat: Heartbeat) -> bool:
+    """Whether the agent that said this leads."""
+    return heartbeat.agent.role == "leader"
+
+
+def rank(heartbeat: Heartbeat) -> Rank:
+    """The least comes first; the same for all agents."""
+    instance, since = heartbeat.agent.instance, heartbeat.leading_since
+    if leads(heartbeat):
+        return (0, since.timestamp() if since else float("inf"), instance)
+    if heartbeat.agent.role == "stopped":
+        return (3, 0.0, instance)
+    return (1 if heartbeat.claims else 2, 0.0 if heartbeat.warm else 1.0, instance)
+
+
+def _is_ahead(heartbeat: Heartbeat, warm: bool) -> bool:
+    return leads(heartbeat) or (heartbeat.claims and heartbeat.warm >= warm)
+
+
+def _differences(other: Heartbeat, own: Heartbeat) -> Iterable[str]:
+    name, version = shortened(other.agent.id), shortened(other.agent.version)
+    if version != own.agent.version:
+        yield f"agent {name} is of version {version}, this one of {own.agent.version}: update one"
+    elif other.configuration != own.configuration:
+        yield (
+            f"agent {name} has another configuration than this one: give both the same, or what "
+            "is found depends on which of them leads"
+        )
+
+
+def _order(heartbeat: Heartbeat) -> tuple[int, float]:
     """Later heartbeats of one instance compare greater, also when its clock was set back."""
-    return (heartbeat.agent.epoch, heartbeat.timestamp)
-
-
-def _seniority(heartbeat: Heartbeat) -> tuple[Any, str]:
-    since = heartbeat.leading_since
-    return (since.timestamp() if since else float("inf"), heartbeat.agent.instance)
+    return (heartbeat.agent.epoch, heartbeat.timestamp.timestamp())

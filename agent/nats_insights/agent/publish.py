@@ -30,6 +30,10 @@ class Outbox:
             self.dropped += 1
         self.waiting.append(message)
 
+    def clear(self) -> None:
+        """Publish none of it: another agent tells what is true."""
+        self.waiting.clear()
+
     async def send(self, client: Client, timeout: float = 5.0) -> bool:
         """Publish all of it; True when a round trip proves that the server has read it.
 

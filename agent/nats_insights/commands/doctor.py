@@ -104,7 +104,7 @@ async def _steps(settings: Settings) -> AsyncIterator[Step]:
 
 
 async def _permissions(client: Client) -> AsyncIterator[Step]:
-    for subject in (*subjects.EVENTS, f"{subjects.HEARTBEAT}.*", _STATUS):
+    for subject in (*subjects.EVENTS, *subjects.OF_AGENTS, _STATUS):
         subscription = await client.subscribe(subject)
         await subscription.unsubscribe()
     info = await user_info(client)  # A round trip: by now the server has refused what it refuses.

@@ -123,6 +123,10 @@ class Heartbeat(Struct, frozen=True, kw_only=True):
     `epochs_skipped` were due before this one had ended. After `silent_after_seconds` without
     another heartbeat, treat the agent as stopped. The verdict of a standby, and of an agent before
     its first epoch, is `unknown`. `open` does not count the findings that are `muted`.
+
+    A standby that `claims` is about to lead, unless another agent objects; one that is `warm` knows
+    the findings of the leader. Agents with the same settings, but for `id`, have the same
+    `configuration`.
     """
 
     type: Literal["insights.advisory.v1.heartbeat"] = "insights.advisory.v1.heartbeat"
@@ -139,6 +143,9 @@ class Heartbeat(Struct, frozen=True, kw_only=True):
     open: OpenCounts
     muted: OpenCounts = OpenCounts()
     cost: Cost
+    claims: bool = False
+    warm: bool = False
+    configuration: str = ""
 
 
 class Reply(Struct, frozen=True, kw_only=True):

@@ -31,7 +31,7 @@ _SUBSCRIBED = (
     subjects.api("*"),
     "INSIGHTS.ACCOUNT.*.API.*",
     "$SRV.>",
-    f"{subjects.HEARTBEAT}.*",
+    *subjects.OF_AGENTS,
     *subjects.EVENTS,
 )
 # What a server makes of `allow_responses: true`: one reply to each request, within two minutes.

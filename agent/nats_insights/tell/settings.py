@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -32,6 +33,12 @@ def changes(before: Config, after: Config, checks: Sequence[Check]) -> list[str]
         for key in {**old, **new}
         if old.get(key) != new.get(key)
     ]
+
+
+def digest(config: Config, checks: Sequence[Check]) -> str:
+    """16 hex characters: the same for agents with the same settings, but for their own."""
+    told = {key: value for key, value in settings(config, checks).items() if key not in AT_START}
+    return hashlib.sha256(msgspec.json.encode(sorted(told.items()))).hexdigest()[:16]
 
 
 def settings(config: Config, checks: Sequence[Check]) -> dict[str, str]:
