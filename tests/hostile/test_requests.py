@@ -109,6 +109,7 @@ HEARTBEAT = Heartbeat(
     open=OpenCounts(),
     cost=Cost(),
 )
+OWN = replace(HEARTBEAT, agent=replace(AGENT, instance=32 * "f"))
 PONG = {
     "name": "insights-agent",
     "id": 22 * "A",
@@ -151,7 +152,7 @@ def message(real: Any) -> Callable[[Random], bytes]:
 
 def test_a_heartbeat_is_heard_or_passed_over():
     known, bus = Peers(32 * "f"), Bus()
-    heard = 0
+    heard, told = 0, set()
 
     with asyncio.Runner() as runner:
         runner.run(known.listen(bus))
@@ -164,16 +165,19 @@ def test_a_heartbeat_is_heard_or_passed_over():
             heard += known.changed.is_set()
             other = known.leader()
             assert other is None or other.agent.role == "leader"
-            known.yields_to(START)
+            first = known.before(OWN)
+            assert first is None or first.claims or first.agent.role == "leader"
+            told.update(known.differences(OWN))
             assert len(known._peers) <= peers.MOST
 
         taken, refused = survives("heartbeat", message(to_builtins(HEARTBEAT)), read, (), 0.06)
     assert 0 < heard < taken
+    assert len(told) <= peers.MOST
     assert refused == 0
 
 
 def test_an_answer_to_a_ping_is_heard_or_passed_over(monkeypatch):
-    monkeypatch.setattr(peers, "_LISTEN", 0.0)
+    monkeypatch.setattr(peers, "LISTEN", 0.0)
     leaders = 0
 
     with asyncio.Runner() as runner:

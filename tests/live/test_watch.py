@@ -277,12 +277,19 @@ async def test_after_its_server_was_restarted_what_is_open_is_listed_again(
     await watch.line("waiting for advisories")
 
 
-async def test_a_user_who_may_not_receive_advisories_is_told_so(cli, agent):
-    await agent("first")
-    watch = await cli("watch", user="agent", at="n1")
-    assert await watch.ended() == 3
+async def test_a_user_who_may_not_receive_advisories_is_told_so(start_server):
+    hears = 'permissions: { subscribe: { allow: ["_INBOX.>"] } }'
+    text = f"accounts {{ OPS: {{ users: [{{ user: ops, password: pw, {hears} }}] }} }}"
+    server = start_server("n1", authorization=text)["n1"]
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "nats_insights", "watch"),
+        env=environment(server, ("ops", "pw")),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await process.communicate()
     sentence = "the user may not subscribe to $INSIGHTS.ADVISORY.>: allow it"
-    assert watch.lines == [f"nats-insights: {sentence}"]
+    assert (process.returncode, said.decode()) == (3, f"nats-insights: {sentence}\n")
 
 
 async def test_it_ends_when_its_reader_left(system, cli, agent, crowd):
