@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser
+from pathlib import Path
 
 from tests.chaos.network import Unavailable
 from tests.chaos.process import HOUSES
@@ -22,6 +23,7 @@ def main() -> int:
     parser.add_argument(
         "--agents", default="forgetful", choices=HOUSES, help="how many, and what they keep"
     )
+    parser.add_argument("--logs", type=Path, help="a directory for the logs of the agents")
     args = parser.parse_args()
     try:
         binary = servers.binary(args.version)
@@ -29,6 +31,10 @@ def main() -> int:
     except Unavailable as why:
         print(why, file=sys.stderr)
         return 2
+    if args.logs:
+        args.logs.mkdir(exist_ok=True)
+        for name, text in verdict.logs.items():
+            (args.logs / f"{name}.log").write_text(text)
     for violation in verdict.violations:
         print(f"{violation.at:8.1f} {violation.kind}: {violation.what}")
     print(f"nats-server {args.version}, seed {args.seed}: {verdict}")

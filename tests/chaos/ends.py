@@ -73,13 +73,19 @@ def _gone(
 
 
 def _victim(stage: Stage) -> Process | None:
-    """An agent that may fail. Where nothing is kept but by the others, one at a time."""
-    free = [one for one in stage.agents if not {one.name, "agents"} & stage.held]
+    """An agent that may fail. Where nothing is kept but by the others, one at a time.
+
+    One that starts while its replies are tampered with ends, and would be started again.
+    """
+    if stage.held & {"agents", "relay"}:
+        return None
+    free = [one for one in stage.agents if one.name not in stage.held]
     return stage.rng.choice(free) if free else None
 
 
 def _held(stage: Stage, one: Process) -> frozenset[str]:
-    return frozenset({one.name} if stage.house.jetstream else {one.name, "agents"})
+    others = set() if stage.house.jetstream else {"agents"}
+    return frozenset({one.name, "relay"} | others)
 
 
 async def _back(stage: Stage, one: Process) -> None:

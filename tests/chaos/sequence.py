@@ -50,6 +50,7 @@ class Verdict(Struct):
     tampered: int = 0
     lost: int = 0
     violations: list[Violation] = []
+    logs: dict[str, str] = {}
 
     def __str__(self) -> str:
         told = ", ".join(f"{count} {what}" for what, count in sorted(self.told.items()))
@@ -235,6 +236,7 @@ class _Sequence:
         for violation in judge.rivals(self._recorder.beats):
             self._accuse(violation.kind, violation.what, violation.at)
         for one in self._agents:
+            self._verdict.logs[one.name] = one.log
             for fault in one.faults:
                 self._accuse("log", fault)
         for one in self._ended():
