@@ -527,6 +527,10 @@ async def test_the_past_is_saved_with_a_finding_that_rests_on_it_else_rarely(
     await save(state, story, [told])
     assert order.count("past") == saves
     assert order[-1] == "state"
+    await state.save(story.auditor, Kept(known=story.auditor.known_now), story.now, whole=True)
+    assert order[-2:] == ["past", "state"]
+    await save(state, story)
+    assert order[-2:] == ["state", "state"]
     monkeypatch.setattr(of_state, "PAST_EVERY", 0.0)
     await save(state, story)
     assert order[-2:] == ["past", "state"]

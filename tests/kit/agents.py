@@ -22,7 +22,6 @@ from nats_insights.lab.servers.local import System
 # Epochs come quickly and nothing waits; a busy machine is nobody's business.
 QUICK = """
 id = "one"
-interval = "200ms"
 gather.max_cpu = 1.0
 lifecycle.settle = "0s"
 checks.agent_late.enabled = false
@@ -36,18 +35,18 @@ class Runs:
         self.system = system
         self.directory = directory
         self.log: list[str] = []
-        self.state = directory / "state"
+        self.state, self.past = directory / "state", directory / "state.past"
         self.config(config)
         self.process: subprocess.Popen[bytes]
 
-    def config(self, more: str) -> None:
+    def config(self, more: str, interval: str = "200ms") -> None:
         """Another configuration for the next process."""
-        (self.directory / "agent.toml").write_text(QUICK + more)
+        (self.directory / "agent.toml").write_text(f'interval = "{interval}"{QUICK}{more}')
 
-    def start(self, url: str = "") -> subprocess.Popen[bytes]:
+    def start(self, url: str = "", user: str = "agent") -> subprocess.Popen[bytes]:
         """Another process, connected to n1 or to this URL."""
         server = next(iter(self.system))
-        user, password = self.system.user("agent")
+        user, password = self.system.user(user)
         access = {"NATS_URL": url or server.url, "NATS_USER": user, "NATS_PASSWORD": password}
         files = ["--config", self.directory / "agent.toml", "--state", self.state]
         self.process = subprocess.Popen(

@@ -9,15 +9,21 @@ import random
 import resource
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from kit.agents import Lossy, Runs, listening
-from kit.watching import Watch, watching
+from kit.programs import until
+from kit.watching import PATIENCE, Watch, watching
 from nats_insights.agent import kept
 from nats_insights.agent.kept import Kept
+from nats_insights.gather.stepwise import at_once
 from nats_insights.lab.servers import local
 from nats_insights.tell.messages import Advisory
+from scenario import Story, cluster
+from scenario import system as system_of
 
 pytestmark = pytest.mark.live
 
@@ -48,6 +54,18 @@ def saved(runs: Runs) -> Kept:
     """What is in the state file now."""
     where = str(runs.state)
     return kept.kept(kept.read(kept.STATE, runs.state.read_bytes(), where), where)
+
+
+def header(path: Path) -> Any:
+    """Who wrote a file, and when."""
+    said = json.loads(path.read_bytes().partition(b"\n")[0])
+    return said["agent"], said["written_at"]
+
+
+def rewritten(runs: Runs, kept_: Kept, written_at: float) -> None:
+    """Another state, as if an agent had left that."""
+    lines = at_once(kept.kept_lines(kept_))
+    runs.state.write_bytes(kept.sealed(kept.STATE, "one", "0.9", written_at, lines))
 
 
 def told(watch: Watch, code: str, name: str = "") -> list[Advisory]:
@@ -125,10 +143,27 @@ async def test_what_was_confirmed_is_not_published_again(system, runs):
             runs.start()
             await watch.until(lambda so_far=started: len(watch.heartbeats) >= so_far + 3)
             end()
+            if end == runs.stop:
+                assert header(runs.state) == header(runs.past)
         assert len(watch.advisories) == 1
         assert [beat.agent.epoch for beat in watch.heartbeats if beat.agent.role == "leader"] == [
             *range(1, max(beat.agent.epoch for beat in watch.heartbeats) + 1)
         ]
+
+
+async def test_nothing_waits_in_the_file_once_it_was_confirmed(system, runs, crowd):
+    runs.config("", interval="1h")
+    user, password = system.user("app")
+    await crowd.join(system["n1"].url, 18, user=user, password=password)
+    async with listening(system) as watch:
+        runs.start()
+        await watch.until(lambda: told(watch, "SERVER_011"))
+
+        async def nothing_waits() -> bool:
+            return not saved(runs).untold
+
+        await until(nothing_waits)
+        assert [life.key.code for life in saved(runs).known.lives if life.is_open] == ["SERVER_011"]
 
 
 async def test_an_agent_that_cannot_save_says_so_and_goes_on(system, runs, crowd):
@@ -155,21 +190,79 @@ async def test_an_agent_that_cannot_save_says_so_and_goes_on(system, runs, crowd
         assert {path.stat().st_mode & 0o777 for path in runs.directory.glob("state*")} == {0o600}
 
 
-async def test_an_agent_that_finds_another_one_leading_forgets_its_findings(system, runs, crowd):
-    user, password = system.user("app")
-    await crowd.join(system["n1"].url, 18, user=user, password=password)
-    async with listening(system) as watch:
-        runs.start()
-        await watch.until(lambda: ("SERVER_011", "n1") in watch.open)
+async def test_an_agent_that_finds_another_one_leading_forgets_its_findings(system, runs):
+    runs.config(OPENING)
+    async with Lossy(system["n1"].port, b"$INSIGHTS.ADVISORY", "up") as relay:
+        runs.start(relay.url)
+        await relay.has_lost()
         runs.kill()
-        first = watch.open["SERVER_011", "n1"].opened_at.timestamp()
+    before = saved(runs)
+    assert [life.is_open for life in before.known.lives] == [True]
+    assert len(before.untold) == 1
     async with watching(system, more='id = "other"\n') as watch:
-        await watch.until(lambda: ("SERVER_011", "n1") in watch.open)
         runs.start()
         await watch.until(lambda: [b for b in watch.heartbeats if b.agent.role == "standby"])
+        await watch.until(lambda: saved(runs).untold == saved(runs).known.lives == [])
         await watch.epochs()
-        assert first not in [life.opened_at for life in saved(runs).known.lives]
-        assert {one.agent.id for one in watch.advisories} == {"other"}
+        assert {one.agent.id for one in watch.advisories} <= {"other"}
+
+
+@pytest.mark.parametrize("why", ["check", "age"])
+async def test_what_nobody_knows_any_more_ends_once_and_what_is_true_opens_anew(system, runs, why):
+    runs.config(OPENING)
+    async with listening(system) as watch:
+        runs.start()
+        await watch.until(lambda: told(watch, "SYSTEM_902"))
+        await watch.until(lambda: not saved(runs).untold)
+        runs.kill()
+        left, at = saved(runs), header(runs.state)[1]
+        if why == "age":
+            rewritten(runs, left, at - 86_400.0)
+        else:
+            other, more = "SYSTEM_999", left.known.lives[0]
+            more = replace(more, key=more.key._replace(code=other), fingerprint=32 * "f")
+            left.checks.append(replace(left.checks[0], code=other, name="of_a_package"))
+            rewritten(runs, replace(left, known=replace(left.known, lives=[more])), at)
+        runs.start()
+        await watch.until(lambda: len(watch.advisories) >= 3)
+        runs.stop()
+        runs.start()
+        await watch.until(lambda: watch.heartbeats[-1].agent.role == "leader")
+
+        first, over, anew = watch.advisories
+        assert (over.transition, over.reason) == ("resolved", "agent_restarted")
+        assert (over.opened_at, over.revision) == (first.opened_at, first.revision + 1)
+        assert over.name == ("expected_servers_missing" if why == "age" else "of_a_package")
+        assert (anew.transition, anew.revision) == ("opened", 1)
+        assert anew.opened_at > first.opened_at
+
+
+def test_an_agent_that_may_not_see_the_system_ends_though_it_has_a_state(system, runs):
+    story = Story()
+    story.hears(system_of(cluster(n1=1)))
+    rewritten(runs, Kept(known=story.auditor.known_now), story.now)
+    assert runs.start(user="app").wait(PATIENCE) == 3
+
+
+@pytest.mark.catalogue
+async def test_what_waits_for_a_connection_is_not_lost_by_a_kill(system, runs):
+    runs.config(OPENING)
+    async with listening(system) as watch:
+        async with Lossy(system["n1"].port, b"$INSIGHTS.ADVISORY", "up") as relay:
+            runs.start(relay.url)
+            await relay.has_lost()
+
+            async def waits() -> bool:
+                return bool(saved(runs).waiting)
+
+            await until(waits)
+            runs.kill()
+        left = saved(runs)
+        assert (left.untold, len(left.waiting)) == ([], 1)
+        runs.start()
+        await watch.until(lambda: watch.advisories)
+        (heard,) = [one.data for one in watch.messages if "ADVISORY" in one.subject]
+        assert heard == left.waiting[0].payload
 
 
 async def test_two_agents_do_not_share_a_file(system, runs):

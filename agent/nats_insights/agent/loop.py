@@ -193,7 +193,6 @@ class Agent:
 
     async def _lead(self, client: Client, gatherer: Gatherer, access: Access) -> None:
         await self._learn(gatherer)
-        await self._publish(client)
         while not client.closed.is_set():
             await self._still_leads(client)
             await self._epoch(client, gatherer, access)
@@ -396,7 +395,8 @@ class Agent:
             now=now,
             away=now - left.saved_at,
             silent_after=self.auditor.pace.silent_after,
-            forget_after=self.config.lifecycle.forget_after,
+            # As long as advisories are valid, subscribers believe them.
+            forget_after=max(self.config.lifecycle.forget_after, self.auditor.valid_for),
         )
         self.auditor.restore(known, now)
         self._resumed_at = self.auditor.number
@@ -407,7 +407,7 @@ class Agent:
         opened = sum(life.is_open for life in known.lives)
         log.info("going on with %d open findings, saved %.0f s ago", opened, now - left.saved_at)
 
-    async def _keep(self, now: float) -> None:
+    async def _keep(self, now: float, *, whole: bool = False) -> None:
         """Save what another process needs to go on from here, as of the Unix second `now`."""
         if not self.state.keeps:
             return
@@ -416,7 +416,7 @@ class Agent:
         checks = [retired(self._by_code[code]) for code in sorted(codes)]
         known, untold, waiting = self.auditor.known_now, list(self._untold), self.outbox.waiting
         kept = Kept(known=known, checks=checks, untold=untold, waiting=list(waiting))
-        await self.state.save(self.auditor, kept, now)
+        await self.state.save(self.auditor, kept, now, whole=whole)
 
     def _batches(self, told: Sequence[Told]) -> list[Untold]:
         return [
@@ -524,4 +524,4 @@ class Agent:
             self.role = "standby"
             self.reign.end()
         if not self._is_new:
-            await self._keep(self.auditor.now)
+            await self._keep(self.auditor.now, whole=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from nats_insights import __version__
@@ -92,15 +92,16 @@ class State:
         left.known = await self._with_past(left.known)
         return Left(left, found.header.written_at)
 
-    async def save(self, auditor: Auditor, kept: Kept, now: float) -> None:
+    async def save(self, auditor: Auditor, kept: Kept, now: float, *, whole: bool = False) -> None:
         """Save what this process would leave, as of the Unix second `now`; nothing is raised.
 
-        The past is saved with it when that is due. At most PATIENCE seconds are waited for each.
+        The past is saved with it if it is to be `whole`, or when that is due. At most PATIENCE
+        seconds are waited for each.
         """
         if self._store is None:
             return
         failure = ""
-        if self._past is not None and self._past_is_due(auditor, kept):
+        if self._past is not None and (whole or self._past_is_due(auditor, kept)):
             # First: a finding that ended must not be found again in a past from before its end.
             lines = await stepwise(past_lines(auditor))
             failure = await self._tried(self._past, PAST, lines, now)
@@ -114,7 +115,7 @@ class State:
         compare = {check.code for check in auditor.checks if check.pasts}
         return any(_rests_on(told, compare) for untold in kept.untold for told in untold.told)
 
-    async def _tried(self, store: Store, what: str, lines: Iterable[bytes], now: float) -> str:
+    async def _tried(self, store: Store, what: str, lines: Sequence[bytes], now: float) -> str:
         """Save it; why it was not saved, "" if it was."""
         try:
             await self._save(store, what, lines, now)
@@ -125,7 +126,7 @@ class State:
             return f"the state was not saved in {store.where}: {place(error)}"
         return ""
 
-    async def _save(self, store: Store, what: str, lines: Iterable[bytes], now: float) -> None:
+    async def _save(self, store: Store, what: str, lines: Sequence[bytes], now: float) -> None:
         last = self._saving.get(what)
         if last is not None and not last.done():
             # This one was begun by an epoch that was cancelled, or its store hangs.
