@@ -253,6 +253,20 @@ async def test_what_was_saved_is_left_to_the_next_process(file):
     assert left.kept.known.history.epochs == story.auditor.history.epochs != []
 
 
+async def test_what_happened_lately_is_left_too_and_since_when_that_is_known(file):
+    story = busy()
+    await save(State.in_file(file), story)
+    left = await load(file)
+    assert left is not None
+    known, now = left.kept.known, story.auditor.known
+    assert len(known.transitions) == len(now.transitions) > 0
+    assert known.known_since == now.known_since is not None
+    file.beside.path.unlink()
+    left = await load(file)
+    assert left is not None
+    assert (left.kept.known.transitions, left.kept.known.known_since) == ([], None)
+
+
 async def test_both_files_are_private_and_nothing_else_is_left(file):
     (file.path.parent / "state.new").write_text("of a crash")
     file.path.touch(mode=0o644)
@@ -489,26 +503,10 @@ async def test_the_last_save_waits_for_one_that_an_epoch_began_before_it_was_can
     assert (state.failure, len(store.saved)) == ("", 2)
 
 
-def one_of(story: Story, code: str, transition: Any) -> Told:
-    (life, *_) = story.lives.values()
-    other = type(life.key)(code, life.key.names)
-    life = type(life)(**{n: getattr(life, n) for n in life.__struct_fields__} | {"key": other})
-    return Told(transition=transition, life=life, reason="", at=0.0)
-
-
 @pytest.mark.parametrize(
-    ("code", "transition", "saves"),
-    [
-        ("TEST_002", "opened", 2),
-        ("TEST_002", "resolved", 2),
-        ("TEST_002", "updated", 1),
-        ("TEST_002", "reminded", 1),
-        ("TEST_005", "opened", 1),
-    ],
+    ("transition", "saves"), [("opened", 2), ("resolved", 2), ("updated", 2), ("reminded", 1)]
 )
-async def test_the_past_is_saved_with_a_finding_that_rests_on_it_else_rarely(
-    monkeypatch, code, transition, saves
-):
+async def test_the_past_is_saved_with_news_else_rarely(monkeypatch, transition, saves):
     order: list[str] = []
 
     def noting(name: str) -> Kind:
@@ -518,8 +516,8 @@ async def test_the_past_is_saved_with_a_finding_that_rests_on_it_else_rarely(
         return Kind(note)
 
     story = busy()
-    told = one_of(story, code, transition)
-    story.auditor.checks = CHECKS
+    (life, *_) = story.lives.values()
+    told = Told(transition=transition, life=life, reason="", at=0.0)
     state = State(noting("state"), noting("past"))
     await save(state, story)
     await save(state, story)

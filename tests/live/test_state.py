@@ -52,8 +52,11 @@ def runs(system: local.System, tmp_path: Path) -> Iterator[Runs]:
 
 def saved(runs: Runs) -> Kept:
     """What is in the state file now."""
-    where = str(runs.state)
-    return kept.kept(kept.read(kept.STATE, runs.state.read_bytes(), where), where)
+    state = kept.kept(kept.read(kept.STATE, runs.state.read_bytes(), "state"), "state")
+    if runs.past.exists():
+        past = kept.read(kept.PAST, runs.past.read_bytes(), "past")
+        state.known = kept.with_past(state.known, past, "past")
+    return state
 
 
 def header(path: Path) -> Any:
@@ -172,16 +175,16 @@ async def test_an_agent_that_cannot_save_says_so_and_goes_on(system, runs, crowd
         await watch.until(lambda: len(watch.heartbeats) >= 2)
         # As on a full disk: nothing can be written, and it can again when there is room.
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
-        await watch.until(lambda: ("AGENT_010", "one") in watch.open)
+        await watch.until(lambda: ("AGENT_009", "one") in watch.open)
         user, password = system.user("app")
         await crowd.join(system["n1"].url, 18, user=user, password=password)
         await watch.until(lambda: ("SERVER_011", "n1") in watch.open)
         assert ("SERVER_011", ("C1", "n1")) not in [life.key for life in saved(runs).known.lives]
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
-        await watch.until(lambda: told(watch, "AGENT_010")[-1].state == "resolved")
+        await watch.until(lambda: told(watch, "AGENT_009")[-1].state == "resolved")
         assert ("SERVER_011", ("C1", "n1")) in [life.key for life in saved(runs).known.lives]
 
-        said = told(watch, "AGENT_010")[0].summary
+        said = told(watch, "AGENT_009")[0].summary
         assert said == f"cannot write the state {runs.state}: File too large"
         assert len([line for line in runs.log if "File too large; the agent goes on" in line]) == 1
         runs.stop()
@@ -235,6 +238,9 @@ async def test_what_nobody_knows_any_more_ends_once_and_what_is_true_opens_anew(
         assert over.name == ("expected_servers_missing" if why == "age" else "of_a_package")
         assert (anew.transition, anew.revision) == ("opened", 1)
         assert anew.opened_at > first.opened_at
+        if why == "age":
+            lately = [one.reason for one in saved(runs).known.transitions]
+            assert lately == ["condition_met", "agent_restarted", "condition_met"]
 
 
 def test_an_agent_that_may_not_see_the_system_ends_though_it_has_a_state(system, runs):

@@ -6,10 +6,10 @@
     …
 
 The state has two halves, each with a store of its own. The one is saved in every epoch: findings,
-servers, and the messages that may not have been published yet. The past, which checks compare with,
-may be a hundred times as large and is saved rarely. A list is written in several lines, so that
-neither half is encoded in one piece. A program that does not know a part leaves it out, and the
-number in `type` is raised when that would be wrong.
+servers, and the messages that may not have been published yet. The past, which checks compare with
+and HISTORY tells of, may be ten times as large and is saved rarely. A list is written in several
+lines, so that neither half is encoded in one piece. A program that does not know a part leaves it
+out, and the number in `type` is raised when that would be wrong.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ from nats_insights.text import plain
 
 FORMAT = 1
 STATE, PAST = "state", "past"
-# The parts of the auditor's state that are saved with the past.
-_RARELY = ("history", "services")
+# The parts of the auditor's state that are saved with the past, beside its history.
+_RARELY = ("services", "transitions", "known_since")
 # Rows of a list in one line.
 _AT_A_TIME = 128
 _TYPE = re.compile(rb'\{"type":"insights\.(\w{1,20})\.v(\d{1,9})"')
@@ -118,7 +118,7 @@ def kept_lines(kept: Kept) -> Generator[None, None, list[bytes]]:
     written: list[bytes] = []
     for struct in (kept.known, kept):
         for name in struct.__struct_fields__:
-            if name != "known" and name not in _RARELY:
+            if name not in ("known", "history", *_RARELY):
                 for line in _lines(name, getattr(struct, name)):
                     written.append(line)
                     yield
@@ -127,8 +127,15 @@ def kept_lines(kept: Kept) -> Generator[None, None, list[bytes]]:
 
 def past_lines(auditor: Auditor) -> Generator[None, None, list[bytes]]:
     """The past, in lines, in steps; the next epoch may begin only when it is done."""
-    written = list(_lines("services", list(auditor.services.seen.items())))
-    written += _lines("epochs", auditor.history.epochs)
+    written = list(_lines("known_since", auditor.transitions.since))
+    for part, values in (
+        ("transitions", list(auditor.transitions)),
+        ("services", list(auditor.services.seen.items())),
+        ("epochs", auditor.history.epochs),
+    ):
+        for line in _lines(part, values):
+            written.append(line)
+            yield
     for key, levels in auditor.history.changes():
         for rows in _batches(levels):
             written += _lines("figure", _Figure(key, changes=rows))
@@ -202,8 +209,10 @@ def with_past(known: Known, found: Read, where: str) -> Known:
         if figure.samples:
             history.samples.setdefault(figure.key, []).extend(figure.samples)
     history.epochs = _joined("epochs", list[float], found.parts, where)
-    hint = typing.get_type_hints(Known)["services"]
-    return replace(known, history=history, services=_joined("services", hint, found.parts, where))
+    hints = typing.get_type_hints(Known)
+    told = [name for name in _RARELY if name in found.parts]
+    rest = {name: _joined(name, hints[name], found.parts, where) for name in told}
+    return replace(known, history=history, **rest)
 
 
 def _lines(part: str, value: Any) -> Iterator[bytes]:

@@ -399,6 +399,9 @@ class Agent:
             forget_after=max(self.config.lifecycle.forget_after, self.auditor.valid_for),
         )
         self.auditor.restore(known, now)
+        self.auditor.transitions.add(
+            [told for told in over if told.life.key.code in self._by_code], now
+        )
         self._resumed_at = self.auditor.number
         for one in left.kept.checks:
             self._by_code.setdefault(one.code, one)

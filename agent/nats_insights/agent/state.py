@@ -31,12 +31,11 @@ from nats_insights.agent.store import Store
 from nats_insights.errors import StateError, place
 from nats_insights.gather.stepwise import stepwise
 from nats_insights.judge.auditor import Auditor, Known
-from nats_insights.judge.lifecycle import Told
 from nats_insights.text import plain
 
 log = logging.getLogger(__name__)
 
-# Seconds from one save of the past to the next. It is saved sooner with a finding that rests on it.
+# Seconds from one save of the past to the next. It is saved sooner when there is news.
 PAST_EVERY = 300.0
 # Seconds to wait for a store: what is found must be published whatever becomes of the state.
 PATIENCE = 5.0
@@ -101,7 +100,7 @@ class State:
         if self._store is None:
             return
         failure = ""
-        if self._past is not None and (whole or self._past_is_due(auditor, kept)):
+        if self._past is not None and (whole or self._past_is_due(kept)):
             # First: a finding that ended must not be found again in a past from before its end.
             lines = await stepwise(past_lines(auditor))
             failure = await self._tried(self._past, PAST, lines, now)
@@ -109,11 +108,9 @@ class State:
         lines = await stepwise(kept_lines(kept))
         self._heed(await self._tried(self._store, STATE, lines, now) or failure)
 
-    def _past_is_due(self, auditor: Auditor, kept: Kept) -> bool:
-        if time.monotonic() - self._past_saved >= PAST_EVERY:
-            return True
-        compare = {check.code for check in auditor.checks if check.pasts}
-        return any(_rests_on(told, compare) for untold in kept.untold for told in untold.told)
+    def _past_is_due(self, kept: Kept) -> bool:
+        news = (told.transition != "reminded" for untold in kept.untold for told in untold.told)
+        return time.monotonic() - self._past_saved >= PAST_EVERY or any(news)
 
     async def _tried(self, store: Store, what: str, lines: Sequence[bytes], now: float) -> str:
         """Save it; why it was not saved, "" if it was."""
@@ -172,10 +169,6 @@ class State:
                 f"{plain(self._agent)!r}: set `id` in the configuration, or give another place"
             )
         return found
-
-
-def _rests_on(told: Told, compare: set[str]) -> bool:
-    return told.transition in ("opened", "resolved") and told.life.key.code in compare
 
 
 async def _set_aside(store: Store, why: Unreadable) -> None:

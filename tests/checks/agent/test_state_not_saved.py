@@ -1,4 +1,4 @@
-"""AGENT_010: the agent cannot save its state."""
+"""AGENT_009: the agent cannot save its state."""
 
 from __future__ import annotations
 
@@ -28,5 +28,5 @@ def test_the_finding_says_why():
 def test_it_ends_with_the_first_save_that_succeeds():
     story = Story(checks=[check])
     told = [story.hears(one) for one in (system(cluster(n1=1), unsaved=WHY), WELL)]
-    assert told == [["opened AGENT_010 me"], ["resolved AGENT_010 me"]]
+    assert told == [["opened AGENT_009 me"], ["resolved AGENT_009 me"]]
     assert story.told[0].life.summary == "the state of the agent is saved again"

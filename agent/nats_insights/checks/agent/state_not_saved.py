@@ -1,11 +1,11 @@
-"""AGENT_010: the state of the agent is not saved."""
+"""AGENT_009: the state of the agent is not saved."""
 
 from __future__ import annotations
 
 from nats_insights.check import WARNING, Agent, Finding, check
 
 
-@check("AGENT_010", WARNING, "errors", needs=(), resolve_after=1, news=False)
+@check("AGENT_009", WARNING, "errors", needs=(), resolve_after=1, news=False)
 def state_not_saved(agent: Agent) -> Finding | None:
     """The agent cannot save its state.
 
