@@ -11,6 +11,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import aclosing, suppress
+from functools import partial
 
 import nats.errors
 from msgspec.structs import replace
@@ -22,7 +23,7 @@ from nats_insights.agent.epoch import cost, epoch
 from nats_insights.agent.farewell import finish
 from nats_insights.agent.heir import Heir
 from nats_insights.agent.kept import Kept, Untold
-from nats_insights.agent.peers import Peers
+from nats_insights.agent.peers import Peers, rank
 from nats_insights.agent.publish import Outbox
 from nats_insights.agent.reign import Reign
 from nats_insights.agent.state import State
@@ -189,6 +190,7 @@ class Agent:
         for subject in subjects.EVENTS:
             await client.subscribe(subject, cb=hear)
         roster.listens_since = time.time()
+        self.peers.on_claim = partial(self._object, client)
         await self.peers.listen(client)
 
     async def _lead(self, client: Client, gatherer: Gatherer, access: Access) -> None:
@@ -205,7 +207,7 @@ class Agent:
             if other is None:
                 return
             raise Deposed(f"agent {plain(other.agent.id)} leads, and comes first")
-        log.warning("no heartbeat was sent for too long: another agent may lead by now")
+        log.debug("another agent may lead by now")
         self.role = "standby"
         self.reign.end()
         if not await self._claim(client):
@@ -237,10 +239,11 @@ class Agent:
         counts = started - self._counted_at >= self.config.interval / 2
         self.answers.begin()
         self.auditor.unsaved = self.state.failure
+        was_isolated = bool(self.auditor.roster.cut_off)
         told = await epoch(self.auditor, gatherer, time.time(), counts=counts)
+        if was_isolated or self.auditor.roster.cut_off:
+            self.reign.lapse()  # Whoever saw more of the system meanwhile comes first.
         await self._still_leads(client)
-        if self.auditor.roster.cut_off:  # Whoever sees more of the system comes first.
-            self.reign.begin(time.time())
         self._count(gatherer)
         self._warn(client.lacks)
         if counts:
@@ -340,6 +343,7 @@ class Agent:
         if self.heir.warm:
             self.auditor.adopt(self.heir.lives)
         if self.heir.listens:
+            self.auditor.postpone(time.time())
             known = f"with {len(self.heir.lives)} open findings"
             told = known if self.heir.warm else _KNOWS_NOTHING
             log.info("no other agent leads any more: taking over, %s", told)
@@ -364,6 +368,18 @@ class Agent:
         self.role = "leader"
         self.reign.begin(time.time())
         return True
+
+    async def _object(self, client: Client, claim: Heartbeat) -> None:
+        """Repeat our last heartbeat to an agent that claims and ranks behind it.
+
+        Such an agent may have started after our claim, and before anybody answers its ping.
+        """
+        said = self._said
+        if said is None or not (said.claims or self.reign.holds) or rank(claim) <= rank(said):
+            return
+        message = advisory.heartbeat_message(said)
+        with suppress(nats.errors.Error):
+            await client.publish(message.subject, message.payload, headers=message.headers)
 
     async def _wait(self, client: Client, event: asyncio.Event, seconds: float) -> None:
         """Wait for the event or the end of the connection, at most `seconds`."""
@@ -497,10 +513,14 @@ class Agent:
             configuration=self._configuration,
         )
         message = advisory.heartbeat_message(heartbeat)
-        self.reign.say(heartbeat.silent_after_seconds)
+        at = self.reign.clock()
         await client.publish(message.subject, message.payload, headers=message.headers)
         if self.role == "leader":
             await self.outbox.send(client)
+        # A frozen server takes heartbeats, too: only what it has read was heard by others.
+        with suppress(nats.errors.Error):
+            await client.reach(self.config.gather.timeout)
+            self.reign.said(heartbeat.silent_after_seconds, at)
         return heartbeat
 
     def _tell_of_peers(self) -> None:

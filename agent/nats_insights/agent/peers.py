@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 
 import msgspec
@@ -56,11 +56,15 @@ class _Peer(Struct):
 
 
 class Peers:
-    """The other agents. `changed` is set by each heartbeat of another one."""
+    """The other agents. `changed` is set by each heartbeat of another one.
+
+    `on_claim` is called with each claim: one that came before must be told to who claims later.
+    """
 
     def __init__(self, instance: str) -> None:
         self.instance = instance
         self.changed = asyncio.Event()
+        self.on_claim: Callable[[Heartbeat], Awaitable[None]] = _ignore
         self._peers: dict[str, _Peer] = {}
         # Leaders that answered, by their instance, and until when they count as there.
         self._answered: dict[str, float] = {}
@@ -151,6 +155,8 @@ class Peers:
         self._peers[instance] = _Peer(heartbeat, time.monotonic())
         self._answered.pop(instance, None)
         self.changed.set()
+        if heartbeat.claims:
+            await self.on_claim(heartbeat)
 
     def differences(self, own: Heartbeat) -> list[str]:
         """A sentence for each agent of another version or configuration, once for each of them."""
@@ -168,6 +174,10 @@ class Peers:
 
     def _answering(self, instance: str) -> bool:
         return self._answered.get(instance, 0.0) > time.monotonic()
+
+
+async def _ignore(claim: Heartbeat) -> None:
+    """Nobody has claimed before."""
 
 
 def leads(heartbeat: Heartbeat) -> bool:

@@ -23,21 +23,25 @@ class Reign:
 
     def __init__(self, clock: Callable[[], float] = _clock) -> None:
         self.since: float | None = None
-        self._clock = clock
+        self.clock = clock
         self._until = float("-inf")
 
     @property
     def holds(self) -> bool:
         """Whether nobody else may lead."""
-        return self.since is not None and self._clock() < self._until
+        return self.since is not None and self.clock() < self._until
 
     def begin(self, now: float) -> None:
         """It leads from `now` on, in Unix seconds."""
         self.since = now
 
-    def say(self, silent_after: float) -> None:
-        """A heartbeat is sent now, and says that it is gone after so many seconds without one."""
-        self._until = self._clock() + silent_after
+    def said(self, silent_after: float, at: float) -> None:
+        """A heartbeat that was sent `at` has arrived: others take over so many seconds later."""
+        self._until = at + silent_after
+
+    def lapse(self) -> None:
+        """Somebody else may lead, whatever the clock says."""
+        self._until = float("-inf")
 
     def end(self) -> None:
         """It leads no more."""

@@ -128,11 +128,19 @@ class Client(NatsClient):
             if self.is_connected:
                 with suppress(nats.errors.Error, OSError):
                     async with asyncio.timeout(_FAREWELL_SECONDS):
-                        # One PING overtakes what waits to be written, a second one does not.
-                        await self.flush()
-                        await self.flush()
+                        await self.reach()
         finally:
             await self._close(self.CLOSED)
+
+    async def reach(self, timeout: float = 10.0) -> None:
+        """Returns when the server has read all that was published; nats.errors.Error if not."""
+        try:
+            async with asyncio.timeout(timeout):
+                # One PING overtakes what waits to be written, a second one does not.
+                await self.flush()
+                await self.flush()
+        except TimeoutError:
+            raise nats.errors.TimeoutError from None
 
     async def give_up(self, why: str) -> None:
         """Closes a connection that is of no use any more, at once."""
