@@ -20,6 +20,7 @@ from nats_insights.judge.auditor import Auditor
 from nats_insights.judge.declare import Check, discover
 from nats_insights.judge.finding import WARNING
 from nats_insights.judge.lifecycle import Life
+from nats_insights.judge.mutes import Mute
 from nats_insights.model import loaded
 from nats_insights.model.nouns.export import Export
 from nats_insights.model.nouns.noun import Noun
@@ -32,6 +33,7 @@ from nats_insights.tell.messages import (
     AgentInfo,
     FindingsReply,
     FindingState,
+    MutesReply,
     ServersReply,
 )
 from nats_insights.tell.view import View
@@ -56,7 +58,8 @@ def succeed(story: Story, *, heard: Iterable[Advisory] = ()) -> Story:
     auditor.roster.listens_since = story.auditor.roster.listens_since
     auditor.roster.adopt(filter(None, map(adopt.entry, servers)))
     by_code = {check.code: check for check in auditor.checks}
-    auditor.adopt(filter(None, [adopt.life(state, by_code) for state in states]))
+    mutes = map(adopt.mute, read(view, "MUTES", MutesReply).mutes)
+    auditor.adopt(filter(None, [adopt.life(state, by_code) for state in states]), mutes)
     other = Story(settle=story.settle)
     other.auditor, other.now = auditor, story.now
     return other
@@ -305,3 +308,20 @@ def test_when_it_was_told_is_known_of_an_advisory():
         said.updated_at.timestamp(),
         300.0,
     )
+
+
+def test_what_is_muted_stays_muted_until_its_time():
+    story = Story()
+    story.hears(system(lone(n1=Server(80, max_connections=100))))
+    until = story.now + 100.5
+    one = Mute(code="SERVER_011", server="n1", until=until, at=story.now, who="ada", why="a test")
+    story.auditor.mutes.add(one)
+    story.hears(system(lone(n1=Server(80, max_connections=100))))
+    other = succeed(story)
+    assert list(other.auditor.mutes) == [one]
+    assert [life.muted for life in other.lives.values()] == [until]
+    assert other.hears(system(lone(n1=Server(80, max_connections=100)))) == []
+    assert other.hears(system(lone(n1=Server(80, max_connections=100))), after=60.0) == [
+        "updated SERVER_011 n1"
+    ]
+    assert other.told[0].reason == "unmuted"

@@ -23,6 +23,8 @@ TYPES = {
     "insights.api.v1.error_response",
     "insights.api.v1.explain_response",
     "insights.api.v1.findings_response",
+    "insights.api.v1.history_response",
+    "insights.api.v1.mutes_response",
     "insights.api.v1.servers_response",
     "insights.api.v1.status_response",
 }

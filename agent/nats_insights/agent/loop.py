@@ -507,6 +507,7 @@ class Agent:
             leading_since=None if since is None else advisory.at(since),
             open=advisory.counts(auditor.lives.values()),
             muted=advisory.counts(auditor.lives.values(), muted=True),
+            mutes=len(auditor.mutes),
             cost=replace(self.cost, dropped_advisories=self.outbox.dropped),
             claims=claims,
             warm=self._is_warm,

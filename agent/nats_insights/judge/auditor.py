@@ -231,13 +231,14 @@ class Auditor:
         for life in known.lives:
             self.jwt_names.restore(life.key.names, life.entity)
 
-    def adopt(self, lives: Iterable[Life]) -> None:
-        """Go on with the open findings that another agent told; all else begins anew.
+    def adopt(self, lives: Iterable[Life], mutes: Iterable[Mute] = ()) -> None:
+        """Go on with the open findings and the mutes that another agent told; all else is anew.
 
         The roster must have the servers of that agent: one that is not known is taken for gone.
         """
         self.start_over()
         self.lives = {life.key: life for life in lives}
+        self.mutes = Mutes(mutes)
         for life in self.lives.values():
             self.jwt_names.restore(life.key.names, life.entity)
 

@@ -16,10 +16,11 @@ from nats_insights.judge.audit import Key
 from nats_insights.judge.declare import Check
 from nats_insights.judge.finding import SEVERITIES
 from nats_insights.judge.lifecycle import Life
+from nats_insights.judge.mutes import NAMED, Mute
 from nats_insights.model.nouns.noun import Noun
 from nats_insights.model.nouns.system import System
 from nats_insights.model.roster import Entry
-from nats_insights.tell.messages import Advisory, FindingState, ServerState
+from nats_insights.tell.messages import Advisory, FindingState, MuteState, ServerState
 
 # Larger numbers are nobody's figures, and JSON does not carry them everywhere.
 LARGEST = 2**53
@@ -69,7 +70,14 @@ def life(said: FindingState, checks: Mapping[str, Check]) -> Life | None:
         partial=partial,
         stale_since=None if said.stale is None else said.stale.timestamp(),
         explained_by=said.explained_by or "",
+        muted=0.0 if said.muted is None else said.muted.timestamp(),
     )
+
+
+def mute(said: MuteState) -> Mute:
+    """A mute as another agent told it."""
+    texts = {name: getattr(said, name) for name in (*NAMED, "who", "why")}
+    return Mute(until=said.until.timestamp(), at=said.at.timestamp(), **texts)
 
 
 def entry(said: ServerState) -> Entry | None:

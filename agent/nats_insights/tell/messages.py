@@ -122,7 +122,8 @@ class Heartbeat(Struct, frozen=True, kw_only=True):
     `interval_seconds` is from one epoch to the next, as lengthened by the limits on cost;
     `epochs_skipped` were due before this one had ended. After `silent_after_seconds` without
     another heartbeat, treat the agent as stopped. The verdict of a standby, and of an agent before
-    its first epoch, is `unknown`. `open` does not count the findings that are `muted`.
+    its first epoch, is `unknown`. `open` does not count the findings that are `muted`; `mutes` is
+    the number of mutes.
 
     A standby that `claims` is about to lead, unless another agent objects; one that is `warm` knows
     the findings of the leader. Agents with the same settings, but for `id`, have the same
@@ -142,6 +143,7 @@ class Heartbeat(Struct, frozen=True, kw_only=True):
     leading_since: Time | None
     open: OpenCounts
     muted: OpenCounts = OpenCounts()
+    mutes: int = 0
     cost: Cost
     claims: bool = False
     warm: bool = False
