@@ -17,7 +17,7 @@ from nats_insights.check import Server as ServerNoun
 from nats_insights.facts import Coverage
 from nats_insights.gather.stepwise import at_once
 from nats_insights.judge.auditor import Auditor, Known
-from nats_insights.judge.mutes import MOST, Mute
+from nats_insights.judge.mutes import MOST, Mute, Mutes
 from nats_insights.tell import advisory, muting
 from nats_insights.tell.advisory import at
 from nats_insights.tell.requests import Refused
@@ -480,6 +480,19 @@ def test_many_findings_are_marked_in_steps():
     steps = auditor.mutes.mark(auditor.lives, [], story.now)
     assert sum(1 for _ in steps) >= 3
     assert {life.muted for life in auditor.lives.values()} == {story.now + HOUR}
+
+
+def test_a_mute_that_is_made_during_an_epoch_is_in_force_in_the_next():
+    story = near()
+    hears_near(story)
+    auditor = story.auditor
+    auditor.mutes = Mutes()
+    steps = auditor.mutes.mark(auditor.lives, [], story.now)
+    next(steps)  # The agent answers requests between two steps.
+    mutes(story, code="SERVER_011")
+    assert list(steps) == []
+    hears_near(story)
+    assert told(story) == [("updated", "muted", HOUR - 30)]
 
 
 # --- What is refused.

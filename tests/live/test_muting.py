@@ -80,7 +80,7 @@ async def test_a_finding_is_muted_and_unmuted_by(watch, what):
     await watch.until(lambda: last(watch) == MUTED)
     await watch.until(lambda: watch.heartbeats[-1].muted.warning == 1)
     beat = watch.heartbeats[-1]
-    assert (beat.verdict in ("ok", "info"), beat.open.warning) == (True, 0)
+    assert (beat.verdict in ("ok", "info"), beat.open.warning, beat.mutes) == (True, 0, 1)
     assert (await ask(watch, "MUTES"))["mutes"] == reply["mutes"]
 
     reply = await ask(watch, "UNMUTE", **what)

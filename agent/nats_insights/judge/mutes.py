@@ -86,7 +86,7 @@ class Mutes:
         silence = _Silence(self)
         # The last word of this epoch on each finding: there is one message about it, not two.
         last = {item.life.key: n for n, item in enumerate(told) if item.life.is_open}
-        told, marked = told[:], bool(self._mutes)
+        told, marked = told[:], False
         for number, (key, life) in enumerate(lives.items()):
             if number % _AT_A_STEP == 0:
                 yield
@@ -101,7 +101,8 @@ class Mutes:
                 told[last[key]] = item
             else:
                 told.append(item)
-        self.muting, self._marked = silence.muting, marked
+        # There may be mutes by now that were made meanwhile.
+        self.muting, self._marked = silence.muting, marked or bool(self._mutes)
         return told
 
 
