@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import uvloop
 
+from kit.certificates import make
 from nats_insights.connection.client import Client
 from nats_insights.connection.connect import connect
 from nats_insights.connection.contexts import Settings
@@ -138,20 +139,7 @@ def greet() -> Callable[..., Awaitable[bytes]]:
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with `server` and `client` signed by `ca`, and `stranger` signed by nobody."""
     home = tmp_path_factory.mktemp("certificates")
-
-    def openssl(command: str) -> None:
-        subprocess.run(["openssl", *command.split()], cwd=home, check=True, capture_output=True)
-
-    key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
-    for name in ("ca", "stranger"):
-        made = f"-keyout {name}.key -out {name}.pem -addext keyUsage=critical,keyCertSign"
-        openssl(f"req -x509 {key} -days 2 -subj /CN={name} {made}")
-    for name, bears in (("server", "DNS:localhost"), ("client", "DNS:agent")):
-        (home / "ext").write_text(f"subjectAltName={bears}\nauthorityKeyIdentifier=keyid\n")
-        openssl(f"req {key} -subj /CN={name} -keyout {name}.key -out {name}.csr")
-        signed = "-CA ca.pem -CAkey ca.key -CAcreateserial -extfile ext -days 2"
-        openssl(f"x509 -req -in {name}.csr {signed} -out {name}.pem")
-    openssl("ec -aes256 -passout pass:x -in client.key -out locked.key")
+    make(home)
     return home
 
 
