@@ -78,20 +78,24 @@ def test_who_may_answer_queries(permissions, may_do):
 
 KEY = "A" * 56
 SERVERS, CLAIMS = ["KICK", "LDM", "RELOAD"], ["CLAIMS.UPDATE", "CLAIMS.DELETE"]
+JETSTREAM = ["META.LEADER.STEPDOWN", "SERVER.REMOVE", "ACCOUNT.PURGE"]
 
 
 @pytest.mark.parametrize(
     ("permissions", "account", "may_do"),
     [
-        (None, "SYS", SERVERS),
-        (None, KEY, SERVERS + CLAIMS),
+        (None, "SYS", SERVERS + JETSTREAM),
+        (None, KEY, SERVERS + JETSTREAM + CLAIMS),
         (publishing("$SYS.REQ.SERVER.*.VARZ"), KEY, []),
         (publishing("$SYS.REQ.SERVER.*.*"), KEY, SERVERS),
         (publishing("$SYS.REQ.SERVER.N1.KICK"), "SYS", ["KICK"]),
         (publishing("$SYS.REQ.SERVER.N2.KICK"), "SYS", []),
         (publishing("$SYS.REQ.>", deny=["$SYS.REQ.SERVER.*.KICK"]), KEY, SERVERS[1:] + CLAIMS),
         (publishing("$SYS.REQ.CLAIMS.*"), KEY, CLAIMS),
-        (subscribing("_INBOX.>"), "SYS", SERVERS),
+        (subscribing("_INBOX.>"), "SYS", SERVERS + JETSTREAM),
+        (publishing("$JS.API.>"), "SYS", JETSTREAM),
+        (publishing("$JS.API.ACCOUNT.PURGE.*"), "SYS", ["ACCOUNT.PURGE"]),
+        (publishing("$JS.API.SERVER.*", "$JS.API.META.>"), KEY, JETSTREAM[:2]),
     ],
 )
 def test_which_requests_that_change_something_a_user_may_send(permissions, account, may_do):

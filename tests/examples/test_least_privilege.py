@@ -198,6 +198,7 @@ TOO_MUCH = {
     "$SYS.REQ.SERVER.*.*": ["KICK", "LDM", "RELOAD"],
     "$SYS.REQ.SERVER.*.RELOAD": ["RELOAD"],
     "$SYS.REQ.>": ["KICK", "LDM", "RELOAD"],
+    "$JS.API.>": ["META.LEADER.STEPDOWN", "SERVER.REMOVE", "ACCOUNT.PURGE"],
 }
 
 

@@ -94,7 +94,8 @@ async def test_a_user_with_denials_only_may_answer(start_server, doctor):
     assert code == 0
     assert about(said, "permission", "privilege") == [
         "✓ permission may publish advisories, receive server events and answer queries",
-        "! privilege may also RELOAD: a user that only reads is safer",
+        "! privilege may also RELOAD, META.LEADER.STEPDOWN, SERVER.REMOVE, ACCOUNT.PURGE: a user "
+        "that only reads is safer",
     ]
 
 

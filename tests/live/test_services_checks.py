@@ -102,7 +102,8 @@ async def test_an_agent_tells_of_its_own_login_until_it_is_right(
         assert told["AGENT_004"].summary.startswith(f"the user JWT in creds file {agent.creds} ")
         assert told["AGENT_004"].severity == "critical"
         assert told["AGENT_005"].evidence["requests"] == [
-            *("KICK", "LDM", "RELOAD", "CLAIMS.UPDATE", "CLAIMS.DELETE")
+            *("KICK", "LDM", "RELOAD", "META.LEADER.STEPDOWN", "SERVER.REMOVE", "ACCOUNT.PURGE"),
+            *("CLAIMS.UPDATE", "CLAIMS.DELETE"),
         ]
         assert told["AGENT_003"].evidence["not_permitted"] == ["STATZ"]
         assert told["AGENT_003"].evidence["checks"] == ["reads_accounts"]
@@ -124,9 +125,9 @@ async def _kick(root: Any) -> None:
     await root.request(kick, json.dumps({"cid": cid}).encode())
 
 
-@pytest.mark.parametrize(("user", "dangers"), [("agent", []), ("root", ["KICK", "LDM", "RELOAD"])])
+@pytest.mark.parametrize(("user", "dangers"), [("agent", 0), ("root", 6)])
 async def test_a_user_that_only_reads_and_one_without_any_list_are_quiet(
-    start_server: Any, user: str, dangers: list[str]
+    start_server: Any, user: str, dangers: int
 ) -> None:
     system = start_server("n1")
     checks = [agent_credential_expiry, agent_dangerous_permissions, incomplete_coverage]
@@ -134,7 +135,7 @@ async def test_a_user_that_only_reads_and_one_without_any_list_are_quiet(
     async with watching(system, own, "n1", checks=[*checks, reads_accounts]) as watch:
         await watch.epochs(3)
         assert watch.story == []
-        assert watch.agent.auditor.dangers == dangers
+        assert len(watch.agent.auditor.dangers) == dangers
 
 
 async def test_a_cluster_with_another_system_account_is_found_until_it_has_the_same(

@@ -17,9 +17,14 @@ PERMISSIONS = "`nats-insights permissions` prints the whole list"
 # Subjects as the agent publishes on them.
 AN_ADVISORY = f"{subjects.ADVISORY}.INFO.SERVER._.name.CODE.fingerprint"
 _PUBLISHED = (AN_ADVISORY, subjects.heartbeat("agent"))
-# Requests that change something, which a user that only reads should not be able to send; the
-# last two exist only where accounts are JWTs.
+# Requests that change something, which a user that only reads should not be able to send: of a
+# server, of JetStream as the system account alone may, and where accounts are JWTs.
 _DANGEROUS = ("KICK", "LDM", "RELOAD")
+_OF_JETSTREAM = {
+    "META.LEADER.STEPDOWN": "$JS.API.META.LEADER.STEPDOWN",
+    "SERVER.REMOVE": "$JS.API.SERVER.REMOVE",
+    "ACCOUNT.PURGE": "$JS.API.ACCOUNT.PURGE.any",
+}
 _CLAIMS = ("CLAIMS.UPDATE", "CLAIMS.DELETE")
 # Where replies are wanted: by clients of the same account, and of others.
 _INBOXES = ("_INBOX.any", "_R_.any")
@@ -83,7 +88,7 @@ def may_reply(permissions: Permissions | None) -> bool:
 
 def dangers(user: UserInfo, server_id: str) -> list[str]:
     """The requests that this user may send though they change something."""
-    wanted = {one: subjects.server_request(one, server_id) for one in _DANGEROUS}
+    wanted = {one: subjects.server_request(one, server_id) for one in _DANGEROUS} | _OF_JETSTREAM
     if is_key(user.account):
         wanted |= {one: f"$SYS.REQ.{one}" for one in _CLAIMS}
     publish = user.permissions.publish if user.permissions else None

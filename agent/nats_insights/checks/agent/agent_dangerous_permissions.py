@@ -15,9 +15,11 @@ def agent_dangerous_permissions(agent: Agent, params: Users) -> Finding | None:
     """The agent's user may do more than read.
 
     Finds: the user with which the agent logs in has a list of what it may publish, and that list
-    lets it disconnect clients (KICK, LDM), reload servers (RELOAD) or, where accounts are JWTs,
-    write and delete them (CLAIMS). The agent never sends such a request: the server tells it what
-    it may do. A user without any list is found only with `unrestricted`.
+    lets it disconnect clients (KICK, LDM), reload servers (RELOAD), take servers out of JetStream
+    and its leader out of office (SERVER.REMOVE, META.LEADER.STEPDOWN), delete all streams of an
+    account (ACCOUNT.PURGE) or, where accounts are JWTs, write and delete them (CLAIMS). The agent
+    never sends such a request: the server tells it what it may do. A user without any list is
+    found only with `unrestricted`.
 
     Why: whoever gets hold of the agent's credentials can do all that, too. The agent needs none
     of it.
