@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,6 @@ from nats_insights.gather.small import Gatherer
 from nats_insights.judge.lifecycle import Told
 from nats_insights.lab.demo.stage import login
 from nats_insights.lab.servers import local
-from nats_insights.lab.servers.crowd import Crowd
 from nats_insights.tell.messages import StatusReply
 
 pytestmark = pytest.mark.live
@@ -35,12 +35,6 @@ def manager(tmp_path: Path) -> Iterator[Manager]:
     made = Manager(str(tmp_path / "notify"))
     with made.socket:
         yield made
-
-
-@pytest.fixture
-async def crowd() -> AsyncIterator[Crowd]:
-    async with Crowd() as crowd:
-        yield crowd
 
 
 async def heard(manager: Manager, word: str) -> dict[str, str]:
@@ -65,14 +59,19 @@ def emptied(manager: Manager) -> list[bytes]:
         manager.socket.settimeout(PATIENCE)
 
 
-async def serving(system: local.System, **more: str) -> asyncio.subprocess.Process:
-    """The program, with these variables too."""
+async def serving(system: local.System, *flags: str, **more: str) -> asyncio.subprocess.Process:
+    """The program on a system, with these flags and variables too."""
     user, password = system.user("agent")
+    login = {"NATS_URL": system["n1"].url, "NATS_USER": user, "NATS_PASSWORD": password}
+    return await started(login | more, *(flags or ("--interval", "200ms")))
+
+
+async def started(variables: dict[str, str], *flags: str) -> asyncio.subprocess.Process:
+    """The program, with these variables and flags."""
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("NATS_")}
-    own = {"NATS_URL": system["n1"].url, "NATS_USER": user, "NATS_PASSWORD": password}
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "nats_insights", "run", "--interval", "200ms"),
-        env=inherited | own | more,
+        *(sys.executable, "-m", "nats_insights", "run", *flags),
+        env=inherited | variables,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -199,11 +198,44 @@ async def test_an_agent_that_is_stopped_before_it_speaks_has_found_nothing(
         assert watch.story == []
 
 
-async def test_a_server_that_hangs_does_not_keep_the_agent_from_its_end(start_server, manager):
+async def test_a_server_that_hangs_does_not_keep_the_agent_from_its_end(start_server, tmp_path):
     system = start_server("n1")
-    service = await serving(system, NOTIFY_SOCKET=manager.address)
-    await heard(manager, " in epoch ")
+    quick = tmp_path / "agent.toml"
+    quick.write_text('interval = "100ms"\ngather.timeout = "100ms"\nlifecycle.settle = "0s"\n')
+    service = await serving(system, "--config", str(quick))
+    assert "joined" in await logged(service, "joined")
     system["n1"].freeze()
+    await logged(service, "opened warning SERVER_901")
     service.terminate()
     code, said = await ended(service)
-    assert (code, said.splitlines()[-1].split()[-1]) == (0, "stopped")
+    (lost,) = re.findall("no server has confirmed, and that may be lost: (.*)\n", said)
+    assert (code, lost) == (0, "1")
+    assert said.endswith("stopped\n")
+
+
+async def logged(program: asyncio.subprocess.Process, words: str) -> str:
+    """The next line of its log with these words."""
+    assert program.stderr is not None
+    async with asyncio.timeout(PATIENCE):
+        while line := (await program.stderr.readline()).decode():
+            if words in line:
+                return line
+    raise AssertionError(f"it ended without saying {words!r}")
+
+
+async def test_an_agent_that_nobody_has_let_in_yet_ends_at_once():
+    asked = asyncio.Event()
+
+    async def says_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(says_nothing, "127.0.0.1", 0) as silent:
+        host, port = silent.sockets[0].getsockname()
+        service = await started({"NATS_URL": f"{host}:{port}"})
+        await asyncio.wait_for(asked.wait(), PATIENCE)
+        service.terminate()
+        code, said = await ended(service)
+    assert (code, said.count("\n")) == (0, 1)
+    assert said.endswith("stopped\n")

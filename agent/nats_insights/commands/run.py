@@ -78,7 +78,7 @@ async def run(args: Namespace) -> int:
         await asyncio.wait([watching], timeout=1.0)
     if watching.cancelled():
         if left := len(agent.outbox.waiting):
-            log.warning("no server has confirmed the last %d messages", left)
+            log.warning("messages that no server has confirmed, and that may be lost: %d", left)
         log.info("stopped")
         return 0
     await watching
