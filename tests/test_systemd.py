@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -131,3 +134,19 @@ def test_a_manager_that_does_not_listen_delays_nothing(manager, caplog):
         "systemd cannot be told how the agent is: [Errno 11] Resource temporarily unavailable"
     ]
     assert manager.heard()["STATUS"] == "ok"
+
+
+@pytest.mark.parametrize("microseconds", ["180000000", "0"])
+def test_a_process_that_the_watchdog_ends_says_where_it_was(microseconds):
+    program = (
+        "import os\nfrom nats_insights.agent.systemd import Systemd\n"
+        "def hangs():\n    os.abort()\nSystemd(os.environ)\nhangs()"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"WATCHDOG_USEC": microseconds},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert ended.returncode == -signal.SIGABRT
+    assert ("in hangs" in ended.stderr) == (microseconds != "0")

@@ -14,16 +14,22 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kit.programs import EXAMPLES
+from kit.systemd import Manager
 from nats_insights import config
 from nats_insights.__main__ import parser
 from nats_insights.connection import contexts
 from nats_insights.judge.pace import Pace
+from nats_insights.lab.servers import local
+from nats_insights.lab.servers.jwts import Operator
+from nats_insights.replies.endpoint import endpoints
+from nats_insights.tell.permissions import claims
 
 UNIT = (EXAMPLES / "systemd" / "nats-insights.service").read_text()
 KUBERNETES = EXAMPLES / "kubernetes"
@@ -118,6 +124,54 @@ def test_systemd_finds_the_unit_well_confined(installed):
     # Of ten, in tenths; most of what is left is that it uses the network.
     code, said = analyzed("security", installed, "--offline=true", "--threshold=15")
     assert code == 0, said
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[Manager]:
+    made = Manager(str(tmp_path / "notify"))
+    with made.socket:
+        yield made
+
+
+@pytest.mark.live
+def test_the_unit_runs_as_systemd_would_run_it(start, manager, tmp_path):
+    operator = Operator()
+    system = operator.account("SYS")
+    user = system.user("agent", **json.loads(claims(endpoints().values())))
+    url = start(local.server, authorization=operator.configuration(system))["n1"].url
+    settings, loaded = unit(), tmp_path / "credentials"
+    (credentials,) = settings["LoadCredential"]
+    loaded.mkdir()
+    (loaded / credentials.partition(":")[0]).write_text(user.creds)
+    given = dict(one.replace("%d", str(loaded)).split("=", 1) for one in settings["Environment"])
+    (tmp_path / "agent.toml").write_text('interval = "500ms"\n')
+    (command,) = settings["ExecStart"]
+    command = command.replace("/usr/local/bin", str(Path(sys.executable).parent))
+    command = command.replace("/etc/nats-insights", str(tmp_path))
+    environment = {"PATH": "/usr/bin:/bin", "NOTIFY_SOCKET": manager.address, **given}
+    with subprocess.Popen(
+        shlex.split(command),
+        env=environment | {"NATS_URL": url, "WATCHDOG_USEC": "180000000"},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as service:
+        try:
+            first = manager.heard()
+            assert (first["READY"], first["STATUS"]) == (
+                "1",
+                "ok: 1 of 1 servers answered, 0 open in epoch 1",
+            )
+            (reload,) = settings["ExecReload"]
+            subprocess.run(shlex.split(reload.replace("$MAINPID", str(service.pid))), check=True)
+            assert service.stderr is not None
+            while "the configuration was reloaded" not in service.stderr.readline():
+                assert service.poll() is None
+            service.terminate()
+            while "STOPPING" not in (said := manager.heard()):
+                assert said["WATCHDOG"] == "1"
+            assert service.wait(20) == 0
+        finally:
+            service.kill()
 
 
 def shown(heading: str) -> str:

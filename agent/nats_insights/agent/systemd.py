@@ -61,7 +61,7 @@ class Systemd:
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
                 sender.setblocking(False)
-                sender.sendto("\n".join(lines).encode(errors="replace"), self._address)
+                sender.sendto("\n".join(lines).encode(), self._address)
             self._reached = True
         except OSError as error:
             if self._reached:
