@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from kit.between import between
 from kit.systemd import Manager
 from kit.watching import PATIENCE, watching
 from nats_insights.agent import epoch, loop
@@ -196,6 +198,20 @@ async def test_an_agent_that_is_stopped_before_it_speaks_has_found_nothing(
         await watch.until(lambda: watch.heartbeats[-1].agent.role == "stopped")
         assert [life for life in agent.auditor.lives.values() if life.is_open] == []
         assert watch.story == []
+
+
+async def test_the_last_word_of_an_agent_that_is_far_away_is_heard(start_server):
+    system = start_server("n1")
+    with between(system["n1"].port) as far:
+        settings = replace(login(system, "agent", "n1"), servers=(f"nats://{far.address}",))
+        async with watching(system, settings, "n1") as watch:
+            far.delay = 0.3
+            watch.running.remove_done_callback(watch.wake)
+            while not watch.running.done():  # As the command `run` does.
+                watch.running.cancel()
+                await asyncio.wait([watch.running], timeout=1.0)
+            watch.running = asyncio.create_task(asyncio.Event().wait())
+            await watch.until(lambda: watch.heartbeats[-1].agent.role == "stopped")
 
 
 async def test_a_server_that_hangs_does_not_keep_the_agent_from_its_end(start_server, tmp_path):

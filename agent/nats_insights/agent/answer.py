@@ -79,6 +79,10 @@ class Answers:
         if service is not None:
             # If the connection has closed, the subscriptions are already gone.
             with suppress(nats.errors.Error):
+                # `stop` would take a round trip for each, and a successor waits for our last word.
+                for subscription in service._subscriptions.values():
+                    await subscription.unsubscribe()
+                service._subscriptions.clear()
                 await service.stop()
 
     def begin(self) -> None:
