@@ -41,8 +41,8 @@ VERSIONS = ("1.33", "1.36")
 def unit() -> dict[str, list[str]]:
     """The settings of the unit: what each was given, once or several times."""
     settings: dict[str, list[str]] = {}
-    for line in UNIT.splitlines():
-        assert re.fullmatch(r"|#.*|\[(Unit|Service|Install)\]|[A-Za-z]+=.*", line)
+    for line in UNIT.replace("\\\n", "").splitlines():
+        assert re.fullmatch(r"|#.*|\[(Unit|Service|Install)\]|[A-Za-z]+=.*", line), line
         name, equals, value = line.partition("=")
         if equals and not line.startswith("#"):
             settings.setdefault(name, []).append(value)
@@ -53,7 +53,9 @@ def test_the_unit_runs_a_command_that_exists():
     (command,) = unit()["ExecStart"]
     program, *arguments = shlex.split(command)
     assert program.endswith("/nats-insights")
-    assert parser().parse_args(arguments).config.name == "agent.toml"
+    read = parser().parse_args(arguments)
+    assert read.config.name == "agent.toml"
+    assert [str(read.state.parent)] == [f"%S/{name}" for name in unit()["StateDirectory"]]
 
 
 def test_the_unit_logs_in_with_the_credentials_that_it_loads():
@@ -147,7 +149,8 @@ def test_the_unit_runs_as_systemd_would_run_it(start, manager, tmp_path):
     (tmp_path / "agent.toml").write_text('interval = "500ms"\n')
     (command,) = settings["ExecStart"]
     command = command.replace("/usr/local/bin", str(Path(sys.executable).parent))
-    command = command.replace("/etc/nats-insights", str(tmp_path))
+    command = command.replace("/etc/nats-insights", str(tmp_path)).replace("%S", str(tmp_path))
+    (tmp_path / "nats-insights").mkdir(mode=0o700)
     environment = {"PATH": "/usr/bin:/bin", "NOTIFY_SOCKET": manager.address, **given}
     with subprocess.Popen(
         shlex.split(command),
@@ -170,6 +173,7 @@ def test_the_unit_runs_as_systemd_would_run_it(start, manager, tmp_path):
             while "STOPPING" not in (said := manager.heard()):
                 assert said["WATCHDOG"] == "1"
             assert service.wait(20) == 0
+            assert [*(tmp_path / "nats-insights").iterdir()]
         finally:
             service.kill()
 
@@ -249,7 +253,7 @@ def test_the_page_makes_the_secret_that_the_deployment_mounts(rendered, tmp_path
     )
     secret = json.loads(done.stdout)
     assert secret["data"].keys() == {"agent.creds"}
-    (volume,) = of_kind(rendered, "Deployment")["spec"]["template"]["spec"]["volumes"]
+    volume, _ = of_kind(rendered, "Deployment")["spec"]["template"]["spec"]["volumes"]
     named = [part["secret"]["name"] for part in volume["projected"]["sources"] if "secret" in part]
     assert named == [secret["metadata"]["name"]]
 
@@ -277,9 +281,10 @@ def test_the_deployment_runs_the_agent_without_rights(rendered):
 
 def test_the_deployment_runs_commands_that_exist_with_files_that_it_mounts(rendered):
     (container,) = of_kind(rendered, "Deployment")["spec"]["template"]["spec"]["containers"]
-    (volume,) = of_kind(rendered, "Deployment")["spec"]["template"]["spec"]["volumes"]
-    (mount,) = container["volumeMounts"]
+    volume, disk = of_kind(rendered, "Deployment")["spec"]["template"]["spec"]["volumes"]
+    mount, written = container["volumeMounts"]
     assert (mount["name"], mount["readOnly"]) == (volume["name"], True)
+    assert (written["name"], "emptyDir" in disk) == (disk["name"], True)
     files = of_kind(rendered, "ConfigMap")
     sources = [source for part in volume["projected"]["sources"] for source in part.items()]
     assert sources == [
@@ -288,6 +293,7 @@ def test_the_deployment_runs_commands_that_exist_with_files_that_it_mounts(rende
     ]
     arguments = parser().parse_args(container["args"])
     assert str(arguments.config) == f"{mount['mountPath']}/agent.toml"
+    assert str(arguments.state.parent) == written["mountPath"]
     program, *words = container["readinessProbe"]["exec"]["command"]
     assert program == "nats-insights"
     assert parser().parse_args(words)
