@@ -65,6 +65,9 @@ def test_without_a_file_everything_has_its_default():
     )
 
 
+KEYS = (
+    "access, checks, expect, gather, id, interval, lifecycle, override, profile, publish, tenants"
+)
 WRONG = {
     "not TOML": (
         "interval =",
@@ -84,21 +87,15 @@ WRONG = {
     ),
     "an unknown key that is like none": (
         "zzz = 3",
-        "a.toml: there is no key zzz; "
-        "known are access, checks, expect, gather, id, interval, lifecycle, override, profile, "
-        "publish",
+        f"a.toml: there is no key zzz; known are {KEYS}",
     ),
     "an unknown key that cannot be printed": (
         '"\\u001b[31m" = 3',
-        "a.toml: there is no key '\\x1b[31m'; "
-        "known are access, checks, expect, gather, id, interval, lifecycle, override, profile, "
-        "publish",
+        f"a.toml: there is no key '\\x1b[31m'; known are {KEYS}",
     ),
     "an unknown key that is long": (
         f"{100 * 'z'} = 3",
-        f"a.toml: there is no key '{80 * 'z'}'; "
-        "known are access, checks, expect, gather, id, interval, lifecycle, override, profile, "
-        "publish",
+        f"a.toml: there is no key '{80 * 'z'}'; known are {KEYS}",
     ),
     "an unknown profile": (
         "profile = 'insight'",
@@ -184,8 +181,7 @@ WRONG = {
     "the section of a check at the top": (
         "[connection_hotspot]\nratio = 3.0",
         "a.toml: there is no key connection_hotspot; the section of a check is [checks.NAME], and "
-        "other keys are access, checks, expect, gather, id, interval, lifecycle, override, "
-        "profile, publish",
+        f"other keys are {KEYS}",
     ),
     "an empty duration": (
         "lifecycle.settle = ' '",

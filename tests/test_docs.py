@@ -92,6 +92,12 @@ def test_every_subject_is_documented():
     text = (DOCS / "subjects.md").read_text()
     wanted = [subjects.ADVISORY, subjects.HEARTBEAT, subjects.PING_SERVICE]
     wanted += [subjects.api(name) for name in (*queries.QUERIES, *queries.CHANGES)]
+    wanted += [
+        subjects.tenant_api("<NAME>", "<account>"),
+        subjects.tenant_advisory("<account>", "<SEVERITY>", "X", "<fingerprint>").replace(
+            "X", "<CODE>"
+        ),
+    ]
     assert [subject for subject in wanted if subject not in text] == []
 
 

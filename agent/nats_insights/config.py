@@ -5,6 +5,7 @@ Parameters of checks stay raw here; `rules` converts them with the types of the 
 
 from __future__ import annotations
 
+import fnmatch
 import re
 import tomllib
 import typing
@@ -157,6 +158,18 @@ class Publish(Struct, frozen=True, kw_only=True):
     ] = ""
 
 
+class Tenants(Struct, frozen=True, kw_only=True):
+    """Accounts that receive the findings about themselves, and may ask for them."""
+
+    accounts: Annotated[
+        list[str],
+        Meta(
+            description='which accounts are tenants, by key, name or pattern: ["*"] is all, and an '
+            "empty list none"
+        ),
+    ] = []
+
+
 class Config(Struct, frozen=True, kw_only=True):
     """Every key of the file, all optional."""
 
@@ -180,6 +193,7 @@ class Config(Struct, frozen=True, kw_only=True):
     gather: Gather = Gather()
     access: Access = Access()
     publish: Publish = Publish()
+    tenants: Tenants = Tenants()
     profile: Annotated[
         Literal["default", "insights"],
         Meta(
@@ -230,7 +244,10 @@ def parse(text: str, source: str = "configuration") -> Config:
                 f"[checks.NAME], and other keys are {', '.join(sorted(_KEYS))}"
             )
     try:
-        return convert(raw, Config)
+        made = convert(raw, Config)
+        for number, glob in enumerate(made.tenants.accounts):
+            pattern(glob, f"tenants.accounts[{number}]")
+        return made
     except ConfigError as error:
         raise ConfigError(f"{source}: {error}") from None
 
@@ -272,6 +289,16 @@ def refuse_word(word: str, known: Iterable[str], path: str) -> None:
     near = nearest(word, words)
     hint = f"did you mean {near}?" if near else f"it is one of {', '.join(words)}"
     raise ConfigError(f"{path} is refused: there is no {_printable(word)}; {hint}")
+
+
+def pattern(glob: object, path: str) -> re.Pattern[str]:
+    """A name with wildcards, such as "web-*"; ConfigError naming `path` if it is none."""
+    if not isinstance(glob, str):
+        raise ConfigError(f"{path} is refused: a name is written in quotes")
+    # An unclosed bracket would be a literal, so the pattern would match nothing.
+    if "[" in re.sub(r"\[!?\]?[^\]]*\]", "", glob):
+        raise ConfigError(f"{path} is refused: nothing closes the bracket in {glob!r}")
+    return re.compile(fnmatch.translate(glob))
 
 
 def _converted(value: Any, hint: Any, where: str) -> Any:

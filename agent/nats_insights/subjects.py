@@ -11,6 +11,8 @@ HEARTBEAT = "$INSIGHTS.HEARTBEAT"
 # What agents hear of each other.
 OF_AGENTS = (f"{ADVISORY}.>", f"{HEARTBEAT}.*")
 API = "INSIGHTS.API"
+# The tree of the tenants: its third token is an account, as servers call it.
+TENANTS = "INSIGHTS.ACCOUNT"
 SERVICE = "insights-agent"
 
 PING_SERVICE = f"$SRV.PING.{SERVICE}"
@@ -63,12 +65,34 @@ def api(name: str) -> str:
     return f"{API}.{name}"
 
 
+def is_token(name: str) -> bool:
+    """Whether a name is a token as it stands, so that a server finds an account by it."""
+    return token(name) == name
+
+
+def tenant_advisory(account: str, severity: str, code: str, fingerprint: str) -> str:
+    """Where the users of an account, which `is_token`, receive the advisories about it."""
+    return ".".join((TENANTS, account, "ADVISORY", severity.upper(), token(code), fingerprint))
+
+
+def tenant_api(name: str, account: str = "*") -> str:
+    """Where the query `name`, upper case, is answered for one account, by default for each."""
+    return f"{TENANTS}.{account}.API.{name}"
+
+
+def account_of(subject: str) -> str:
+    """The account that a subject of the tenants' tree is about, "" for any other subject."""
+    return subject.split(".", 3)[2] if subject.startswith(f"{TENANTS}.") else ""
+
+
 def permission(subject: str) -> str:
     """What to allow so that this subject may be used, whatever its ids are the next time."""
     if re.match(r"\$SYS\.REQ\.SERVER\.[^.]+\.", subject):
         return f"$SYS.REQ.SERVER.*.{subject.split('.', 4)[4]}"
     if subject.startswith(f"{API}."):
         return api("*")
+    if subject.startswith(f"{TENANTS}."):
+        return tenant_api("*") if ".API." in subject else f"{TENANTS}.*.ADVISORY.>"
     if subject in OF_AGENTS:
         return subject
     if subject.startswith((ADVISORY, HEARTBEAT)):

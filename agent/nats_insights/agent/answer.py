@@ -20,10 +20,11 @@ from nats_insights.connection.client import Client
 from nats_insights.facts import Coverage
 from nats_insights.gather.stepwise import stepwise
 from nats_insights.judge.auditor import Auditor
-from nats_insights.tell import advisory, muting, queries
+from nats_insights.tell import advisory, muting, queries, tenants
 from nats_insights.tell.messages import AgentInfo
 from nats_insights.tell.queries import Refused
-from nats_insights.tell.view import View
+from nats_insights.tell.view import View, of_tenant
+from nats_insights.text import shortened
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,8 @@ R = TypeVar("R")
 MOST_WAITING = 1000
 # A request that waits for the end of an epoch, and its reply, or the query that it is answered as.
 Waiting = tuple[Request, bytes | str]
+# The header in which the server names the account of a requester; characters of it in the log.
+_REQUESTER, _LONGEST = "Nats-Request-Info", 512
 _NOTHING_KNOWN = Coverage(servers_known=0, servers_answered=0, missing=[])
 
 
@@ -51,6 +54,7 @@ class Answers:
         self._service: Service | None = None
         self._agent: AgentInfo | None = None
         self._group = ""
+        self._has_tenants = False
 
     async def serve(self, client: Client, agent: AgentInfo) -> None:
         """Register the service: a leader answers queries, a standby only `$SRV` requests."""
@@ -62,7 +66,7 @@ class Answers:
             description="Audits this NATS system and publishes findings on $INSIGHTS.>",
             metadata={"id": agent.id, "instance": agent.instance, "role": agent.role},
         )
-        self._group = uuid.uuid4().hex
+        self._group, self._has_tenants = uuid.uuid4().hex, False
         self._service = await micro.add_service(client, config)
         if agent.role != "leader":
             return
@@ -71,6 +75,14 @@ class Answers:
         await self._endpoint("EVALUATE", self._evaluate)
         for name, change in self._changes.items():
             await self._endpoint(name, self._change(name, change))
+
+    async def serve_tenants(self) -> None:
+        """From now on answer the queries of tenants too, if this agent answers any."""
+        if self._service is None or self._has_tenants:
+            return
+        self._has_tenants = True
+        for name in tenants.QUERIES:
+            await self._endpoint(name, self._query(name), subjects.tenant_api(name))
 
     async def stop(self) -> None:
         """Stop the service; requests that wait for an epoch get no reply."""
@@ -100,13 +112,15 @@ class Answers:
             else:
                 await self._send(request, reply, {})
 
-    async def _endpoint(self, name: str, handler: Callable[[Request], Awaitable[None]]) -> None:
+    async def _endpoint(
+        self, name: str, handler: Callable[[Request], Awaitable[None]], subject: str = ""
+    ) -> None:
         assert self._service is not None
         await self._service.add_endpoint(
             EndpointConfig(
                 name=name,
                 handler=handler,
-                subject=subjects.api(name),
+                subject=subject or subjects.api(name),
                 # New for each connection: a frozen server still has the subscriptions of a closed
                 # connection, and in the same group these would get half of the requests.
                 queue_group=self._group,
@@ -180,10 +194,13 @@ class Answers:
         self, request: Request, name: str, make: Callable[[View], Awaitable[R]]
     ) -> R | None:
         """The reply; None where the request was refused."""
+        if log.isEnabledFor(logging.DEBUG):
+            who = shortened((request.headers or {}).get(_REQUESTER, "a user of ours"), _LONGEST)
+            log.debug("a request on %s by %s", shortened(request.subject), who)
         try:
             if self.view is None:
                 raise Refused(503, "the first epoch has not ended yet; ask again in a moment")
-            return await make(self.view)
+            return await make(await self._seen_through(self.view, request))
         except Refused as refused:
             await self._refuse(request, refused)
         except Exception:
@@ -191,11 +208,18 @@ class Answers:
             await self._refuse(request, Refused(500, f"{name} failed; the agent's log says why"))
         return None
 
+    async def _seen_through(self, view: View, request: Request) -> View:
+        """What a request may see. Its subject decides, which servers enforce; a header never."""
+        account = subjects.account_of(request.subject)
+        return await stepwise(of_tenant(view, account)) if account else view
+
     async def _refuse(self, request: Request, refused: Refused) -> None:
         assert self._agent is not None
         agent, coverage = self._agent, _NOTHING_KNOWN
         if self.view is not None:
             agent, coverage = self.view.agent, self.view.coverage
+        if subjects.account_of(request.subject):
+            coverage = tenants.unnamed(coverage)
         reply = queries.error(agent, coverage, refused)
         headers = {ERROR_HEADER: str(refused), ERROR_CODE_HEADER: str(refused.code)}
         await self._send(request, reply, headers)

@@ -19,6 +19,7 @@ from nats.aio.msg import Msg
 
 from nats_insights import __version__, subjects
 from nats_insights.agent.answer import Answers
+from nats_insights.agent.barred import Barred
 from nats_insights.agent.epoch import cost, epoch
 from nats_insights.agent.farewell import finish
 from nats_insights.agent.heir import Heir
@@ -44,7 +45,7 @@ from nats_insights.judge.lifecycle import Told
 from nats_insights.judge.restart import Retired, retired, taken_up
 from nats_insights.replies.events import decode_event
 from nats_insights.replies.fields import Malformed
-from nats_insights.tell import advisory
+from nats_insights.tell import advisory, tenants
 from nats_insights.tell.messages import AgentInfo, Heartbeat, Role
 from nats_insights.tell.settings import changes, digest
 from nats_insights.tell.view import View, not_evaluated, verdict
@@ -84,6 +85,7 @@ class Agent:
         self.peers = Peers(self.instance)
         self.heir = Heir(checks, self.auditor.roster, self.peers.leads)
         self.outbox = Outbox()
+        self.barred = Barred()
         self.reign = Reign()
         self.role: Role = "standby"
         self._configuration = digest(config, checks)
@@ -235,6 +237,8 @@ class Agent:
 
     async def _epoch(self, client: Client, gatherer: Gatherer, access: Access) -> None:
         self._follow(gatherer)
+        if self.config.tenants.accounts:
+            await self.answers.serve_tenants()
         started = time.monotonic()
         counts = started - self._counted_at >= self.config.interval / 2
         self.answers.begin()
@@ -267,6 +271,7 @@ class Agent:
         self.answers.view = view
         await asyncio.sleep(0)
         self._tell_of_servers()
+        self.barred.look(view.tenants, self.auditor.snapshot.accounts.keys())
         self._tell_of_peers()
         self._untold.extend(self._batches(told))
         tells = bool(told)
@@ -464,10 +469,17 @@ class Agent:
             arrived = arrived and await self.outbox.send(client)
 
     def _put(self, told: Told, batch: Untold, client: Client) -> None:
-        check = self._by_code[told.life.key.code]
-        said = advisory.advisory(told, check, batch.agent, batch.coverage, batch.valid_for)
-        subject = advisory.subject(told.life, check)
-        self.outbox.put(advisory.message(said, subject, client.max_payload))
+        said, messages = tenants.advisories(
+            told,
+            self._by_code[told.life.key.code],
+            batch.agent,
+            batch.coverage,
+            batch.valid_for,
+            self.answers.view.tenants if self.answers.view else tenants.NOBODY,
+            client.max_payload,
+        )
+        for message in messages:
+            self.outbox.put(message)
         why = f" ({told.reason})" if told.transition == "resolved" else ""
         log.info("%s %s %s%s: %s", told.transition, said.severity, said.code, why, said.summary)
 

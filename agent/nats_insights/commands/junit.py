@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from xml.etree import ElementTree as xml
 
+from nats_insights.facts import Cost
 from nats_insights.tell.messages import CheckInfo, FindingsReply, FindingState, StatusReply
 from nats_insights.text import plain
 
@@ -19,6 +20,7 @@ def junit(reply: FindingsReply, checks: list[CheckInfo]) -> str:
     """
     status = reply.status
     assert isinstance(status, StatusReply)
+    assert isinstance(status.cost, Cost)
     found: dict[str, list[FindingState]] = defaultdict(list)
     for finding in reply.findings:
         found[finding.code].append(finding)

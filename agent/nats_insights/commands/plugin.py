@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from nats_insights.commands.show import EXIT
+from nats_insights.facts import Cost
 from nats_insights.tell.messages import FindingsReply, StatusReply
 from nats_insights.text import plain, shortened
 
@@ -66,6 +67,7 @@ def _lines(reply: FindingsReply, status: StatusReply) -> Iterator[str]:
 def _performance(status: StatusReply) -> str:
     """Performance data: label=value[unit];warning;critical;minimum;maximum."""
     known = status.coverage.servers_known
+    assert isinstance(status.cost, Cost)
     return " ".join(
         (
             f"critical={status.open.critical};;;0",

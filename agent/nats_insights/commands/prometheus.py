@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import get_args
 
+from nats_insights.facts import Cost
 from nats_insights.tell.messages import FindingsReply, FindingState, StatusReply, Verdict
 from nats_insights.text import shortened
 
@@ -18,6 +19,7 @@ def prometheus(reply: FindingsReply) -> str:
     """All metrics, each a gauge."""
     status = reply.status
     assert isinstance(status, StatusReply)
+    assert isinstance(status.cost, Cost)
     coverage, count = status.coverage, status.open
     findings = {"critical": count.critical, "warning": count.warning, "info": count.info}
     return "".join(

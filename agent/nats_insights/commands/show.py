@@ -18,7 +18,7 @@ from rich.text import Text
 from nats_insights.commands import lines, rows
 from nats_insights.commands.table import aligned as aligned
 from nats_insights.commands.table import filled, folded, wrapped
-from nats_insights.facts import Access
+from nats_insights.facts import Access, Cost
 from nats_insights.tell.messages import (
     Advisory,
     CheckInfo,
@@ -105,18 +105,14 @@ def status(reply: StatusReply) -> None:
     table: list[tuple[str, str | Text]] = [("open", Text(", ").join(open_now))]
     if reply.mutes:
         table.append(("muted", Text(_muted(reply), rows.MUTED)))
-    agent, epoch, cost = reply.agent, reply.epoch, reply.cost
+    agent, epoch = reply.agent, reply.epoch
     every = f"every {epoch.interval_seconds:g} s, last at {_clock(epoch.started_at)}"
-    spent = f"{cost.cpu_seconds * 1000:.0f} ms of CPU in {cost.wall_seconds * 1000:.0f} ms"
-    table += [
-        ("agent", f"{plain(agent.id)} {agent.version}, {agent.role}"),
-        ("access", _access(reply.access)),
-        ("epoch", f"{epoch.number}, {every}"),
-        ("cost", f"{cost.requests} requests, {cost.bytes / 1024:,.0f} KiB, {spent}"),
-    ]
-    if cost.dropped_messages or cost.dropped_advisories:
-        what = f"{cost.dropped_messages} messages, {cost.dropped_advisories} advisories"
-        table.append(("lost", Text(what, STYLES["warning"])))
+    table.append(("agent", f"{plain(agent.id)} {agent.version}, {agent.role}"))
+    if isinstance(reply.access, Access):
+        table.append(("access", _access(reply.access)))
+    table.append(("epoch", f"{epoch.number}, {every}"))
+    if isinstance(reply.cost, Cost):
+        table += _cost(reply.cost)
     if epoch.failed:
         what = f"{epoch.failed} epochs, the last by {plain(epoch.last_failure)}"
         table.append(("failed", Text(what, STYLES["warning"])))
@@ -304,6 +300,17 @@ def agent(event: str, sentence: str, out: Console) -> None:
         Text(f"{event:<8}", STYLES.get(event, "")),
         sentence,
     )
+
+
+def _cost(cost: Cost) -> list[tuple[str, str | Text]]:
+    spent = f"{cost.cpu_seconds * 1000:.0f} ms of CPU in {cost.wall_seconds * 1000:.0f} ms"
+    table: list[tuple[str, str | Text]] = [
+        ("cost", f"{cost.requests} requests, {cost.bytes / 1024:,.0f} KiB, {spent}")
+    ]
+    if cost.dropped_messages or cost.dropped_advisories:
+        what = f"{cost.dropped_messages} messages, {cost.dropped_advisories} advisories"
+        table.append(("lost", Text(what, STYLES["warning"])))
+    return table
 
 
 def headline(status: StatusReply | Heartbeat) -> Text:

@@ -6,7 +6,6 @@ overrides that match the noun, and what the owner of a stream or a consumer wrot
 
 from __future__ import annotations
 
-import fnmatch
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
@@ -15,7 +14,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from nats_insights import facts
-from nats_insights.config import Config, convert, refuse_unknown, refuse_word
+from nats_insights.config import Config, convert, pattern, refuse_unknown, refuse_word
 from nats_insights.errors import ConfigError
 from nats_insights.judge.declare import Check
 from nats_insights.judge.finding import SEVERITIES, Severity
@@ -346,7 +345,7 @@ def _overrides(
     # Users come last: their names are known last.
     for label, glob in sorted(match.items(), key=lambda item: item[0] == "user"):
         refuse_unknown(label, LABELS, f"{path}.match")
-        patterns[label] = _pattern(glob, f"{path}.match.{label}")
+        patterns[label] = pattern(glob, f"{path}.match.{label}")
     made = {}
     rest = {key: raw for key, raw in table.items() if key != "match"}
     for name, (where, raw) in _by_name(rest, by_name, path).items():
@@ -369,15 +368,6 @@ def _overrides(
         example = "connection_hotspot = { ratio = 3.0 }"
         raise ConfigError(f"{path} sets nothing: name a check, such as {example}")
     return made
-
-
-def _pattern(glob: object, path: str) -> re.Pattern[str]:
-    if not isinstance(glob, str):
-        raise ConfigError(f"{path} is refused: a name is written in quotes")
-    # An unclosed bracket would be a literal, so the pattern would match nothing.
-    if "[" in re.sub(r"\[!?\]?[^\]]*\]", "", glob):
-        raise ConfigError(f"{path} is refused: nothing closes the bracket in {glob!r}")
-    return re.compile(fnmatch.translate(glob))
 
 
 def _refuse_labels(check: Check, match: Mapping[str, Any], where: str) -> None:

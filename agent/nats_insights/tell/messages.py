@@ -206,7 +206,7 @@ class StatusReply(Reply, frozen=True, kw_only=True):
     """STATUS: the verdict, what it is based on, and what it costs.
 
     Findings that are `muted` count neither as `open` nor in the verdict; `mutes` is the number of
-    mutes.
+    mutes. An account that asks about itself is told neither `access` nor `cost`.
     """
 
     type: Literal["insights.api.v1.status_response"] = "insights.api.v1.status_response"
@@ -217,8 +217,8 @@ class StatusReply(Reply, frozen=True, kw_only=True):
     epoch: EpochInfo
     not_evaluated: list[NotEvaluated]
     checks_not_evaluated: int = 0
-    access: Access
-    cost: Cost
+    access: Access | UnsetType = UNSET
+    cost: Cost | UnsetType = UNSET
 
 
 class ListReply(Reply, frozen=True, kw_only=True):

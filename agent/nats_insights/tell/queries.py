@@ -276,8 +276,9 @@ def _check_info(view: View, check: Check) -> CheckInfo:
         resolve_after=rule.resolve_after if rule else check.resolve_after,
         settles=check.settle,
         parameters=parameters(rule, check),
-        overrides=len(rule.overrides) if rule else 0,
-        last=_last(outcome) if outcome else None,
+        # Both would tell a tenant of other accounts.
+        overrides=len(rule.overrides) if rule and not view.account else 0,
+        last=_last(outcome) if outcome and not view.account else None,
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Generator
 from functools import cached_property
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import replace
 
 from nats_insights.facts import Access, Cost, Coverage, Names
 from nats_insights.gather.stepwise import at_once
@@ -18,7 +20,20 @@ from nats_insights.judge.rules import Rule
 from nats_insights.model.roster import Entry
 from nats_insights.tell.advisory import counts
 from nats_insights.tell.messages import AgentInfo, OpenCounts, Verdict
-from nats_insights.tell.ranking import worst_first
+from nats_insights.tell.ranking import parts, worst_first
+from nats_insights.tell.requests import Refused
+from nats_insights.tell.tenants import (
+    NOBODY,
+    SCOPE,
+    Tenants,
+    account_in,
+    shared,
+    told_to_all,
+    unnamed,
+)
+
+# In place of reasons that name servers, or that are about other accounts.
+_NOT_ALL = "it could not be evaluated for all accounts"
 
 
 class View(Struct, kw_only=True, dict=True):
@@ -27,11 +42,13 @@ class View(Struct, kw_only=True, dict=True):
     `lives` are in the order of their keys, `ranked` are the open ones as they were asked for.
     `transitions` are the last ones, of which none is missing after `known_since`, Unix seconds.
     `muting` has the number of open findings of each of the `mutes`.
+    `grouped` has the findings about each account. It is of the whole system, or of what `account`
+    may know.
     """
 
     agent: AgentInfo
     coverage: Coverage
-    access: Access
+    access: Access | UnsetType
     checks: list[Check]
     rules: list[Rule]
     lives: list[Life]
@@ -40,7 +57,7 @@ class View(Struct, kw_only=True, dict=True):
     outcomes: dict[str, Outcome]
     servers: list[Entry]
     swept_at: dict[Names, float] = {}
-    cost: Cost
+    cost: Cost | UnsetType
     started_at: float
     interval: float
     failed_epochs: int = 0
@@ -50,6 +67,9 @@ class View(Struct, kw_only=True, dict=True):
     ranked: list[Life] | None = None
     mutes: list[Mute] = []
     muting: dict[What, int] = {}
+    tenants: Tenants = NOBODY
+    account: str = ""
+    grouped: dict[str, list[Life]] | None = None
 
     @cached_property
     def counts(self) -> OpenCounts:
@@ -71,6 +91,17 @@ class View(Struct, kw_only=True, dict=True):
         if self.ranked is None:
             self.ranked = yield from worst_first(life for life in self.lives if life.is_open)
         return self.ranked
+
+    def by_account(self) -> Generator[None, None, dict[str, list[Life]]]:
+        """The findings about each account, in steps; they are grouped once, when a tenant asks."""
+        if self.grouped is None:
+            grouped: dict[str, list[Life]] = defaultdict(list)
+            for part in parts(self.lives):
+                for life in part:
+                    grouped[account_in(life)].append(life)
+                yield
+            self.grouped = grouped
+        return self.grouped
 
     @classmethod
     def of(
@@ -98,6 +129,11 @@ class View(Struct, kw_only=True, dict=True):
             max_payload=max_payload,
             mutes=list(auditor.mutes),
             muting=auditor.mutes.muting,
+            tenants=Tenants(
+                auditor.config.tenants.accounts,
+                auditor.jwt_names.accounts,
+                auditor.system_accounts,
+            ),
         )
 
     @property
@@ -132,3 +168,40 @@ def verdict(view: View) -> Verdict:
 def not_evaluated(view: View) -> int:
     """The number of checks that the verdict waits for."""
     return sum(1 for one in view.outcomes.values() if one.why and not one.excused)
+
+
+def of_tenant(view: View, account: str) -> Generator[None, None, View]:
+    """What a tenant may know of the state after an epoch; Refused if this account is none."""
+    if not view.tenants.has(account):
+        raise Refused(404, "this account is not a tenant of the agent")
+    checks = [check for check in view.checks if check.about.scope == SCOPE]
+    codes = {check.code for check in checks}
+    lives = (yield from view.by_account()).get(account, [])
+    return replace(
+        view,
+        account=account,
+        coverage=unnamed(view.coverage),
+        access=UNSET,
+        checks=checks,
+        lives=[shared(life) for life in lives],
+        transitions=[
+            told_to_all(told) for told in view.transitions if account_in(told.life) == account
+        ],
+        outcomes={code: _outcome(one) for code, one in view.outcomes.items() if code in codes},
+        servers=[],
+        swept_at={},
+        cost=UNSET,
+        mutes=[],
+        muting={},
+        failed_epochs=0,
+        last_failure="",
+        ranked=None,
+        grouped=None,
+    )
+
+
+def _outcome(outcome: Outcome) -> Outcome:
+    """Whether a check could be evaluated; not for how many accounts, nor what it lacked."""
+    return Outcome(
+        not_due=outcome.not_due, why=_NOT_ALL if outcome.why else "", excused=outcome.excused
+    )

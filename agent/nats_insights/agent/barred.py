@@ -1,0 +1,32 @@
+"""Barred: accounts that the configuration wants as tenants, and whose names do not allow it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Set
+
+from nats_insights.tell.tenants import Tenants, barring
+
+log = logging.getLogger(__name__)
+
+# Accounts that are named in the log.
+MOST = 100
+
+
+class Barred:
+    """Names each of these accounts once in the log."""
+
+    def __init__(self) -> None:
+        self._looked_at: set[str] = set()
+        self._named: set[str] = set()
+
+    def look(self, tenants: Tenants, accounts: Set[str]) -> None:
+        """Look at the accounts of an epoch; those of the last one are known already."""
+        if not tenants.chosen:
+            self._looked_at.clear()
+            return
+        for name in tenants.barred(accounts - self._looked_at - self._named):
+            if len(self._named) < MOST:
+                log.warning("%s", barring(name))
+                self._named.add(name)
+        self._looked_at = set(accounts)
