@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
+from kit.programs import program
 
 PAGE = Path(__file__).parents[2] / "docs" / "operator-mode.md"
 WAYS = ("With the nats CLI", "With nsc")
@@ -28,9 +26,9 @@ def workplace(directory: Path, way: str, nats_server: Path) -> tuple[Path, dict[
     The test is skipped where the programs of that way are not on this machine: `NATS_CLI` and `NSC`
     name them, and they are else looked for on PATH.
     """
-    programs = {"nats": _program("NATS_CLI", "nats"), "nats-server": nats_server}
+    programs = {"nats": program("NATS_CLI", "nats"), "nats-server": nats_server}
     if way == "With nsc":
-        programs["nsc"] = _program("NSC", "nsc")
+        programs["nsc"] = program("NSC", "nsc")
     programs["nats-insights"] = Path(sys.executable).parent / "nats-insights"
     tools, home = directory / "bin", directory / "home"
     tools.mkdir()
@@ -42,11 +40,3 @@ def workplace(directory: Path, way: str, nats_server: Path) -> tuple[Path, dict[
     for variable in ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
         environment[variable] = str(home / variable)
     return home, environment
-
-
-def _program(variable: str, name: str) -> Path:
-    """A program that is no part of this project."""
-    found = os.environ.get(variable) or shutil.which(name)
-    if not found or not os.access(found, os.X_OK):
-        pytest.skip(f"there is no program {name}: install it, or name its path in {variable}")
-    return Path(found).resolve()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import nats
+import pytest
 from nats.aio.client import Client
 
 from nats_insights.lab.servers import local
@@ -91,3 +93,11 @@ async def found(client: Client, *codes: str) -> None:
         return sorted(finding["code"] for finding in findings) == sorted(codes)
 
     await until(these_are)
+
+
+def program(variable: str, name: str) -> Path:
+    """A program that is no part of this project; the test is skipped where there is none."""
+    found = os.environ.get(variable) or shutil.which(name)
+    if not found or not os.access(found, os.X_OK):
+        pytest.skip(f"there is no program {name}: install it, or name its path in {variable}")
+    return Path(found).resolve()
