@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from kit.asked import AGENT, MIB, view
 from nats_insights import config, subjects
+from nats_insights.agent.barred import MOST, Barred
 from nats_insights.errors import ConfigError
 from nats_insights.gather.stepwise import at_once
 from nats_insights.tell.messages import FindingsRequest
@@ -409,3 +410,47 @@ def test_errors_of_the_program_are_the_operators_business():
 
 def test_nobody_is_a_tenant_of_nobody():
     assert not NOBODY.has("APP")
+
+
+# --- What it costs, and what is said of names.
+
+
+def test_findings_are_grouped_once_for_all_tenants():
+    users = {f"A{number} app": 6 for number in range(1000)}
+    made = story(system(cluster(n1=Server(users=users), n2=0)))
+    of = view(made)
+    assert of.grouped is None
+    at_once(of_tenant(of, "A1"))
+    grouped = of.grouped
+    for number in range(1000):
+        own = at_once(of_tenant(of, f"A{number}"))
+        assert [life.entity["account"] for life in own.lives] == [f"A{number}"]
+    assert of.grouped is grouped
+
+
+def test_an_account_that_cannot_be_a_tenant_is_named_once(caplog):
+    barred, accounts = Barred(), {"APP": 1, "my team": 2}
+    for seen in (accounts, accounts, {}, accounts, accounts | {"a.b": 1}):
+        barred.look(tenants("*"), seen.keys())
+    assert [said.split("'")[1] for said in caplog.messages] == ["my team", "a.b"]
+
+
+def test_an_account_is_looked_at_again_when_others_are_chosen(caplog):
+    barred, accounts = Barred(), {"my team": 2}
+    for chosen in ([], ["APP"], ["*"], ["*"]):
+        barred.look(tenants(*chosen), accounts.keys())
+    assert len(caplog.messages) == 1
+
+
+def test_no_more_than_some_accounts_are_named(caplog):
+    accounts = {f"my {number}": 1 for number in range(MOST + 1)}
+    barred = Barred()
+    for _ in range(2):
+        barred.look(tenants("*"), accounts.keys())
+    assert len(caplog.messages) == MOST
+
+
+def test_a_name_in_the_log_is_short_and_can_be_printed(caplog):
+    Barred().look(tenants("*"), {"\x1b[31m" + 1000 * "x": 1}.keys())
+    assert caplog.messages[0].isprintable()
+    assert len(caplog.messages[0]) < 250

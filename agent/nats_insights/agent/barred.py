@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Set
+from collections.abc import Sequence, Set
 
 from nats_insights.tell.tenants import Tenants, barring
 
@@ -17,13 +17,16 @@ class Barred:
     """Names each of these accounts once in the log."""
 
     def __init__(self) -> None:
+        self._chosen: Sequence[str] = ()
         self._looked_at: set[str] = set()
         self._named: set[str] = set()
 
     def look(self, tenants: Tenants, accounts: Set[str]) -> None:
         """Look at the accounts of an epoch; those of the last one are known already."""
-        if not tenants.chosen:
+        if tenants.chosen != self._chosen:
+            self._chosen = tenants.chosen
             self._looked_at.clear()
+        if not self._chosen:
             return
         for name in tenants.barred(accounts - self._looked_at - self._named):
             if len(self._named) < MOST:
