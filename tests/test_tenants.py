@@ -16,12 +16,13 @@ from nats_insights import config, subjects
 from nats_insights.agent.barred import MOST, Barred
 from nats_insights.errors import ConfigError
 from nats_insights.gather.stepwise import at_once
+from nats_insights.judge.lifecycle import Told
 from nats_insights.tell.messages import FindingsRequest
 from nats_insights.tell.queries import Refused, answer
 from nats_insights.tell.schemas import schemas
-from nats_insights.tell.tenants import NOBODY, QUERIES, Tenants, advisories, shared
-from nats_insights.tell.view import View, of_tenant
-from scenario import FOUNDING, OF_SILENCE, Server, Story, System, cluster, hung, system
+from nats_insights.tell.tenants import NOBODY, QUERIES, Tenants, account_in, advisories, shared
+from nats_insights.tell.view import View, not_evaluated, of_tenant
+from scenario import FOUNDING, OF_SILENCE, START, Server, Story, System, cluster, hung, system
 
 KEY = "A" + 55 * "B"
 ALL = "tenants.accounts = ['*']\n"
@@ -315,6 +316,17 @@ def test_a_finding_about_something_else_is_not_pointed_at():
     life = next(one for one in loud.lives.values() if one.entity.get("account") == "APP")
     explained = replace(life, partial="", explained_by="f" * 32)
     assert shared(explained) == replace(life, partial="", explained_by="")
+    over = Told(transition="resolved", life=explained, reason="", at=START)
+    told = replace(view(loud), transitions=[over])
+    (own,) = asked(told, "APP", "FINDINGS", {"state": "resolved"})["findings"]
+    assert own["explained_by"] is None
+
+
+def test_only_what_is_about_an_account_as_a_whole_is_of_a_tenant():
+    lives = story(alone()).lives.values()
+    life = next(one for one in lives if one.scope == "ACCOUNT")
+    assert account_in(life) == "APP"
+    assert account_in(replace(life, scope="SERVER")) == ""
 
 
 # --- The view of a tenant.
@@ -397,15 +409,34 @@ def test_a_tenant_of_a_healthy_system_is_told_that_it_is():
 def test_what_could_not_be_evaluated_is_told_without_its_reason(worlds):
     _, loud = worlds
     status = asked(loud, "APP", "STATUS", {})
-    assert status["checks_not_evaluated"] > 0
+    assert status["checks_not_evaluated"] == sum(one["checks"] for one in status["not_evaluated"])
+    assert status["checks_not_evaluated"] < not_evaluated(loud)
     reasons = {one["why"] for one in status["not_evaluated"]}
     assert reasons == {"it could not be evaluated for all accounts"}
+
+
+def test_what_is_expected_makes_no_verdict_unknown():
+    made = Story(ALL, CHECKS, settle=1e9)
+    made.hears(system(cluster(n1=Server(users=OWN), n2=0, n3=0)))
+    status = asked(view(made), "APP", "STATUS", {})
+    assert [(one["code"], one["excused"]) for one in status["not_evaluated"]] == [
+        ("OPT_BALANCE_006", True)
+    ]
+    assert status["verdict"] == "ok"
 
 
 def test_errors_of_the_program_are_the_operators_business():
     made = story(among_others())
     made.auditor.note(ValueError("secret"))
-    assert asked(view(made), "APP", "STATUS", {})["epoch"]["failed"] == 0
+    epoch = asked(view(made), "APP", "STATUS", {})["epoch"]
+    assert (epoch["failed"], epoch["last_failure"]) == (0, "")
+
+
+def test_the_view_of_a_tenant_has_no_servers(worlds):
+    _, loud = worlds
+    own = at_once(of_tenant(loud, "APP"))
+    assert json.loads(answer(own, "SERVERS", b""))["total"] == 0
+    assert own.swept_at == {}
 
 
 def test_nobody_is_a_tenant_of_nobody():

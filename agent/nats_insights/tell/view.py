@@ -202,6 +202,4 @@ def of_tenant(view: View, account: str) -> Generator[None, None, View]:
 
 def _outcome(outcome: Outcome) -> Outcome:
     """Whether a check could be evaluated; not for how many accounts, nor what it lacked."""
-    return Outcome(
-        not_due=outcome.not_due, why=_NOT_ALL if outcome.why else "", excused=outcome.excused
-    )
+    return Outcome(why=_NOT_ALL if outcome.why else "", excused=outcome.excused)
