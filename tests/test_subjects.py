@@ -147,3 +147,19 @@ COVERED = {
 @pytest.mark.parametrize(("pair", "covered"), COVERED.items())
 def test_which_subjects_are_part_of_another_one(pair, covered):
     assert subjects.covers(*pair) is covered
+
+
+@pytest.mark.parametrize(
+    ("subject", "sent"),
+    [
+        ("$SYS.REQ.SERVER.PING.VARZ", "mon.req.SERVER.PING.VARZ"),
+        ("$SYS.REQ.ACCOUNT.PING.STATZ", "mon.req.ACCOUNT.PING.STATZ"),
+        ("$SYS.REQ.USER.INFO", "$SYS.REQ.USER.INFO"),
+        ("$SYS.REQ.SERVERS.X", "$SYS.REQ.SERVERS.X"),
+        ("$SYS.SERVER.*.SHUTDOWN", "$SYS.SERVER.*.SHUTDOWN"),
+        ("INSIGHTS.API.STATUS", "INSIGHTS.API.STATUS"),
+    ],
+)
+def test_how_an_account_sends_requests_that_it_imports(subject, sent):
+    assert subjects.requests_of("mon.req", subject) == sent
+    assert subjects.requests_of(subjects.SYS_REQ, subject) == subject

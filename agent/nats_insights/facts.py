@@ -109,13 +109,15 @@ class Cost(Struct, frozen=True, kw_only=True):
 
 
 class Access(Struct, frozen=True, kw_only=True):
-    """How the agent sees the system.
+    """How the agent sees the system: as a user of the system account, or of one that imports its
+    requests, under the `prefix`.
 
     In operator mode `account` and `user` are keys; servers from 2.11 tell their names, too.
     """
 
-    mode: Literal["system"]
+    mode: Literal["system", "imported"]
     account: str
     user: str
     account_name: str = ""
     user_name: str = ""
+    prefix: str = ""

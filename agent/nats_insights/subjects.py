@@ -18,6 +18,8 @@ SERVICE = "insights-agent"
 PING_SERVICE = f"$SRV.PING.{SERVICE}"
 # Before the name of a micro service and the id of one of its instances.
 INSTANCE = "$SRV.PING."
+# Before requests to servers, where no account imports them under another name.
+SYS_REQ = "$SYS.REQ"
 USER_INFO = "$SYS.REQ.USER.INFO"
 # The monitoring endpoints of servers, including those that are not requested yet.
 MONITORING = (
@@ -107,6 +109,16 @@ def server_request(endpoint: str, server_id: str = "PING") -> str:
     if endpoint == "STATZ":  # Account statistics exist only as a fan-out.
         return "$SYS.REQ.ACCOUNT.PING.STATZ"
     return f"$SYS.REQ.SERVER.{server_id}.{endpoint}"
+
+
+def requests_of(prefix: str, subject: str) -> str:
+    """A request to servers as an account sends it that imports them with this prefix.
+
+    `$SYS.REQ.USER.INFO` stays: servers answer it in each account.
+    """
+    if subject.startswith((f"{SYS_REQ}.SERVER.", f"{SYS_REQ}.ACCOUNT.")):
+        return f"{prefix}{subject.removeprefix(SYS_REQ)}"
+    return subject
 
 
 def covers(wide: str, subject: str) -> bool:

@@ -354,8 +354,9 @@ def test_what_the_agent_cannot_do_is_refused(home: Home) -> None:
 
 
 @pytest.mark.parametrize("prefix", ["_INBOX.>", "a b", "a..b", "a.", ".a", "*"])
-def test_an_inbox_prefix_is_a_subject(prefix: str, home: Home) -> None:
-    assert f"which {prefix!r} is not" in home.refusal({"inbox_prefix": prefix})
+@pytest.mark.parametrize("field", ["inbox_prefix", "sys_req_prefix"])
+def test_a_prefix_is_a_subject(field: str, prefix: str, home: Home) -> None:
+    assert f"which {prefix!r} is not" in home.refusal({field: prefix})
 
 
 def test_tls_first_comes_from_a_flag_or_a_context(home: Home) -> None:
@@ -389,10 +390,11 @@ def test_every_flag_is_parsed_and_reaches_the_settings(
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home.directory))
     parser = argparse.ArgumentParser()
     contexts.add_options(parser)
-    line = "-s h:1 --creds c --tlscert p --tlskey k --tlsca a --tlsfirst --inbox-prefix i.n"
+    line = "-s h:1 --creds c --tlscert p --tlskey k --tlsca a --tlsfirst --inbox-prefix i.n "
+    line += "--sys-req-prefix mon.req"
     assert contexts.from_args(parser.parse_args(line.split())) == Settings(
         servers=("nats://h:1",), creds="c", cert="p", key="k", ca="a", tls_first=True,
-        inbox_prefix="i.n",
+        inbox_prefix="i.n", sys_req_prefix="mon.req",
     )  # fmt: skip
     for line in ("--user u --password p", "--nkey n", "--token t"):
         flag, value = line.split()[:2]

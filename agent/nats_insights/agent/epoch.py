@@ -132,7 +132,7 @@ def _look_at_own_login(auditor: Auditor, client: Client) -> None:
     except ConnectError as error:
         auditor.expiries, auditor.unusable = (), str(error)
     if (user := client.user) is not None:
-        auditor.dangers = dangers(user, client.server_id)
+        auditor.dangers = dangers(user, client.server_id, client.sys_req, client.imports)
         auditor.restricted = restricted(user)
 
 

@@ -165,7 +165,8 @@ class Agent:
     async def _serve(self, client: Client) -> None:
         # Later a warning must do: a reload of the servers may bring the permissions back.
         access = await recognise(client, reports=not self._served)
-        self.auditor.system_accounts |= {access.account}
+        if access.mode == "system":
+            self.auditor.system_accounts |= {access.account}
         await self._listen(client)
         self._served = True
         gatherer = Gatherer(client, self.config.gather.timeout, self.window)

@@ -23,7 +23,7 @@ from nats_insights.connection.client import Client
 from nats_insights.connection.connect import connect, user_info
 from nats_insights.connection.contexts import Settings, without_login
 from nats_insights.errors import InsightsError
-from nats_insights.facts import Names
+from nats_insights.facts import Access, Names
 from nats_insights.gather.access import (
     AN_ADVISORY,
     PERMISSIONS,
@@ -46,6 +46,7 @@ from nats_insights.text import plain
 _MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "bad": ("✗", "red")}
 _LISTEN = 0.5
 _REFUSED = "not permitted"
+_NOT_IMPORTED = "not imported"
 _STATUS = subjects.api("STATUS")
 _ABOUT_PERMISSIONS = ("permission", "privilege")
 Step = tuple[str, str, str]
@@ -92,8 +93,7 @@ async def _steps(settings: Settings) -> AsyncIterator[Step]:
             async for step in _as_a_reader(client):
                 yield step
             return
-        user, account = access.user_name or access.user, access.account_name or access.account
-        yield "ok", "account", f"user {user} of the system account {account}"
+        yield "ok", "account", _who(access)
         for found in (_permissions(client), _replies(client), _agents(client)):
             async for step in found:
                 yield step
@@ -101,6 +101,13 @@ async def _steps(settings: Settings) -> AsyncIterator[Step]:
         yield "bad", "connection", f"it broke during the test: {client.last_error or error}"
     finally:
         await client.close()
+
+
+def _who(access: Access) -> str:
+    user, account = access.user_name or access.user, access.account_name or access.account
+    if access.mode == "system":
+        return f"user {user} of the system account {account}"
+    return f"user {user} of account {account}, which imports requests as {access.prefix}"
 
 
 async def _permissions(client: Client) -> AsyncIterator[Step]:
@@ -117,7 +124,10 @@ async def _permissions(client: Client) -> AsyncIterator[Step]:
         yield "bad", "permission", found
     if not lacking:
         yield "ok", "permission", "may publish advisories, receive server events and answer queries"
-    if may := dangers(info, client.server_id):
+    if not all(map(client.takes, subjects.EVENTS)):
+        events = " and ".join(subjects.EVENTS)
+        yield "warning", "events", f"servers that stop seem to fail: {_NOT_IMPORTED} {events}"
+    if may := dangers(info, client.server_id, client.sys_req, client.imports):
         may_also = f"may also {', '.join(may)}: a user that only reads is safer"
         yield "warning", "privilege", may_also
 
@@ -201,7 +211,9 @@ async def _replies(client: Client) -> AsyncIterator[Step]:
         else:
             heard = set(replies.replies[key])
         if key in gatherer.denied:
-            yield "bad", key, f"{_REFUSED}: {subjects.permission(endpoint.subject())}"
+            why = _REFUSED if client.takes(endpoint.subject()) else _NOT_IMPORTED
+            allow = client.sent_as(subjects.permission(endpoint.subject()))
+            yield "bad", key, f"{why}: {allow}"
         elif silent := sorted(everybody[one] for one in everybody.keys() - heard):
             yield "bad", key, f"no usable reply from {', '.join(silent[:10])}"
         else:

@@ -79,7 +79,9 @@ def escaped(text: str) -> str:
 
 def _access(access: Access) -> str:
     account = rows.beside(access.account_name or access.account, access.account)
-    return f"user {rows.beside(access.user_name or access.user, access.user)} of account {account}"
+    user = rows.beside(access.user_name or access.user, access.user)
+    through = f", which imports requests as {plain(access.prefix)}" if access.prefix else ""
+    return f"user {user} of account {account}{through}"
 
 
 def check(reply: FindingsReply, headline: str) -> None:

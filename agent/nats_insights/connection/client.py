@@ -54,9 +54,11 @@ class Client(NatsClient):
     verifies: whether the server wants to see a client certificate.
     user: our user, as the server last described it.
     expiries: what another log-in would use, with dates; ConnectError if it would fail.
+    sys_req: the prefix with which our account imports the requests to servers, else `$SYS.REQ`.
+    imports: these requests as servers know them, with wildcards; None if all can be sent.
     """
 
-    def __init__(self, url: str, *, secure: bool) -> None:
+    def __init__(self, url: str, *, secure: bool, sys_req: str = subjects.SYS_REQ) -> None:
         super().__init__()
         self.url = url
         self.closed = asyncio.Event()
@@ -67,6 +69,9 @@ class Client(NatsClient):
         self.user: UserInfo | None = None
         self.expiries: Callable[[], Sequence[Expiry]] = tuple
         self._wire = _Wire()
+        self.sys_req = sys_req
+        self.imports: Sequence[str] | None = None
+        self._ours = (*_OWN, f"{sys_req}.")
         self._secure = secure
         self._why = ""
         self._parsed: dict[bytes, dict[str, str] | None] = {}
@@ -118,6 +123,18 @@ class Client(NatsClient):
         denied = (s for s in self.denied if s == subject or s.startswith(inbox))
         return next(map(self._permission, denied), "")
 
+    def takes(self, subject: str) -> bool:
+        """Whether our account can send this request to servers, as far as it is known."""
+        return self.imports is None or any(subjects.covers(one, subject) for one in self.imports)
+
+    def sent_as(self, subject: str) -> str:
+        """The subject under which our account sends a request to servers."""
+        return subjects.requests_of(self.sys_req, subject)
+
+    async def publish(self, subject: str, *args: Any, **kwargs: Any) -> None:
+        """Publishes; requests to servers under the name that our account has for them."""
+        await super().publish(self.sent_as(subject), *args, **kwargs)
+
     async def close(self) -> None:
         """Closes when the server has read all that was published; it is given a second for that.
 
@@ -156,7 +173,9 @@ class Client(NatsClient):
 
     def _permission(self, subject: str) -> str:
         inbox = f"{self._inbox_prefix.decode()}."
-        return f"{inbox}>" if subject.startswith(inbox) else subjects.permission(subject)
+        if subject.startswith(inbox):
+            return f"{inbox}>"
+        return self.sent_as(subjects.permission(subject))
 
     async def _select_next_server(self) -> None:
         """One attempt at one server. nats-py goes on for minutes at a dead port."""
@@ -181,6 +200,8 @@ class Client(NatsClient):
         said = spoken(bytes(self._ps.buf[:4096]))
         if denied := _DENIED.search(said):
             subscribing, subject = denied[1].lower() != "publish", denied[2]
+            if subject.startswith(f"{self.sys_req}."):
+                subject = f"{subjects.SYS_REQ}{subject.removeprefix(self.sys_req)}"
             ours = subscribing or subject.startswith(_OWN)
             if ours and len(self.denied) < _DENIED_MAX:
                 self.denied.add(subject)
@@ -204,7 +225,7 @@ class Client(NatsClient):
     ) -> Msg:
         """Never reply on subjects that we publish on: others could publish there through us."""
         message: Msg = super()._build_message(sid, subject, reply, data, headers)
-        if message.reply.startswith(_OWN):
+        if message.reply.startswith(self._ours):
             message.reply = ""
         return message
 

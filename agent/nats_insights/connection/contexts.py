@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from nats_insights.config import Publish
 from nats_insights.errors import ConfigError
+from nats_insights.subjects import SYS_REQ
 from nats_insights.text import nearest, plain
 
 DEFAULT_SERVER = "nats://127.0.0.1:4222"
@@ -44,6 +45,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     ca: str = ""
     tls_first: bool = False
     inbox_prefix: str = "_INBOX.insights"
+    sys_req_prefix: str = SYS_REQ
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         shown: list[tuple[str, Any]] = [("servers", tuple(map(without_login, self.servers)))]
@@ -94,8 +96,24 @@ _OPTIONS = (
         "PREFIX",
         "subject prefix of replies",
     ),
+    _Option(
+        "sys_req_prefix",
+        "sys_req_prefix",
+        "",
+        "",
+        "plain",
+        "PREFIX",
+        "subject prefix of requests to servers, as an account imports them",
+    ),
 )
-_DEFAULTS = {"servers": DEFAULT_SERVER, "inbox_prefix": "_INBOX.insights"}
+_DEFAULTS = {
+    "servers": DEFAULT_SERVER,
+    "inbox_prefix": "_INBOX.insights",
+    "sys_req_prefix": SYS_REQ,
+}
+# Settings that are subjects, and what a sentence calls them.
+_SUBJECTS = {"inbox_prefix": "an inbox prefix", "sys_req_prefix": "--sys-req-prefix"}
+_SUBJECT = re.compile(r"[^\s.*>]+(\.[^\s.*>]+)*")
 _SUMMARY = (
     "--server, --context, --creds and the other settings of the nats CLI; "
     "`nats-insights help connection` lists them"
@@ -216,8 +234,9 @@ def _settled(
     )
     if ("cert" in given) != ("key" in given):
         raise ConfigError("a client certificate and its key go together: --tlscert and --tlskey")
-    if not re.fullmatch(r"[^\s.*>]+(\.[^\s.*>]+)*", given.get("inbox_prefix", "_INBOX")):
-        raise ConfigError(f"an inbox prefix is a subject, which {given['inbox_prefix']!r} is not")
+    for field, what in _SUBJECTS.items():
+        if not _SUBJECT.fullmatch(given.get(field, "_INBOX")):
+            raise ConfigError(f"{what} is a subject, which {given[field]!r} is not")
     is_default = "servers" not in given
     urls = _urls(given.pop("servers", DEFAULT_SERVER))
     return Settings(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import nats.errors
 
 from nats_insights import subjects
@@ -9,6 +11,7 @@ from nats_insights.connection.client import Client
 from nats_insights.connection.connect import Permissions, Subjects, UserInfo, user_info
 from nats_insights.errors import ConnectError, RequestError
 from nats_insights.facts import Access
+from nats_insights.replies.accountz import ACCOUNTZ_DETAIL, body
 from nats_insights.replies.claims import is_key, told_name
 from nats_insights.replies.fields import Malformed
 from nats_insights.replies.varz import VARZ
@@ -25,6 +28,11 @@ _OF_JETSTREAM = {
     "SERVER.REMOVE": "$JS.API.SERVER.REMOVE",
     "ACCOUNT.PURGE": "$JS.API.ACCOUNT.PURGE.any",
 }
+# Servers answer an ordinary account under their own names too, but with less.
+_TWICE = (
+    "account {} imports the requests of the system account under their own names, so that servers "
+    "answer some of them twice: import them with a prefix, and give it as --sys-req-prefix"
+)
 _CLAIMS = ("CLAIMS.UPDATE", "CLAIMS.DELETE")
 # Where replies are wanted: by clients of the same account, and of others.
 _INBOXES = ("_INBOX.any", "_R_.any")
@@ -44,26 +52,46 @@ async def recognise(client: Client, timeout: float = 5.0, *, reports: bool = Fal
         reply = await client.request(subject, b"", timeout=timeout)
         _, varz = VARZ.decode(reply.data)
     except nats.errors.NoRespondersError:
-        raise ConnectError(_not_system(user.user, user.account)) from None
+        raise ConnectError(_untaken(client, user)) from None
     except nats.errors.TimeoutError:
         why = _denied(client) or "the server did not answer VARZ in time"
         raise ConnectError(why) from None
     except Malformed as problem:
         raise ConnectError(f"the server's VARZ cannot be read: {problem}") from None
-    if varz.system_account != user.account:
-        raise ConnectError(_not_system(user.user, user.account))
+    is_system = varz.system_account == user.account
+    if not is_system and client.sys_req == subjects.SYS_REQ:
+        raise ConnectError(_TWICE.format(user.account_name or user.account))
+    if not is_system:
+        client.imports = await _imports(client, user.account, timeout)
     if reports and not may_publish(user.permissions) and not may_answer(user.permissions):
         raise ConnectError(
             f"the user may neither publish $INSIGHTS.> nor answer {subjects.api('*')}, so nobody "
             f"would hear of any finding; {PERMISSIONS}"
         )
     return Access(
-        mode="system",
+        mode="system" if is_system else "imported",
         account=user.account,
         user=user.user,
         account_name=told_name(user.account_name),
         user_name=told_name(user.user_name),
+        prefix="" if is_system else client.sys_req,
     )
+
+
+async def _imports(client: Client, account: str, timeout: float) -> list[str] | None:
+    """The requests to servers that this account imports with the prefix; None if not known."""
+    subject = ACCOUNTZ_DETAIL.subject(client.server_id)
+    try:
+        reply = await client.request(subject, body(account), timeout=timeout)
+        _, told = ACCOUNTZ_DETAIL.decode(reply.data)
+    except (nats.errors.Error, Malformed):
+        return None
+    imports = told.account_detail.imports if told.account_detail else None
+    return [
+        one.subject
+        for one in imports or ()
+        if one.local_subject == subjects.requests_of(client.sys_req, one.subject)
+    ]
 
 
 def may_publish(permissions: Permissions | None) -> bool:
@@ -86,13 +114,26 @@ def may_reply(permissions: Permissions | None) -> bool:
     return all(may(permissions.publish, inbox) for inbox in _INBOXES)
 
 
-def dangers(user: UserInfo, server_id: str) -> list[str]:
-    """The requests that this user may send though they change something."""
+def dangers(
+    user: UserInfo,
+    server_id: str,
+    sys_req: str = subjects.SYS_REQ,
+    imports: Sequence[str] | None = None,
+) -> list[str]:
+    """The requests that this user may send though they change something.
+
+    In an account that imports them, those that are imported, with the prefix `sys_req`.
+    """
     wanted = {one: subjects.server_request(one, server_id) for one in _DANGEROUS} | _OF_JETSTREAM
     if is_key(user.account):
         wanted |= {one: f"$SYS.REQ.{one}" for one in _CLAIMS}
     publish = user.permissions.publish if user.permissions else None
-    return [one for one, subject in wanted.items() if publish is None or may(publish, subject)]
+    return [
+        one
+        for one, subject in wanted.items()
+        if (publish is None or may(publish, subjects.requests_of(sys_req, subject)))
+        and (imports is None or any(subjects.covers(wide, subject) for wide in imports))
+    ]
 
 
 def restricted(user: UserInfo) -> bool:
@@ -109,11 +150,20 @@ def may(rules: Subjects, subject: str) -> bool:
     return allowed and not any(subjects.covers(one, subject) for one in rules.deny or ())
 
 
-def _not_system(user: str, account: str) -> str:
-    who = f"user {user} of account {account}" if user else f"an anonymous client of {account}"
+def _untaken(client: Client, user: UserInfo) -> str:
+    """Why no server takes our requests, and what to do."""
+    account = user.account
+    if client.sys_req != subjects.SYS_REQ:
+        wanted = client.sent_as("$SYS.REQ.SERVER.*.VARZ")
+        return (
+            f"no server takes requests on {wanted}: import them into account {account} from the "
+            "system account under this name, or give another --sys-req-prefix"
+        )
+    who = f"user {user.user} of account" if user.user else "an anonymous client of"
     return (
-        f"logged in as {who}, which is not the system account: give the agent a user of the "
-        "account that `system_account` names in the configuration of the servers"
+        f"logged in as {who} {account}, which is not the system account, and sees only its own "
+        "connections: give the agent a user of the account that `system_account` names in the "
+        "configuration of the servers, or --sys-req-prefix where this account imports its requests"
     )
 
 

@@ -16,7 +16,7 @@ from nats.aio.msg import Msg
 
 from nats_insights.connection.client import Client
 from nats_insights.facts import EndpointCost
-from nats_insights.replies.endpoint import Endpoint
+from nats_insights.replies.endpoint import Endpoint, endpoints
 from nats_insights.replies.fields import Malformed, ServerInfo
 from nats_insights.replies.unpack import ACCEPT, unpack
 
@@ -38,7 +38,8 @@ class Asker:
     def __init__(self, client: Client, timeout: float) -> None:
         self.client = client
         self.timeout = timeout
-        self.denied: set[str] = set()
+        # What our account does not import cannot be requested either.
+        self.denied = {one.key for one in endpoints().values() if not _is_taken(one, client)}
         self._sizes: dict[Endpoint[Any], float] = {}
         # One permanent subscription: one per request would change the subscription counts that
         # the servers report.
@@ -205,6 +206,11 @@ class Asker:
         self._bytes[endpoint.key] += size
         usual = self._sizes.get(endpoint, endpoint.weight)
         self._sizes[endpoint] = usual + 0.01 * (size - usual)
+
+
+def _is_taken(endpoint: Endpoint[Any], client: Client) -> bool:
+    alone = endpoint.subject(client.server_id) if endpoint.addressable else endpoint.subject()
+    return client.takes(endpoint.subject()) and client.takes(alone)
 
 
 class Round:
