@@ -15,9 +15,12 @@ from msgspec.structs import replace
 from nats.aio.msg import Msg
 from rich.text import Text
 
-from nats_insights import subjects
+from nats_insights import config, subjects
 from nats_insights.agent.peers import Peers
-from nats_insights.commands import show, unlogged
+from nats_insights.commands import show, symptoms, unlogged
+from nats_insights.commands.options import config_option
+from nats_insights.commands.symptoms import Step
+from nats_insights.config import Config
 from nats_insights.connection import contexts
 from nats_insights.connection.client import Client
 from nats_insights.connection.connect import connect, user_info
@@ -49,7 +52,6 @@ _REFUSED = "not permitted"
 _NOT_IMPORTED = "not imported"
 _STATUS = subjects.api("STATUS")
 _ABOUT_PERMISSIONS = ("permission", "privilege")
-Step = tuple[str, str, str]
 
 
 class _Answer(Struct):
@@ -58,6 +60,7 @@ class _Answer(Struct):
 
 def options(parser: ArgumentParser) -> None:
     """Flags of `doctor`."""
+    config_option(parser)
     contexts.add_options(parser)
 
 
@@ -66,7 +69,8 @@ async def run(args: Namespace) -> int:
     out, healthy, hint = show.console(), True, False
     # Each problem that gathering logs is also found by a step of its own.
     with unlogged.warnings():
-        async for mark, what, found in _steps(contexts.from_args(args)):
+        configured = config.load(args.config) if args.config else Config()
+        async for mark, what, found in _steps(contexts.from_args(args), configured):
             sign, style = _MARKS[mark]
             out.print(Text.assemble((sign, style), f" {what:<12} {plain(found)}"))
             healthy = healthy and mark != "bad"
@@ -77,7 +81,7 @@ async def run(args: Namespace) -> int:
     return 0 if healthy else 3
 
 
-async def _steps(settings: Settings) -> AsyncIterator[Step]:
+async def _steps(settings: Settings, configured: Config) -> AsyncIterator[Step]:
     urls = ", ".join(without_login(url) for url in settings.servers)
     try:
         client = await connect(settings, name="nats-insights-doctor")
@@ -94,7 +98,14 @@ async def _steps(settings: Settings) -> AsyncIterator[Step]:
                 yield step
             return
         yield "ok", "account", _who(access)
-        for found in (_permissions(client), _replies(client), _agents(client)):
+        for found in (
+            symptoms.credentials(client),
+            _permissions(client),
+            symptoms.duplicates(client),
+            _replies(client),
+            _agents(client),
+            symptoms.tenants(client, configured),
+        ):
             async for step in found:
                 yield step
     except (nats.errors.Error, InsightsError) as error:

@@ -28,11 +28,16 @@ def whole(text: str) -> int:
     return int(text)
 
 
-def config_options(parser: ArgumentParser) -> None:
-    """`--config` and `--interval`."""
+def config_option(parser: ArgumentParser) -> None:
+    """`--config`."""
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help="read the configuration from this TOML file"
     )
+
+
+def config_options(parser: ArgumentParser) -> None:
+    """`--config` and `--interval`."""
+    config_option(parser)
     parser.add_argument(
         "--interval",
         metavar="DURATION",

@@ -33,6 +33,10 @@ _TWICE = (
     "account {} imports the requests of the system account under their own names, so that servers "
     "answer some of them twice: import them with a prefix, and give it as --sys-req-prefix"
 )
+_NO_ACCOUNTS = (
+    "; servers without accounts have no such user yet: add "
+    "`accounts { SYS: { users: [ { user: agent, password: ... } ] } }` and `system_account: SYS`"
+)
 _CLAIMS = ("CLAIMS.UPDATE", "CLAIMS.DELETE")
 # Where replies are wanted: by clients of the same account, and of others.
 _INBOXES = ("_INBOX.any", "_R_.any")
@@ -164,6 +168,7 @@ def _untaken(client: Client, user: UserInfo) -> str:
         f"logged in as {who} {account}, which is not the system account, and sees only its own "
         "connections: give the agent a user of the account that `system_account` names in the "
         "configuration of the servers, or --sys-req-prefix where this account imports its requests"
+        f"{_NO_ACCOUNTS if account == '$G' else ''}"
     )
 
 
