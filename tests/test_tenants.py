@@ -343,6 +343,30 @@ def test_a_tenant_sees_its_own(worlds):
     assert loud.counts.critical == 2
 
 
+# What the view of a tenant has of its own, and what is the same for everybody and tells nothing.
+CUT = {
+    *(
+        "account",
+        "access",
+        "checks",
+        "cost",
+        "coverage",
+        "failed_epochs",
+        "grouped",
+        "last_failure",
+    ),
+    *("lives", "mutes", "muting", "outcomes", "ranked", "servers", "swept_at", "transitions"),
+}
+SAME = {
+    *("agent", "interval", "known_since", "max_payload", "rules", "started_at", "tenants"),
+    "valid_for",
+}
+
+
+def test_of_each_field_of_a_view_it_is_decided_what_a_tenant_may_know():
+    assert set(View.__struct_fields__) == CUT | SAME
+
+
 def test_the_view_of_the_operator_is_not_changed_by_a_tenant(worlds):
     _, loud = worlds
     before = answer(loud, "FINDINGS", b""), loud.coverage.missing
@@ -430,6 +454,14 @@ def test_errors_of_the_program_are_the_operators_business():
     made.auditor.note(ValueError("secret"))
     epoch = asked(view(made), "APP", "STATUS", {})["epoch"]
     assert (epoch["failed"], epoch["last_failure"]) == (0, "")
+
+
+def test_mutes_are_the_operators_business(worlds):
+    _, loud = worlds
+    muted = replace(loud, mutes=[object()], muting={("x",): 1})
+    assert asked(muted, "APP", "STATUS", {})["mutes"] == 0
+    own = at_once(of_tenant(muted, "APP"))
+    assert (own.mutes, own.muting) == ([], {})
 
 
 def test_the_view_of_a_tenant_has_no_servers(worlds):

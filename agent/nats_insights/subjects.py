@@ -31,6 +31,7 @@ EVENTS = ("$SYS.SERVER.*.SHUTDOWN", "$SYS.SERVER.*.LAMEDUCK")
 _VERBATIM = frozenset((string.ascii_letters + string.digits + "-_@:/+=").encode())
 _LONGEST = 128
 _KEPT = 96
+_A_TOKEN = re.compile(rf"[A-Za-z0-9\-_@:/+=]{{1,{_LONGEST}}}").fullmatch
 
 
 def token(name: str) -> str:
@@ -69,7 +70,7 @@ def api(name: str) -> str:
 
 def is_token(name: str) -> bool:
     """Whether a name is a token as it stands, so that a server finds an account by it."""
-    return token(name) == name
+    return name != "_" and _A_TOKEN(name) is not None
 
 
 def tenant_advisory(account: str, severity: str, code: str, fingerprint: str) -> str:

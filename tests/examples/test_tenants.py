@@ -21,6 +21,7 @@ from kit.watching import Watch, watching
 from nats_insights.connection.contexts import Settings
 from nats_insights.lab.servers import local
 from nats_insights.subjects import USER_INFO
+from nats_insights.tell import queries
 from nats_insights.tell.tenants import QUERIES
 
 pytestmark = pytest.mark.live
@@ -193,7 +194,7 @@ async def test_each_tenant_is_answered_about_itself(start_layout, crowd, layout)
             assert {one["scope"] for one in replies["CHECKS"]["checks"]} == {"ACCOUNT"}
             explained = await tenant.ask("EXPLAIN", code="USER_002")
             assert explained["check"]["last"] is None
-            for name in ("SERVERS", "EVALUATE", "FORGET"):
+            for name in {*queries.QUERIES, *queries.CHANGES} - {*QUERIES}:
                 with pytest.raises(nats.errors.NoRespondersError):
                     await tenant.client.request(f"INSIGHTS.API.{name}", timeout=5)
 

@@ -17,6 +17,8 @@ from nats_insights.errors import ConnectError
 from nats_insights.gather.access import dangers, recognise
 from nats_insights.gather.asking import Asker
 from nats_insights.lab.servers import local
+from nats_insights.lab.servers.jwts import Operator
+from nats_insights.lab.servers.login import Login
 from nats_insights.replies.connz import CONNZ
 from nats_insights.replies.jsz import JSZ
 from nats_insights.replies.statz import STATZ
@@ -164,6 +166,43 @@ async def test_what_it_could_change_is_what_is_imported(start_imported, replaced
         assert dangers(user, client.server_id, client.sys_req, client.imports) == dangerous
     finally:
         await client.close()
+
+
+async def test_accounts_with_jwts_import_the_requests_too(start_cluster, tmp_path, crowd):
+    operator = Operator()
+    requests = ["$SYS.REQ.SERVER.*.*", "$SYS.REQ.ACCOUNT.PING.STATZ"]
+    exports = [
+        {"name": one, "type": "service", "subject": one, "response_type": "Stream"}
+        for one in requests
+    ]
+    system_account = operator.account("SYS", exports=exports)
+    imports = [
+        {
+            "name": one,
+            "type": "service",
+            "account": system_account.id,
+            "subject": one,
+            "local_subject": one.replace("$SYS", "mon").replace("*", "$1", 1).replace("*", "$2"),
+        }
+        for one in requests
+    ]
+    mon, app = operator.account("MON", imports=imports), operator.account("APP")
+    system = start_cluster("n1", "n2", authorization=operator.configuration(system_account))
+    (tmp_path / "agent.creds").write_text(mon.user("agent").creds)
+    creds = str(tmp_path / "agent.creds")
+    settings = Settings(servers=(system["n1"].url,), creds=creds, sys_req_prefix="mon.REQ")
+    login = Login("app", signed=app.user("app"))
+    await crowd.join(system["n2"].url, 8, login=login)
+    async with watching(system, settings, settings, more=LOW) as watch:
+        await watch.until(lambda: "USER_002" in {code for code, _ in watch.open})
+        assert {said.entity.account for said in watch.open.values()} == {app.id}
+        assert set(watch.agent.auditor.snapshot.lacking.denied) == set()
+        client = await connect(settings, name="test")
+        try:
+            await recognise(client)
+            assert client.imports == requests
+        finally:
+            await client.close()
 
 
 REFUSED = {

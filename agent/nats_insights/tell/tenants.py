@@ -52,8 +52,9 @@ class Tenants(Struct, frozen=True):
         """Those that are chosen and cannot be tenants because of their names."""
         if not self.chosen:
             return []
-        wanted = filter(self._wants, accounts)
-        return sorted(name for name in wanted if not subjects.is_token(name))
+        # There may be a hundred thousand, and nearly all have a name that will do.
+        odd = [name for name in accounts if not subjects.is_token(name)]
+        return sorted(filter(self._wants, odd))
 
     def _wants(self, account: str) -> bool:
         if account == _GLOBAL or account in self.system_accounts:
