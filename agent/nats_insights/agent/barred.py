@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence, Set
+from collections.abc import Generator, Sequence, Set
 
+from nats_insights.tell.ranking import parts
 from nats_insights.tell.tenants import Tenants, barring
 
 log = logging.getLogger(__name__)
@@ -21,15 +22,17 @@ class Barred:
         self._looked_at: set[str] = set()
         self._named: set[str] = set()
 
-    def look(self, tenants: Tenants, accounts: Set[str]) -> None:
-        """Look at the accounts of an epoch; those of the last one are known already."""
+    def look(self, tenants: Tenants, accounts: Set[str]) -> Generator[None, None, None]:
+        """Look at the accounts of an epoch, in steps; those of the last one are known already."""
         if tenants.chosen != self._chosen:
             self._chosen = tenants.chosen
             self._looked_at.clear()
         if not self._chosen:
             return
-        for name in tenants.barred(accounts - self._looked_at - self._named):
-            if len(self._named) < MOST:
-                log.warning("%s", barring(name))
-                self._named.add(name)
+        for part in parts(list(accounts)):
+            for name in tenants.barred([one for one in part if one not in self._looked_at]):
+                if name not in self._named and len(self._named) < MOST:
+                    log.warning("%s", barring(name))
+                    self._named.add(name)
+            yield
         self._looked_at = set(accounts)

@@ -38,6 +38,7 @@ from nats_insights.facts import Access, Cost
 from nats_insights.gather.access import PERMISSIONS, recognise
 from nats_insights.gather.closed import why_closed
 from nats_insights.gather.small import Gatherer
+from nats_insights.gather.stepwise import stepwise
 from nats_insights.gather.window import Window
 from nats_insights.judge.auditor import Auditor
 from nats_insights.judge.declare import Check
@@ -272,7 +273,7 @@ class Agent:
         self.answers.view = view
         await asyncio.sleep(0)
         self._tell_of_servers()
-        self.barred.look(view.tenants, self.auditor.snapshot.accounts.keys())
+        await stepwise(self.barred.look(view.tenants, self.auditor.snapshot.accounts.keys()))
         self._tell_of_peers()
         self._untold.extend(self._batches(told))
         tells = bool(told)
