@@ -199,6 +199,66 @@ async def test_a_successor_goes_on_with_what_its_predecessor_told(system, run, c
         assert has_one_leader_at_a_time(watch)
 
 
+async def asked(watch: Watch, name: str, **body: str) -> Any:
+    """The reply to a query."""
+    payload = json.dumps(body).encode()
+    return json.loads((await watch.client.request(subjects.api(name), payload, timeout=20)).data)
+
+
+async def times_asked(watch: Watch, agent: str, name: str) -> int:
+    """How often a query was sent to an agent."""
+    inbox = watch.client.new_inbox()
+    subscription = await watch.client.subscribe(inbox)
+    await watch.client.publish("insights.srv.STATS.insights-agent", b"", reply=inbox)
+    while told := json.loads((await subscription.next_msg(timeout=10)).data):
+        if told["metadata"]["id"] == agent:
+            break
+    await subscription.unsubscribe()
+    (count,) = [one["num_requests"] for one in told["endpoints"] if one["name"] == name]
+    return count
+
+
+async def beats_of(watch: Watch, agent: str, count: int) -> None:
+    """Until so many more heartbeats of an agent have come."""
+    seen = len(watch.heartbeats)
+    await watch.until(lambda: [b.agent.id for b in watch.heartbeats[seen:]].count(agent) >= count)
+
+
+async def test_a_standby_counts_muted_findings_as_its_leader_does(system, run, crowd):
+    await filled(system, crowd)
+    async with listening(system) as watch:
+        await two_with_a_finding(watch, run)
+        await asked(watch, "MUTE", code="SERVER_011", until="1h")
+        await beats_of(watch, "b", 2)
+        counted = await times_asked(watch, "a", "FINDINGS")
+        before = await times_asked(watch, "a", "MUTES")
+        await beats_of(watch, "b", 4)
+        assert await times_asked(watch, "a", "FINDINGS") == counted
+        assert await times_asked(watch, "a", "MUTES") > before
+
+
+async def test_a_successor_goes_on_with_the_mutes_of_its_predecessor(system, run, crowd):
+    await filled(system, crowd)
+    async with listening(system) as watch:
+        running = await two_with_a_finding(watch, run)
+        for until in ("2h", "1h"):
+            await asked(watch, "MUTE", code="SERVER_011", server="n1", until=until, who="ada")
+        made = await asked(watch, "MUTE", account="nobody", until="1h")
+        await beats_of(watch, "b", 3)
+        running["a"].terminate()
+        await watch.until(lambda: role(watch, "b") == "leader")
+        await watch.until(lambda: watch.heartbeats[-1].muted.warning == 1)
+        adopted = await asked(watch, "MUTES")
+        assert (adopted["agent"]["id"], adopted["mutes"]) == ("b", made["mutes"])
+        assert [one["findings"] for one in adopted["mutes"]] == [0, 1]
+        assert watch.open[HOT].muted is not None
+        await asked(watch, "UNMUTE", code="SERVER_011", server="n1")
+        await watch.until(lambda: watch.open[HOT].muted is None)
+        reasons = [said.reason for said in watch.advisories if said.entity.name == "n1"]
+        assert reasons.count("unmuted") == 1
+        assert has_one_leader_at_a_time(watch)
+
+
 @pytest.mark.catalogue
 async def test_of_two_that_stand_by_one_takes_over(system, run, crowd):
     await filled(system, crowd)

@@ -23,6 +23,8 @@ from nats_insights.agent.peers import UNREADABLE
 from nats_insights.connection.client import Client
 from nats_insights.judge.declare import Check
 from nats_insights.judge.lifecycle import Life
+from nats_insights.judge.mutes import MOST as MOST_MUTES
+from nats_insights.judge.mutes import Mute
 from nats_insights.model.roster import Entry, Roster
 from nats_insights.tell import adopt
 from nats_insights.tell.messages import (
@@ -30,6 +32,7 @@ from nats_insights.tell.messages import (
     FindingsReply,
     FindingState,
     Heartbeat,
+    MutesReply,
     Reply,
     ServersReply,
 )
@@ -58,7 +61,7 @@ class _Kept(msgspec.Struct, frozen=True, gc=False):
 
 
 class Heir:
-    """The open findings of the leader, by fingerprint, and its servers, which `roster` gets.
+    """The open findings of the leader, its mutes, and its servers, which `roster` gets.
 
     It is `warm` once it had all of them; what it does not hear it asks for again.
     """
@@ -71,6 +74,7 @@ class Heir:
         self._roster = roster
         self._leads = leads
         self._kept: dict[str, _Kept] = {}
+        self.mutes: list[Mute] = []
         self._news: dict[str, _Kept | None] | None = None
         self._client: Client | None = None
         self._subscription: Subscription | None = None
@@ -99,13 +103,14 @@ class Heir:
     async def leave(self) -> None:
         """This agent leads now: it hears nobody, and knows all."""
         subscription, self._subscription, self._client = self._subscription, None, None
-        self.warm, self._kept = False, {}
+        self.warm, self._kept, self.mutes = False, {}, []
         if subscription is not None:
             with suppress(nats.errors.Error):
                 await subscription.unsubscribe()
 
     async def keep_up(self, client: Client, leader: Heartbeat | None) -> None:
         """Ask for everything if this is not what the leader counts; called once per heartbeat."""
+        await self._ask_mutes(client, leader)
         self._missed |= client.slow != self._slow
         if not self._missed and leader is not None and self._agrees(leader):
             self._roster.seen(leader.timestamp.timestamp())
@@ -146,15 +151,25 @@ class Heir:
     def _agrees(self, leader: Heartbeat) -> bool:
         """Whether the leader counts as many open findings and servers."""
         counted = Counter(kept.severity for kept in self._kept.values())
-        told = leader.open
+        told, muted = leader.open, leader.muted
         servers = self._roster.known()
         answering = sum(1 for entry in servers if entry.state == "answering")
         return counted == Counter(
-            critical=told.critical, warning=told.warning, info=told.info
+            critical=told.critical + muted.critical,
+            warning=told.warning + muted.warning,
+            info=told.info + muted.info,
         ) and (leader.coverage.servers_known, leader.coverage.servers_answered) == (
             len(servers),
             answering,
         )
+
+    async def _ask_mutes(self, client: Client, leader: Heartbeat | None) -> None:
+        """Ask what is muted, while anything is: of a changed mute no advisory may tell."""
+        if leader is None or not (leader.mutes or self.mutes):
+            return
+        with suppress(nats.errors.Error, *UNREADABLE):
+            told = await self._all(client, "MUTES", MutesReply, "mutes")
+            self.mutes = [adopt.mute(one) for one in reversed(told[:MOST_MUTES])]
 
     async def _ask(self, client: Client) -> bool:
         """Replace everything by what the leader knows; False, with nothing changed, if it fails."""

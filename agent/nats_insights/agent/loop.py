@@ -348,7 +348,7 @@ class Agent:
         if self.peers.left(warm=self._is_warm) > 0 or not await self._claim(client):
             return False
         if self.heir.warm:
-            self.auditor.adopt(self.heir.lives)
+            self.auditor.adopt(self.heir.lives, self.heir.mutes)
         if self.heir.listens:
             self.auditor.postpone(time.time())
             known = f"with {len(self.heir.lives)} open findings"
