@@ -193,6 +193,34 @@ async def test_an_agent_that_cannot_save_says_so_and_goes_on(system, runs, crowd
         assert {path.stat().st_mode & 0o777 for path in runs.directory.glob("state*")} == {0o600}
 
 
+async def test_what_was_muted_and_what_happened_is_known_after_it_was_killed(system, runs, crowd):
+    user, password = system.user("app")
+    await crowd.join(system["n1"].url, 18, user=user, password=password)
+    async with listening(system) as watch:
+
+        async def asked(name: str, **body: str) -> Any:
+            payload = json.dumps(body).encode()
+            reply = await watch.client.request(f"INSIGHTS.API.{name}", payload, timeout=10)
+            return json.loads(reply.data)
+
+        runs.start()
+        await watch.until(lambda: ("SERVER_011", "n1") in watch.open)
+        made = await asked("MUTE", server="n1", code="SERVER_011", until="1h", who="ada")
+        history = await asked("HISTORY", code="SERVER_011")
+        runs.kill()  # Whoever got the reply can rely on it.
+        beats = len(watch.heartbeats)
+        runs.start()
+        await watch.until(lambda: len(watch.heartbeats) >= beats + 2)
+        assert (await asked("MUTES"))["mutes"] == made["mutes"]
+        after = await asked("HISTORY", code="SERVER_011")
+        assert after["transitions"] == history["transitions"]
+        assert after["known_since"] == history["known_since"]
+        assert [one.reason for one in told(watch, "SERVER_011", "n1")] == [
+            "condition_met",
+            "muted",
+        ]
+
+
 async def test_an_agent_that_finds_another_one_leading_forgets_its_findings(system, runs):
     runs.config(OPENING)
     async with Lossy(system["n1"].port, b"$INSIGHTS.ADVISORY", "up") as relay:
