@@ -37,6 +37,7 @@ class Connection:
 
     def __init__(self, fleet: Fleet) -> None:
         self.fleet = fleet
+        self.server_id = next(iter(fleet.ids))
         self.asked: list[dict[str, Any]] = []
         self.timeouts: list[float] = []
         self.denied: set[str] = set()
@@ -47,6 +48,9 @@ class Connection:
 
     def new_inbox(self) -> str:
         return "_INBOX.x"
+
+    def takes(self, subject: str) -> bool:
+        return True
 
     async def request(
         self, subject: str, body: bytes, timeout: float, headers: dict[str, str]

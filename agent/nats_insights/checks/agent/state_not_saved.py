@@ -18,7 +18,7 @@ def state_not_saved(agent: Agent) -> Finding | None:
     Do: give the disk space, or the agent's user the permission to write there; the summary and the
     agent's log say what failed. The next epoch saves everything, so that a restart is not needed.
 
-    Default: one failed save is a fault.
+    Default: one failed save is enough to lose what an epoch found.
     """
     if not agent.unsaved:
         return None
