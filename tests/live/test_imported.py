@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from nats.aio.msg import Msg
 
+from kit.doctor import about, examined
 from kit.programs import EXAMPLES, connected
 from kit.watching import watching
 from nats_insights.connection.connect import connect, user_info
@@ -120,6 +121,27 @@ async def test_checks_whose_requests_are_not_imported_are_unknown_and_named(star
         "OPT_BALANCE_003": "not permitted: CONNZ",
         "OPT_BALANCE_002": "not permitted: STATZ",
     }
+
+
+async def test_doctor_says_how_the_agent_sees_the_system(start_imported, tmp_path):
+    url = start_imported()["n1"].url
+    code, said = await examined(tmp_path, url, "--sys-req-prefix", "mon.req", login=("agent", "pw"))
+    assert (code, about(said, "account", "events", "privilege")) == (
+        0,
+        ["✓ account user agent of account MON, which imports requests as mon.req"],
+    )
+    assert about(said, "JSZ") == ["✓ JSZ 2 of 2 servers answered"]
+
+
+async def test_doctor_says_what_is_not_imported(start_imported, tmp_path):
+    url = start_imported(*without("JSZ", "LAMEDUCK"))["n1"].url
+    code, said = await examined(tmp_path, url, "--sys-req-prefix", "mon.req", login=("agent", "pw"))
+    assert code == 3
+    assert about(said, "JSZ", "events") == [
+        "! events servers that stop seem to fail: not imported $SYS.SERVER.*.SHUTDOWN and "
+        "$SYS.SERVER.*.LAMEDUCK",
+        "✗ JSZ not imported: mon.req.SERVER.*.JSZ",
+    ]
 
 
 @pytest.mark.parametrize(

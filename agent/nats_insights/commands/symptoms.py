@@ -14,7 +14,6 @@ from nats_insights.checks.agent.agent_credential_expiry import agent_credential_
 from nats_insights.config import Config
 from nats_insights.connection.client import Client
 from nats_insights.connection.connect import user_info
-from nats_insights.errors import ConnectError
 from nats_insights.gather.access import may
 from nats_insights.gather.asking import Asker
 from nats_insights.model.snapshot import Snapshot
@@ -34,13 +33,10 @@ _AN_ADVISORY = subjects.tenant_advisory("account", "INFO", "CODE", "fingerprint"
 async def credentials(client: Client) -> AsyncIterator[Step]:
     """Whether the credentials expire soon, by the rule of the check about it."""
     agent = Snapshot(time.time()).agent
-    try:
-        agent.expiries = client.expiries()
-    except ConnectError as error:
-        agent.unusable = str(error)
+    agent.expiries = client.expiries()
     found = agent_credential_expiry.judge(agent, agent_credential_expiry.params())
     if found is not None:
-        yield "bad" if agent.unusable else "warning", "credentials", found.summary
+        yield "warning", "credentials", found.summary
     elif agent.expiries:
         days = min(one.ends for one in agent.expiries) - agent.now
         yield "ok", "credentials", f"they expire in {days / 86_400:.0f} days"
