@@ -103,6 +103,23 @@ def test_which_requests_that_change_something_a_user_may_send(permissions, accou
 
 
 @pytest.mark.parametrize(
+    ("permissions", "imports", "may_do"),
+    [
+        (None, None, SERVERS),
+        (publishing("mon.req.SERVER.*.VARZ"), None, []),
+        (publishing("$SYS.REQ.>"), None, []),
+        (publishing("mon.req.>"), None, SERVERS),
+        (None, [], []),
+        (None, ["$SYS.REQ.SERVER.*.VARZ", "$SYS.REQ.SERVER.*.KICK"], ["KICK"]),
+        (publishing("mon.req.SERVER.N1.LDM"), ["$SYS.REQ.SERVER.*.*"], ["LDM"]),
+    ],
+)
+def test_which_of_them_a_user_may_send_whose_account_imports_some(permissions, imports, may_do):
+    user = UserInfo(permissions=permissions, account=KEY)
+    assert dangers(user, "N1", "mon.req", imports) == may_do
+
+
+@pytest.mark.parametrize(
     ("permissions", "has_one"),
     [
         (None, False),

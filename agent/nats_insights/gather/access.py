@@ -126,11 +126,14 @@ def dangers(
 ) -> list[str]:
     """The requests that this user may send though they change something.
 
-    In an account that imports them, those that are imported, with the prefix `sys_req`.
+    In an account that imports them, those of a server that are imported, with the prefix `sys_req`;
+    all that are permitted where `imports` is None, not known. The others are for system accounts.
     """
-    wanted = {one: subjects.server_request(one, server_id) for one in _DANGEROUS} | _OF_JETSTREAM
-    if is_key(user.account):
-        wanted |= {one: f"$SYS.REQ.{one}" for one in _CLAIMS}
+    wanted = {one: subjects.server_request(one, server_id) for one in _DANGEROUS}
+    if sys_req == subjects.SYS_REQ:
+        wanted |= _OF_JETSTREAM
+        if is_key(user.account):
+            wanted |= {one: f"$SYS.REQ.{one}" for one in _CLAIMS}
     publish = user.permissions.publish if user.permissions else None
     return [
         one
