@@ -652,6 +652,16 @@ def test_what_was_read_again_goes_on_as_if_nothing_had_been():
     assert read.plain() == written.plain()
 
 
+def test_nouns_that_have_the_same_parts_keep_their_own_counts():
+    written, both = History([accepted]), {"a": 5, "b": 1}
+    for names in (N1, N2):
+        written.record(accepted, names, both, NOW)
+    written.record(accepted, N1, {"a": 7}, NOW + 30)  # Without `b`, which it still knows.
+    read = History([accepted])
+    read.restore(written.plain(), NOW + 30)
+    assert read.plain() == written.plain()
+
+
 def test_plain_data_does_not_move_with_the_history():
     remembered = told(loaded, "a")
     plain = remembered.plain()

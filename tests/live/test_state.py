@@ -20,6 +20,7 @@ from kit.watching import PATIENCE, Watch, watching
 from nats_insights.agent import kept
 from nats_insights.agent.kept import Kept
 from nats_insights.gather.stepwise import at_once
+from nats_insights.judge.lifecycle import Life
 from nats_insights.lab.servers import local
 from nats_insights.tell.messages import Advisory
 from scenario import Story, cluster
@@ -57,6 +58,11 @@ def saved(runs: Runs) -> Kept:
         past = kept.read(kept.PAST, runs.past.read_bytes(), "past")
         state.known = kept.with_past(state.known, past, "past")
     return state
+
+
+def kept_lives(runs: Runs) -> list[Life]:
+    """The findings in the file, none while there is no file."""
+    return saved(runs).known.lives if runs.state.exists() else []
 
 
 def header(path: Path) -> Any:
@@ -236,6 +242,27 @@ async def test_an_agent_that_finds_another_one_leading_forgets_its_findings(syst
         await watch.until(lambda: saved(runs).untold == saved(runs).known.lives == [])
         await watch.epochs()
         assert {one.agent.id for one in watch.advisories} <= {"other"}
+
+
+async def test_a_standby_keeps_what_the_leader_told_in_case_that_both_end(system, runs, crowd):
+    user, password = system.user("app")
+    await crowd.join(system["n1"].url, 18, user=user, password=password)
+    async with watching(system, more='id = "other"\n') as watch:
+        await watch.until(lambda: ("SERVER_011", "n1") in watch.open)
+        first = watch.open["SERVER_011", "n1"]
+        runs.start()
+        await watch.until(lambda: [b for b in watch.heartbeats if b.agent.role == "standby"])
+        await watch.until(
+            lambda: first.fingerprint in {one.fingerprint for one in kept_lives(runs)}
+        )
+        runs.kill()
+    runs.config("lifecycle.remind_every = '1s'\n")
+    async with listening(system) as watch:
+        runs.start()
+        await watch.until(lambda: told(watch, "SERVER_011"))
+        (goes_on, *_) = told(watch, "SERVER_011")
+        assert (goes_on.transition, goes_on.opened_at) == ("reminded", first.opened_at)
+        assert goes_on.revision > first.revision
 
 
 @pytest.mark.parametrize("why", ["check", "age"])

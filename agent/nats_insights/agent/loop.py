@@ -437,11 +437,14 @@ class Agent:
         """Save what another process needs to go on from here, as of the Unix second `now`."""
         if not self.state.keeps:
             return
-        codes = {life.key.code for life in self.auditor.lives.values()}
+        known = self.auditor.known_now
+        if self.heir.warm:  # What the leader told may be all that is known of it some day.
+            known = replace(known, lives=self.heir.lives)
+        codes = {life.key.code for life in known.lives}
         codes |= {told.life.key.code for untold in self._untold for told in untold.told}
         checks = [retired(self._by_code[code]) for code in sorted(codes)]
-        known, untold, waiting = self.auditor.known_now, list(self._untold), self.outbox.waiting
-        kept = Kept(known=known, checks=checks, untold=untold, waiting=list(waiting))
+        waiting = list(self.outbox.waiting)
+        kept = Kept(known=known, checks=checks, untold=list(self._untold), waiting=waiting)
         await self.state.save(self.auditor, kept, now, whole=whole)
 
     def _batches(self, told: Sequence[Told]) -> list[Untold]:
@@ -553,6 +556,7 @@ class Agent:
     async def _leave(self, client: Client) -> None:
         """Publish what waits and a last heartbeat, so that a standby takes over at once."""
         await self.answers.stop()
+        led = self.role == "leader"
         if not client.closed.is_set():
             with suppress(nats.errors.Error, OSError):
                 if self.reign.holds:
@@ -562,4 +566,4 @@ class Agent:
             self.role = "standby"
             self.reign.end()
         if not self._is_new:
-            await self._keep(self.auditor.now, whole=True)
+            await self._keep(self.auditor.now if led else time.time(), whole=True)
