@@ -6,10 +6,12 @@ import asyncio
 import json
 import logging
 import os
+import re
 import stat
 import subprocess
 import sys
 import tempfile
+import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +23,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kit.doctor import about, examined
 from kit.published import AGENT, COVERAGE
 from nats_insights.agent import state as of_state
 from nats_insights.agent.kept import (
@@ -38,6 +41,7 @@ from nats_insights.agent.kept import (
 )
 from nats_insights.agent.state import State
 from nats_insights.agent.state_file import StateFile
+from nats_insights.commands import doctor
 from nats_insights.errors import StateError
 from nats_insights.gather.stepwise import at_once
 from nats_insights.judge.auditor import Auditor, Known
@@ -347,7 +351,7 @@ def test_a_place_where_no_file_can_be_is_refused(tmp_path):
         tmp_path
         / "none"
         / "state": f"^the directory {tmp_path / 'none'} does not exist: create it",
-        tmp_path / "file" / "state": "Not a directory$",
+        tmp_path / "file" / "state": "file is no directory$",
         tmp_path / ("x" * 251): "File name too long$",
     }.items():
         with pytest.raises(StateError, match=says):
@@ -367,19 +371,23 @@ def as_nobody() -> Iterator[None]:
         os.seteuid(0)
 
 
-@pytest.mark.parametrize("locked_before", [False, True])
-def test_a_directory_that_is_not_writable_is_refused(locked_before):
+def test_a_directory_that_is_not_writable_is_refused():
     with tempfile.TemporaryDirectory() as place:
-        path = Path(place) / "state"
-        if locked_before:
-            Path(place, "state.lock").touch()
-            Path(place, "state.lock").chmod(0o666)
         Path(place).chmod(0o555)
         with as_nobody(), pytest.raises(StateError) as refused:
-            StateFile(path).lock()
+            StateFile(Path(place, "state")).lock()
         Path(place).chmod(0o755)
-    why = "its directory is not writable" if locked_before else "Permission denied"
-    assert str(refused.value) == f"cannot keep the state in {path}: {why}"
+    why = "its directory is not writable"
+    assert str(refused.value) == f"cannot keep the state in {place}/state: {why}"
+
+
+def test_a_lock_of_another_user_is_refused():
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o777)
+        Path(place, "state.lock").touch(mode=0o000)
+        with as_nobody(), pytest.raises(StateError) as refused:
+            StateFile(Path(place, "state")).lock()
+    assert str(refused.value) == f"cannot keep the state in {place}/state: Permission denied"
 
 
 def test_a_file_that_is_not_readable_is_refused():
@@ -549,3 +557,53 @@ async def test_a_past_that_is_not_saved_is_a_failure_and_the_findings_are_saved_
     state = State(store, past)
     await save(state, busy())
     assert (state.failure, len(store.saved)) == ("the store is full", 1)
+
+
+# --- What the doctor says of it.
+
+
+async def said_by_the_doctor(file: StateFile, agent: str = "") -> tuple[str, str]:
+    before = {path: path.read_bytes() for path in file.path.parent.iterdir()}
+    mark, _, said = await doctor._state(file.path, agent)
+    assert {path: path.read_bytes() for path in file.path.parent.iterdir()} == before
+    return mark, said.replace(str(file.path), "FILE")
+
+
+async def test_the_doctor_says_what_is_in_the_file_and_changes_nothing(file):
+    assert await said_by_the_doctor(file) == ("ok", "nothing was saved in FILE yet")
+    story = busy()
+    story.now = time.time() - 90
+    await save(State.in_file(file), story)
+    opened = sum(life.is_open for life in story.lives.values())
+    mark, said = await said_by_the_doctor(file, "one")
+    assert mark == "ok"
+    assert re.fullmatch(rf"{opened} open findings of the agent 'one', saved 1m3\ds ago", said)
+    refused = await said_by_the_doctor(file, "two")
+    assert refused[0] == "bad"
+    assert refused[1].startswith("FILE is of the agent 'one', and this one is 'two': set `id`")
+
+
+@pytest.mark.parametrize(
+    ("data", "mark", "says"),
+    [
+        (BUSY[:-1], "warning", "bytes: an agent keeps it aside, and starts without it"),
+        (b"interval = 3", "bad", "give another place for it"),
+    ],
+)
+async def test_the_doctor_says_what_is_wrong_with_the_file(file, data, mark, says):
+    file.path.write_bytes(data)
+    marked, said = await said_by_the_doctor(file)
+    assert (marked, said.endswith(says)) == (mark, True)
+
+
+async def test_the_doctor_says_that_there_can_be_no_file(tmp_path):
+    mark, _, said = await doctor._state(tmp_path / "none" / "state", "")
+    why = f"the directory {tmp_path}/none does not exist: create it for the state"
+    assert (mark, said) == ("bad", why)
+
+
+async def test_the_doctor_looks_at_the_file_that_it_is_given(tmp_path):
+    flags = ("--state", str(tmp_path / "state"))
+    _, lines = await examined(tmp_path, "nats://127.0.0.1:1", *flags)
+    said = f"nothing was saved in {tmp_path}/state yet"
+    assert about(lines, "state") == [f"✓ state {said}"]

@@ -28,6 +28,7 @@ from nats_insights.agent.kept import (
 )
 from nats_insights.agent.state_file import StateFile
 from nats_insights.agent.store import Store
+from nats_insights.config import span
 from nats_insights.errors import StateError, place
 from nats_insights.gather.stepwise import stepwise
 from nats_insights.judge.auditor import Auditor, Known
@@ -163,12 +164,34 @@ class State:
         except Unreadable as why:
             await _set_aside(store, why)
             return None
-        if found.header.agent != self._agent:
-            raise StateError(
-                f"{store.where} is of the agent {plain(found.header.agent)!r}, and this one is "
-                f"{plain(self._agent)!r}: set `id` in the configuration, or give another place"
-            )
+        _refuse_other_agents(found, self._agent, store.where)
         return found
+
+
+def _refuse_other_agents(found: Read, agent: str, where: str) -> None:
+    if found.header.agent != agent:
+        raise StateError(
+            f"{where} is of the agent {plain(found.header.agent)!r}, and this one is "
+            f"{plain(agent)!r}: set `id` in the configuration, or give another place"
+        )
+
+
+async def described(file: StateFile, agent: str, now: float) -> str:
+    """What is in a state file, for people; nothing is changed.
+
+    Unreadable if an agent would set it aside, StateError if it would not start with it. The name
+    of the `agent` is "" if it is not known.
+    """
+    file.look()
+    data = await file.load()
+    if data is None:
+        return f"nothing was saved in {file.where} yet"
+    found = read(STATE, data, file.where)
+    _refuse_other_agents(found, agent or found.header.agent, file.where)
+    left = kept(found, file.where)
+    opened = sum(life.is_open for life in left.known.lives)
+    age = span(round(max(0.0, now - found.header.written_at)))
+    return f"{opened} open findings of the agent {found.header.agent!r}, saved {age} ago"
 
 
 async def _set_aside(store: Store, why: Unreadable) -> None:

@@ -35,31 +35,38 @@ class StateFile:
         """The file for the past."""
         return StateFile(self._named("past"))
 
+    def look(self) -> None:
+        """StateError if a file cannot be kept at this place; nothing is changed."""
+        with suppress(OSError):  # There is none yet, or the directory tells.
+            if not stat.S_ISREG(self.path.stat().st_mode):
+                raise StateError(f"cannot keep the state in {self.path}: it is not a file")
+        directory = self.path.parent
+        if not directory.exists():
+            raise StateError(f"the directory {directory} does not exist: create it for the state")
+        if not directory.is_dir():
+            raise StateError(f"cannot keep the state in {self.path}: {directory} is no directory")
+        if not os.access(directory, os.W_OK | os.X_OK, effective_ids=True):
+            raise StateError(f"cannot keep the state in {self.path}: its directory is not writable")
+
     def lock(self) -> None:
         """Refuse every other agent this file, until this process ends.
 
         StateError if another one has it, or if a file cannot be kept at this place.
         """
-        self._refuse_other_kinds()
-        path = self._named("lock")
+        self.look()
         try:
-            self._lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _PRIVATE)
+            self._lock = os.open(
+                self._named("lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _PRIVATE
+            )
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self.unlock()
             raise StateError(
                 f"another agent uses the state {self.path}: give each agent a file of its own"
             ) from None
-        except FileNotFoundError:
-            raise StateError(
-                f"the directory {self.path.parent} does not exist: create it for the state"
-            ) from None
         except OSError as error:
             self.unlock()
             raise StateError(f"cannot keep the state in {self.path}: {_why(error)}") from None
-        if not os.access(self.path.parent, os.W_OK | os.X_OK, effective_ids=True):
-            self.unlock()
-            raise StateError(f"cannot keep the state in {self.path}: its directory is not writable")
 
     def unlock(self) -> None:
         """Let another agent have it."""
@@ -93,11 +100,6 @@ class StateFile:
 
     def _named(self, suffix: str) -> Path:
         return self.path.with_name(f"{self.path.name}.{suffix}")
-
-    def _refuse_other_kinds(self) -> None:
-        with suppress(OSError):  # It does not exist, most likely: locking tells.
-            if not stat.S_ISREG(self.path.stat().st_mode):
-                raise StateError(f"cannot keep the state in {self.path}: it is not a file")
 
     def _replace(self, data: bytes) -> None:
         new = self._named("new")

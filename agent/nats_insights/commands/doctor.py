@@ -7,6 +7,7 @@ import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import AsyncIterator
 from functools import partial
+from pathlib import Path
 
 import msgspec
 import nats.errors
@@ -16,7 +17,10 @@ from nats.aio.msg import Msg
 from rich.text import Text
 
 from nats_insights import config, subjects
+from nats_insights.agent.kept import Unreadable
 from nats_insights.agent.peers import Peers
+from nats_insights.agent.state import described
+from nats_insights.agent.state_file import StateFile
 from nats_insights.commands import show, symptoms, unlogged
 from nats_insights.commands.options import config_option
 from nats_insights.commands.symptoms import Step
@@ -61,6 +65,12 @@ class _Answer(Struct):
 def options(parser: ArgumentParser) -> None:
     """Flags of `doctor`."""
     config_option(parser)
+    parser.add_argument(
+        "--state",
+        type=Path,
+        metavar="FILE",
+        help="also test the file of `run --state`, which is not changed",
+    )
     contexts.add_options(parser)
 
 
@@ -69,8 +79,7 @@ async def run(args: Namespace) -> int:
     out, healthy, hint = show.console(), True, False
     # Each problem that gathering logs is also found by a step of its own.
     with unlogged.warnings():
-        configured = config.load(args.config) if args.config else Config()
-        async for mark, what, found in _steps(contexts.from_args(args), configured):
+        async for mark, what, found in _tests(args):
             sign, style = _MARKS[mark]
             out.print(Text.assemble((sign, style), f" {what:<12} {plain(found)}"))
             healthy = healthy and mark != "bad"
@@ -79,6 +88,14 @@ async def run(args: Namespace) -> int:
     if hint:
         out.print(Text(f"\n{PERMISSIONS}", "dim"))
     return 0 if healthy else 3
+
+
+async def _tests(args: Namespace) -> AsyncIterator[Step]:
+    configured = config.load(args.config) if args.config else Config()
+    if args.state is not None:
+        yield await _state(args.state, configured.id)
+    async for step in _steps(contexts.from_args(args), configured):
+        yield step
 
 
 async def _steps(settings: Settings, configured: Config) -> AsyncIterator[Step]:
@@ -119,6 +136,16 @@ def _who(access: Access) -> str:
     if access.mode == "system":
         return f"user {user} of the system account {account}"
     return f"user {user} of account {account}, which imports requests as {access.prefix}"
+
+
+async def _state(path: Path, agent: str) -> Step:
+    """Whether this agent, run by this user, could go on from what is in this file."""
+    try:
+        return "ok", "state", await described(StateFile(path), agent, time.time())
+    except Unreadable as error:
+        return "warning", "state", f"{error}: an agent keeps it aside, and starts without it"
+    except InsightsError as error:
+        return "bad", "state", str(error)
 
 
 async def _permissions(client: Client) -> AsyncIterator[Step]:
