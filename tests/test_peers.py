@@ -93,11 +93,11 @@ IN_ORDER = [
     beat(1, of="c", leading_since=None),
     beat(0, of="y", role="standby", claims=True, warm=True),
     beat(0, of="z2", role="standby", claims=True, warm=True),
+    beat(0, of="x", role="standby", warm=True),
     beat(0, of="d", role="standby", claims=True),
     beat(0, of="e", role="standby", claims=True),
-    beat(0, of="x", role="standby", warm=True),
     beat(0, of="f", role="standby"),
-    beat(9, of="g", role="stopped", warm=True),
+    beat(9, of="a2", role="stopped", warm=True),
 ]
 
 
@@ -107,26 +107,53 @@ def test_all_agents_rank_all_alike():
 
 
 @pytest.mark.parametrize("own", IN_ORDER, ids=lambda own: own.agent.instance)
-async def test_an_agent_yields_to_those_that_lead_or_claim_and_come_first(own):
+async def test_an_agent_yields_to_those_that_come_first(own):
     others = [one for one in IN_ORDER if one is not own]
     peers = await after(*others)
-    first = others[0]
-    assert peers.first() == first
-    assert peers.before(own) == (first if own is not IN_ORDER[0] else None)
+    assert peers.before(own) == (others[0] if own is not IN_ORDER[0] else None)
     assert peers.place(own) == IN_ORDER.index(own)
 
 
-async def test_those_that_stand_by_stop_nobody():
-    peers = await after(*IN_ORDER[8:])
-    assert (
-        peers.first(),
-        peers.before(beat(0, of="own", role="standby")),
-        peers.left(warm=True),
-    ) == (
-        None,
-        None,
-        0,
-    )
+async def test_those_that_know_no_more_and_claim_nothing_stop_nobody():
+    claim = {"of": "own", "role": "standby", "claims": True}
+    peers = await after(*IN_ORDER[9:])
+    assert peers.before(beat(0, **claim)) is None
+    assert peers.left(warm=False) == 0
+    peers = await after(IN_ORDER[6])
+    assert peers.before(beat(0, **claim)) == IN_ORDER[6]
+    assert peers.before(beat(0, **claim, warm=True)) is None
+    assert (peers.left(warm=False) > 0, peers.left(warm=True)) == (True, 0)
+
+
+def again(seconds: float, of: str, **more: Any) -> Heartbeat:
+    """A heartbeat of this instance of the agent "x"."""
+    made = beat(1, seconds, of=of, **more)
+    return msgspec.structs.replace(made, agent=msgspec.structs.replace(made.agent, id="x"))
+
+
+async def test_a_leader_that_was_started_again_leads_no_more():
+    first, second = again(0, "one"), again(1, "two", role="standby", claims=True)
+    peers = await after(first, second)
+    assert peers.leader() is None
+    assert peers.left(warm=True) == 0
+    # A server that was frozen delivers what the first process said.
+    peers = await after(second, first)
+    assert peers.leader() is None
+    assert peers.left(warm=False) > 0
+
+
+async def test_each_claim_is_told_and_nothing_else():
+    heard = []
+
+    async def hear(claim: Heartbeat) -> None:
+        heard.append(claim)
+
+    peers = Peers("own")
+    peers.on_claim = hear
+    claim = beat(0, 1, role="standby", claims=True)
+    for one in (beat(0, role="standby"), claim, claim, beat(1, 2)):
+        await peers.hear(Msg(_client=None, subject="", data=msgspec.json.encode(one)))
+    assert heard == [claim]
 
 
 @pytest.mark.parametrize("claims", [True, False])

@@ -169,17 +169,38 @@ async def two_with_a_finding(watch: Watch, run: Start) -> dict[str, Process]:
     return running
 
 
-ENDS = {"kill": signal.SIGKILL, "stop": signal.SIGTERM, "freeze": signal.SIGSTOP}
+ENDS = {
+    "kill": signal.SIGKILL,
+    "kill and start": signal.SIGKILL,
+    "stop": signal.SIGTERM,
+    "freeze": signal.SIGSTOP,
+}
 
 
-@pytest.mark.parametrize("end", ENDS)
-@pytest.mark.parametrize("cured", ["while nobody leads", "later"])
+ALSO = pytest.mark.catalogue
+
+
+@pytest.mark.parametrize(
+    ("end", "cured"),
+    [
+        ("kill", "while nobody leads"),
+        ("stop", "later"),
+        ("freeze", "later"),
+        ("kill and start", "later"),
+        pytest.param("kill", "later", marks=ALSO),
+        pytest.param("stop", "while nobody leads", marks=ALSO),
+        pytest.param("freeze", "while nobody leads", marks=ALSO),
+        pytest.param("kill and start", "while nobody leads", marks=ALSO),
+    ],
+)
 async def test_a_successor_goes_on_with_what_its_predecessor_told(system, run, crowd, end, cured):
     await filled(system, crowd)
     async with listening(system) as watch:
         running = await two_with_a_finding(watch, run)
         opened_at = watch.open[HOT].opened_at
         running["a"].send_signal(ENDS[end])
+        if end == "kill and start":
+            run("a")
         if cured == "while nobody leads":
             await crowd.leave(list(crowd))
         await watch.until(lambda: role(watch, "b") == "leader")

@@ -24,7 +24,7 @@ from nats_insights.agent.epoch import cost, epoch
 from nats_insights.agent.farewell import finish
 from nats_insights.agent.heir import Heir
 from nats_insights.agent.kept import Kept, Untold
-from nats_insights.agent.peers import Peers, rank
+from nats_insights.agent.peers import Peers, leads, rank
 from nats_insights.agent.publish import Outbox
 from nats_insights.agent.reign import Reign
 from nats_insights.agent.state import State
@@ -370,7 +370,7 @@ class Agent:
             before = self.peers.before(claim)
             other = before.agent.id if before is not None else ""
         if other:
-            log.info("agent %s leads on this system: standing by", plain(other))
+            log.info("agent %s comes first: standing by", plain(other))
             return False
         self.role = "leader"
         self.reign.begin(time.time())
@@ -379,10 +379,11 @@ class Agent:
     async def _object(self, client: Client, claim: Heartbeat) -> None:
         """Repeat our last heartbeat to an agent that claims and ranks behind it.
 
-        Such an agent may have started after our claim, and before anybody answers its ping.
+        Such an agent may have started after our claim, or while nobody answers its ping and yet
+        there are others that know more.
         """
         said = self._said
-        if said is None or not (said.claims or self.reign.holds) or rank(claim) <= rank(said):
+        if said is None or rank(claim) <= rank(said) or (leads(said) and not self.reign.holds):
             return
         message = advisory.heartbeat_message(said)
         with suppress(nats.errors.Error):
@@ -503,8 +504,8 @@ class Agent:
 
     @property
     def _is_warm(self) -> bool:
-        """Whether it can go on with findings that were told."""
-        return self.heir.warm or bool(self.auditor.lives)
+        """Whether it knows what was told last: what a process has saved may be older."""
+        return self.heir.warm or (bool(self.auditor.lives) and not self._is_new)
 
     async def _heartbeat(self, client: Client, *, claims: bool = False) -> Heartbeat:
         auditor, view = self.auditor, self.answers.view

@@ -4,12 +4,15 @@ Agents that keep no common state must not both publish: their ids would differ, 
 contradict each other. So one leads and the others stand by. Every agent ranks all of them alike,
 by what their last heartbeats said:
 
-    1. one that leads: the one that has led for longest
-    2. one that claims to lead: one that knows the findings of the last leader before one that does
-       not, then by instance
-    3. all others, in the same order
+    1. those that lead: the one that has led for longest
+    2. those that know the findings of the leader, and claim to lead
+    3. those that know them, and stand by
+    4. those that do not, and claim to lead
+    5. all others
 
-An agent that is silent for longer than it said neither leads nor claims any more.
+Within each by instance. Agents of the first four come before one that claims, if they rank before
+it. An agent that is silent for longer than it said does not count, nor does an earlier process of
+one that was restarted.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ from nats.aio.msg import Msg
 
 from nats_insights import subjects
 from nats_insights.connection.client import Client
-from nats_insights.tell.messages import Heartbeat
+from nats_insights.tell.messages import AgentInfo, Heartbeat
 from nats_insights.text import shortened
 
 log = logging.getLogger(__name__)
@@ -84,14 +87,9 @@ class Peers:
             leads(beat) and beat.agent.instance == instance for beat in self._there()
         )
 
-    def first(self) -> Heartbeat | None:
-        """The heartbeat of the first that leads or claims to."""
-        first = min(self._there(), key=rank, default=None)
-        return first if first is not None and (leads(first) or first.claims) else None
-
     def before(self, own: Heartbeat) -> Heartbeat | None:
-        """The first that leads or claims to, if it comes before the agent that said `own`."""
-        first = self.first()
+        """The first of all, if it comes before the agent that said `own`."""
+        first = min(self._there(), key=rank, default=None)
         return first if first is not None and rank(first) < rank(own) else None
 
     def place(self, own: Heartbeat) -> int:
@@ -99,9 +97,9 @@ class Peers:
         return sum(1 for beat in self._there() if rank(beat) < rank(own))
 
     def left(self, *, warm: bool) -> float:
-        """Seconds until all that lead or claim to will be gone, not positive if there are none.
+        """Seconds until all will be gone that come before a claim, not positive if there are none.
 
-        For an agent that is warm, the claim of one that is not does not count.
+        The claim is that of an agent which is warm, or not.
         """
         left = [peer.left for peer in self._peers.values() if _is_ahead(peer.heartbeat, warm)]
         return max([*left, *(at - time.monotonic() for at in self._answered.values())], default=0)
@@ -143,9 +141,12 @@ class Peers:
             heartbeat = msgspec.json.decode(message.data, type=Heartbeat)
         except UNREADABLE:
             return
-        instance = heartbeat.agent.instance
-        if instance == self.instance:
+        agent = heartbeat.agent
+        instance = agent.instance
+        if instance == self.instance or self._is_outdated(heartbeat):
             return
+        for name in self._others_of(agent):
+            del self._peers[name]
         # A server that was frozen delivers old messages when it resumes.
         last = self._peers.get(instance)
         if last is not None and _order(heartbeat) <= _order(last.heartbeat):
@@ -157,6 +158,16 @@ class Peers:
         self.changed.set()
         if heartbeat.claims:
             await self.on_claim(heartbeat)
+
+    def _others_of(self, agent: AgentInfo) -> list[str]:
+        """The instances of the same agent before it was restarted, or after."""
+        known = [(name, peer.heartbeat.agent.id) for name, peer in self._peers.items()]
+        return [name for name, id in known if id == agent.id and name != agent.instance]
+
+    def _is_outdated(self, heartbeat: Heartbeat) -> bool:
+        """Whether its agent was restarted since it was sent."""
+        others = [self._peers[name].heartbeat for name in self._others_of(heartbeat.agent)]
+        return any(other.timestamp > heartbeat.timestamp for other in others)
 
     def differences(self, own: Heartbeat) -> list[str]:
         """A sentence for each agent of another version or configuration, once for each of them."""
@@ -189,14 +200,16 @@ def rank(heartbeat: Heartbeat) -> Rank:
     """The least comes first; the same for all agents."""
     instance, since = heartbeat.agent.instance, heartbeat.leading_since
     if leads(heartbeat):
-        return (0, since.timestamp() if since else float("inf"), instance)
+        return (1, since.timestamp() if since else float("inf"), instance)
     if heartbeat.agent.role == "stopped":
-        return (3, 0.0, instance)
-    return (1 if heartbeat.claims else 2, 0.0 if heartbeat.warm else 1.0, instance)
+        return (6, 0.0, instance)
+    if heartbeat.warm:
+        return (2 if heartbeat.claims else 3, 0.0, instance)
+    return (4 if heartbeat.claims else 5, 0.0, instance)
 
 
 def _is_ahead(heartbeat: Heartbeat, warm: bool) -> bool:
-    return leads(heartbeat) or (heartbeat.claims and heartbeat.warm >= warm)
+    return rank(heartbeat)[0] <= (2 if warm else 4)
 
 
 def _differences(other: Heartbeat, own: Heartbeat) -> Iterable[str]:
