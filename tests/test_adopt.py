@@ -282,6 +282,19 @@ def known(name: str, **more: Any) -> Entry:
     )
 
 
+def test_a_server_is_known_as_the_predecessor_knew_it():
+    first = Story()
+    first.hears(system(cluster("EU", n1=1, n2=1)))
+    first.hears(system(cluster("EU", n1=hung, n2=1)), after=30.5)
+    second = succeed(first)
+    for name in ("n1", "n2"):
+        theirs, ours = (one.auditor.roster.at(("EU", name)) for one in (first, second))
+        assert theirs is not None
+        assert ours is not None
+        for field in ("id", "version", "state", "first_seen", "last_seen", "last_error"):
+            assert getattr(ours, field) == getattr(theirs, field)
+
+
 def test_a_goodbye_that_was_heard_here_outlives_what_another_agent_says():
     roster = Roster()
     roster.adopt([known("n1"), known("n2")])

@@ -176,6 +176,35 @@ async def test_an_agent_that_knows_the_findings_need_not_wait_for_one_that_does_
     assert peers.left(warm=True) > 0
 
 
+class Answering:
+    """A connection on which a leader answers a ping at once."""
+
+    def new_inbox(self) -> str:
+        return "inbox"
+
+    async def subscribe(self, subject: str, cb: Any) -> Answering:
+        self.hear = cb
+        return self
+
+    async def publish(self, subject: str, payload: bytes, reply: str) -> None:
+        pong = {"metadata": {"id": "other", "instance": "other", "role": "leader"}}
+        await self.hear(Msg(_client=None, subject=reply, data=msgspec.json.encode(pong)))
+
+    async def unsubscribe(self) -> None:
+        pass
+
+
+async def test_a_leader_that_answers_counts_as_there_until_its_first_heartbeat():
+    peers = Peers("own")
+    assert await peers.ask(Answering(), patience=1000.0) == "other"
+    assert peers.leads("other")
+    assert 900 < peers.left(warm=True) <= 1000
+    last_word = beat(3, role="stopped")
+    await peers.hear(Msg(_client=None, subject="", data=msgspec.json.encode(last_word)))
+    assert not peers.leads("other")
+    assert peers.left(warm=True) == 0
+
+
 async def test_the_one_that_was_silent_for_longest_makes_room():
     peers = await after(LATER, *(beat(1, of=f"n{n}", role="standby") for n in range(MOST)))
     assert peers.leader() is None
