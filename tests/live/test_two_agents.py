@@ -31,7 +31,7 @@ from nats_insights.tell.messages import Heartbeat
 pytestmark = pytest.mark.live
 
 Process = subprocess.Popen[bytes]
-Start = Callable[[str], Process]
+Start = Callable[..., Process]
 FULL = {"n1": "max_connections: 20"}
 
 
@@ -46,7 +46,7 @@ def run(system: local.System, tmp_path: Path) -> Iterator[Start]:
     """`run("other")`: an agent of that id on n2, in a process of its own."""
     running = []
 
-    def run(name: str) -> Process:
+    def run(name: str, *more: str | Path) -> Process:
         config = tmp_path / f"{name}.toml"
         # It counts as gone after three seconds and five of these timeouts.
         quick = 'interval = "150ms"\ngather.timeout = "200ms"\nlifecycle.settle = "0s"\n'
@@ -54,7 +54,7 @@ def run(system: local.System, tmp_path: Path) -> Iterator[Start]:
         user, password = system.user("agent")
         login = {"NATS_URL": system["n2"].url, "NATS_USER": user, "NATS_PASSWORD": password}
         process = subprocess.Popen(
-            [sys.executable, "-m", "nats_insights", "run", "--config", config],
+            [sys.executable, "-m", "nats_insights", "run", "--config", config, *more],
             env=os.environ | login,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -277,6 +277,28 @@ async def test_a_successor_goes_on_with_the_mutes_of_its_predecessor(system, run
         await watch.until(lambda: watch.open[HOT].muted is None)
         reasons = [said.reason for said in watch.advisories if said.entity.name == "n1"]
         assert reasons.count("unmuted") == 1
+        assert has_one_leader_at_a_time(watch)
+
+
+@pytest.mark.catalogue
+async def test_a_standby_saves_what_it_knows_of_the_leader(system, run, crowd, tmp_path):
+    await filled(system, crowd)
+    async with listening(system) as watch:
+        first = run("a")
+        await watch.until(lambda: HOT in watch.open)
+        second = run("b", "--state", tmp_path / "state")
+        await watch.until(lambda: is_warm(watch, "b"))
+        beats = len(watch.heartbeats)
+        await watch.until(lambda: [b.agent.id for b in watch.heartbeats[beats:]].count("b") > 2)
+        for process in (first, second):
+            process.kill()
+            process.wait()
+        run("b", "--state", tmp_path / "state")
+        await watch.until(lambda: role(watch, "b") == "leader")
+        await crowd.leave(list(crowd))
+        await watch.until(lambda: HOT not in watch.open)
+        told = [said for said in watch.advisories if (said.code, said.entity.name) == HOT]
+        assert [told[0].transition, told[-1].transition] == ["opened", "resolved"]
         assert has_one_leader_at_a_time(watch)
 
 

@@ -317,6 +317,8 @@ class Agent:
             self._follow(gatherer)
             if time.monotonic() - beat_at >= self.config.interval:
                 beat_at = time.monotonic()
+                if self.state.keeps and self.heir.warm:
+                    self.auditor.adopt(self.heir.lives)
                 await self._keep(time.time())
                 await self._heartbeat(client)
                 self.systemd.works("standing by", self.auditor.pace.silent_after)
