@@ -317,8 +317,6 @@ class Agent:
             self._follow(gatherer)
             if time.monotonic() - beat_at >= self.config.interval:
                 beat_at = time.monotonic()
-                if self.state.keeps and self.heir.warm:
-                    self.auditor.adopt(self.heir.lives)
                 await self._keep(time.time())
                 await self._heartbeat(client)
                 self.systemd.works("standing by", self.auditor.pace.silent_after)
@@ -442,7 +440,7 @@ class Agent:
             return
         known = self.auditor.known_now
         if self.heir.warm:  # What the leader told may be all that is known of it some day.
-            known = replace(known, lives=self.heir.lives)
+            known = replace(known, lives=self.heir.lives, mutes=list(self.heir.mutes))
         codes = {life.key.code for life in known.lives}
         codes |= {told.life.key.code for untold in self._untold for told in untold.told}
         checks = [retired(self._by_code[code]) for code in sorted(codes)]
