@@ -209,7 +209,8 @@ class Asker:
 
 
 def _is_taken(endpoint: Endpoint[Any], client: Client) -> bool:
-    alone = endpoint.subject(client.server_id) if endpoint.addressable else endpoint.subject()
+    """Whether all servers can be asked, and each by its id."""
+    alone = endpoint.subject("ID") if endpoint.addressable else endpoint.subject()
     return client.takes(endpoint.subject()) and client.takes(alone)
 
 
