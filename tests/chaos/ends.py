@@ -73,19 +73,20 @@ def _gone(
 
 
 def _victim(stage: Stage) -> Process | None:
-    """An agent that may fail. Where nothing is kept but by the others, one at a time.
-
-    One that starts while its replies are tampered with ends, and would be started again.
-    """
-    if stage.held & {"agents", "relay"}:
-        return None
-    free = [one for one in stage.agents if one.name not in stage.held]
+    """An agent that may fail, if nothing is held that it holds."""
+    free = [one for one in stage.agents if not _held(stage, one) & stage.held]
     return stage.rng.choice(free) if free else None
 
 
 def _held(stage: Stage, one: Process) -> frozenset[str]:
-    others = set() if stage.house.jetstream else {"agents"}
-    return frozenset({one.name, "relay"} | others)
+    """What fails or is tampered with at no time at which this agent ends and begins.
+
+    One that starts while its replies are tampered with ends, and would be started again. Where only
+    the other agents know what it knew, these must be there, and be heard.
+    """
+    if stage.house.state or stage.house.jetstream:
+        return frozenset({one.name, "relay"})
+    return frozenset({"agents", "relay", "network", *stage.names, one.name})
 
 
 async def _back(stage: Stage, one: Process) -> None:

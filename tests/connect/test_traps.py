@@ -131,3 +131,40 @@ async def test_a_long_greeting_is_read_by_our_client(listen: Any, greet: Any, ou
 
     client = await ours(await listen(handler))
     assert len(client.discovered_servers) == len(URLS)
+
+
+async def lose_with_something_left(client: PlainClient, streams: Streams) -> asyncio.Task[None]:
+    """The connection ends while something is left to be sent; the task of a subscription."""
+
+    async def hear(_: object) -> None: ...
+
+    task = (await client.subscribe("x", cb=hear))._wait_for_msgs_task
+    assert task is not None
+    assert client._transport is not None
+    streams[1].transport.abort()
+    client._transport._io_writer.transport.abort()
+    client._pending, client._pending_data_size = [b"PING\r\n"], 6
+    return task
+
+
+async def test_what_cannot_be_sent_leaves_tasks_of_plain_nats_py_behind(
+    peer: Any, plain: PlainClient
+) -> None:
+    url, logged_in = peer
+    await plain.connect(url, error_cb=ignore, allow_reconnect=False)
+    task = await lose_with_something_left(plain, await logged_in)
+    with pytest.raises((OSError, RuntimeError)):
+        await plain.close()
+    assert not task.done()
+    task.cancel()
+
+
+async def test_what_cannot_be_sent_leaves_no_task_of_our_client_behind(
+    peer: Any, ours: Any
+) -> None:
+    url, logged_in = peer
+    client = await ours(url)
+    task = await lose_with_something_left(client, await logged_in)
+    await client.close()
+    await asyncio.wait([task], timeout=5)
+    assert task.done()

@@ -246,12 +246,20 @@ class Client(NatsClient):
         await super()._process_op_err(e)
 
     async def _close(self, status: int, do_cbs: bool = True) -> None:
-        """Sets `closed` first, and cannot hang. nats-py waits for a frozen peer."""
+        """Sets `closed` first, cannot hang, and leaves no task behind.
+
+        nats-py waits for a frozen peer, and stops half-way where it cannot send what is left:
+        asyncio then raises OSError, uvloop RuntimeError.
+        """
         self.closed.set()
-        with suppress(OSError):
+        with suppress(OSError, RuntimeError):
             async with asyncio.timeout(_CLOSE_SECONDS):
                 await super()._close(status, do_cbs)
         self._wire.drop()
+        for subscription in self._subs.values():
+            if subscription._wait_for_msgs_task is not None:
+                subscription._wait_for_msgs_task.cancel()
+        self._subs.clear()
 
 
 class _Wire(TcpTransport):
