@@ -145,7 +145,8 @@ def test_what_is_stale_says_since_when():
     for one in (full, hung):
         story.hears(system(cluster(n1=one)))
     made, _ = tell(story.told[0])
-    assert (made.transition, made.stale) == ("reminded", made.timestamp)
+    assert (made.transition, made.stale) == ("reminded", made.opened_at)
+    assert made.opened_at < made.timestamp
 
 
 SCOPES = {

@@ -353,12 +353,12 @@ def test_what_is_still_open_keeps_its_clients():
     ]
 
 
-def test_a_finding_is_stale_since_its_source_fell_silent():
+def test_a_finding_is_stale_since_its_last_figures():
     _, reminded = stories("ff??", remind_every=60.0)
-    assert (reminded.life.stale, reminded.life.stale_since) == ("STATZ of n2", 90.0)
+    assert (reminded.life.stale, reminded.life.stale_since) == ("STATZ of n2", 60.0)
 
 
-STALE = {"ff?f": None, "ff?-": None, "ff..": None, "ff?.": 90.0, "ff??": 90.0}
+STALE = {"ff?f": None, "ff?-": None, "ff..": None, "ff?.": 60.0, "ff??": 60.0}
 
 
 @pytest.mark.parametrize(("script", "expected"), STALE.items(), ids=STALE)

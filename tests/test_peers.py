@@ -251,3 +251,25 @@ async def test_each_difference_is_named_once_and_all_of_them_are_bounded():
         await peers.hear(Msg(_client=None, subject="", data=data))
         said += peers.differences(OWN)
     assert len(said) == len(set(said)) == MOST
+
+
+# When heartbeats were heard and sent, in seconds, of an agent with a patience of ten.
+HELD_BACK = {
+    "sent when it was heard": ([(0, 0), (30, 30)], True),
+    "held back for less than its patience": ([(0, 0), (30, 20.1)], True),
+    "held back for as long as its patience": ([(0, 0), (30, 20)], False),
+    "held back, and then one in time": ([(0, 0), (30, 1), (31, 31)], True),
+    "by a clock that is an hour ahead": ([(0, 3600), (30, 3630)], True),
+    "by a clock that was set ahead": ([(0, 0), (30, 3630)], True),
+    "by a clock that was set back": ([(0, 0), (30, -3570)], True),
+}
+
+
+@pytest.mark.parametrize(("times", "leads"), HELD_BACK.values(), ids=HELD_BACK)
+async def test_a_heartbeat_counts_from_when_it_was_sent(times, leads, monkeypatch):
+    peers = Peers("own")
+    for epoch, (heard, sent) in enumerate(times):
+        monkeypatch.setattr("nats_insights.agent.peers.time.monotonic", lambda at=heard: at)
+        said = msgspec.json.encode(beat(epoch, sent, patience=10.0))
+        await peers.hear(Msg(_client=None, subject="x", data=said))
+    assert (peers.leader() is not None) is leads

@@ -49,8 +49,17 @@ class _Pong(Struct):
 
 
 class _Peer(Struct):
+    """An agent: its last heartbeat, and when it was sent by our clock.
+
+    `offset` is what our clock is ahead of its own, as the quickest heartbeat has shown.
+    """
+
     heartbeat: Heartbeat
-    heard: float
+    offset: float
+
+    @property
+    def heard(self) -> float:
+        return _sent(self.heartbeat) + self.offset
 
     @property
     def left(self) -> float:
@@ -147,13 +156,17 @@ class Peers:
             return
         for name in self._others_of(agent):
             del self._peers[name]
-        # A server that was frozen delivers old messages when it resumes.
+        # A server that was frozen delivers old messages when it resumes: they count from when they
+        # were sent.
         last = self._peers.get(instance)
         if last is not None and _order(heartbeat) <= _order(last.heartbeat):
             return
         if len(self._peers) >= MOST and instance not in self._peers:
             del self._peers[min(self._peers, key=lambda name: self._peers[name].heard)]
-        self._peers[instance] = _Peer(heartbeat, time.monotonic())
+        offset = time.monotonic() - _sent(heartbeat)
+        if last is not None and _sent(heartbeat) >= _sent(last.heartbeat):
+            offset = min(offset, last.offset)  # Else its clock was set back.
+        self._peers[instance] = _Peer(heartbeat, offset)
         self._answered.pop(instance, None)
         self.changed.set()
         if heartbeat.claims:
@@ -223,6 +236,11 @@ def _differences(other: Heartbeat, own: Heartbeat) -> Iterable[str]:
         )
 
 
+def _sent(heartbeat: Heartbeat) -> float:
+    """When it was sent, in Unix seconds of its agent."""
+    return heartbeat.timestamp.timestamp()
+
+
 def _order(heartbeat: Heartbeat) -> tuple[int, float]:
     """Later heartbeats of one instance compare greater, also when its clock was set back."""
-    return (heartbeat.agent.epoch, heartbeat.timestamp.timestamp())
+    return (heartbeat.agent.epoch, _sent(heartbeat))

@@ -36,12 +36,13 @@ _AT_A_STEP = 4096
 class Life(Struct, frozen=True, kw_only=True, gc=False):
     """One finding, pending or open. Times are Unix seconds; `told_*` is what was last published.
 
-    `evidence` is the check's, as JSON, `clients` those behind it. `stale_since` is the time
-    since which the replies it rests on are missing, and `stale` names them. `home` is the cluster
-    of its noun, `rests_on` the (cluster, name) of the server that it is part of. It is `eased`
-    while only the eased limits find it. A pending finding does not open while it is `explained_by`
-    the finding of that fingerprint; an open one stays open. One that `is_common` is about the whole
-    system in place of many. `muted` is until when a person muted it, 0 if nobody did.
+    `evidence` is the check's, as JSON, `clients` those behind it. `stale_since` is the time of its
+    last figures while replies that it rests on are missing, and `stale` names these. `home` is the
+    cluster of its noun, `rests_on` the (cluster, name) of the server that it is part of. It is
+    `eased` while only the eased limits find it. A pending finding does not open while it is
+    `explained_by` the finding of that fingerprint; an open one stays open. One that `is_common` is
+    about the whole system in place of many. `muted` is until when a person muted it, 0 if nobody
+    did.
     """
 
     key: Key
@@ -195,7 +196,8 @@ def _not_found(
     if key.code in result.not_due:
         return _remind(life, now, remind_every)
     if key in result.unknown:
-        since = now if life.stale_since is None else life.stale_since
+        # Its last figures may be those of another agent, or of one that was away.
+        since = min(now, life.updated_at) if life.stale_since is None else life.stale_since
         life = replace(life, stale=result.unknown[key], stale_since=since)
         return _remind(life, now, remind_every)
     life = replace(life, stale="", stale_since=None)
