@@ -66,7 +66,8 @@ def test_without_a_file_everything_has_its_default():
 
 
 KEYS = (
-    "access, checks, expect, gather, id, interval, lifecycle, override, profile, publish, tenants"
+    "access, checks, expect, gather, id, interval, lifecycle, override, profile, publish, "
+    "shard, tenants"
 )
 WRONG = {
     "not TOML": (

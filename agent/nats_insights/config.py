@@ -28,6 +28,8 @@ _NAMES = {int: "a whole number", float: "a number", str: "text in quotes", bool:
 _LONGEST = 80
 
 
+# The name of a shard is a token of subjects.
+_LONGEST_SHARD = 32
 # Longer than anybody waits, and short enough for a date to follow.
 _YEAR = 366 * 86_400.0
 # The largest number that a reply can contain.
@@ -158,6 +160,55 @@ class Publish(Struct, frozen=True, kw_only=True):
     ] = ""
 
 
+def _shard(description: str = "", least: int = 1) -> Meta:
+    return Meta(
+        pattern=f"^[A-Za-z0-9_-]{{{least},{_LONGEST_SHARD}}}$",
+        description=description or None,
+        extra={"allowed": f"{_LONGEST_SHARD} letters, digits, - and _ at most"},
+    )
+
+
+class Shard(Struct, frozen=True, kw_only=True):
+    """Which part of the system this agent looks at; the whole, where no clusters are named."""
+
+    clusters: Annotated[
+        list[str],
+        Meta(
+            description='clusters that this agent looks at, as globs, such as ["EU-*"]; each '
+            "cluster belongs to one shard, and the agents of a shard name the same"
+        ),
+    ] = []
+    others: Annotated[
+        list[Annotated[str, _shard()]],
+        Meta(description="names of all other shards: one that is silent is unknown, not healthy"),
+    ] = []
+    name: Annotated[str, _shard("its name; by default that of its clusters", least=0)] = ""
+
+    def __post_init__(self) -> None:
+        if bool(self.clusters) != bool(self.others) or (self.name and not self.clusters):
+            lacks = "others" if self.clusters else "clusters"
+            raise ConfigError(
+                f"shard.{lacks} is missing: [shard] needs the clusters of this shard, and the "
+                "names of all others"
+            )
+        for glob in self.clusters:
+            # An unclosed bracket would be a literal, so the pattern would match nothing.
+            if "[" in re.sub(r"\[!?\]?[^\]]*\]", "", glob):
+                raise ConfigError(f"shard.clusters is refused: no bracket closes {_shown(glob)}")
+        if self.clusters and not self.title:
+            raise ConfigError("shard.name is missing: it cannot be made of the clusters' names")
+        if self.title in self.others:
+            raise ConfigError(
+                f"shard.others is refused: {self.title} is this shard; name only the others"
+            )
+
+    @property
+    def title(self) -> str:
+        """Its name, which is made of the names of its clusters where none is given."""
+        made = re.sub("[^A-Za-z0-9_-]", "", "-".join(self.clusters))
+        return self.name or made[:_LONGEST_SHARD]
+
+
 class Tenants(Struct, frozen=True, kw_only=True):
     """Accounts that receive the findings about themselves, and may ask for them."""
 
@@ -193,6 +244,7 @@ class Config(Struct, frozen=True, kw_only=True):
     gather: Gather = Gather()
     access: Access = Access()
     publish: Publish = Publish()
+    shard: Shard = Shard()
     tenants: Tenants = Tenants()
     profile: Annotated[
         Literal["default", "insights"],
@@ -376,7 +428,7 @@ def _allowed(hint: Any) -> str:
     """The bounds of a number or of a text."""
     (meta,) = (one for one in hint.__metadata__ if isinstance(one, Meta))
     if meta.pattern:
-        return "text that can be printed"
+        return str((meta.extra or {}).get("allowed", "text that can be printed"))
     if meta.max_length:
         return f"text of at most {meta.max_length} characters"
     write = span if is_duration(hint) else "{:.10g}".format

@@ -97,7 +97,8 @@ async def _audit(args: Namespace) -> View:
         raise ConfigError("--epochs is refused: expected 1 or more")
     wait = config.seconds(args.wait_healthy, "--wait-healthy") if args.wait_healthy else 0.0
     known = known_checks(args)
-    auditor = Auditor(known, load_config(args, known), "check")
+    whole = replace(load_config(args, known), shard=config.Shard())  # All clusters.
+    auditor = Auditor(known, whole, "check")
     # One look has no past: what is found is open, and nothing waits for a cluster to settle.
     auditor.rules = [
         replace(rule, open_after=1, open_after_torn=1, resolve_after=1) for rule in auditor.rules

@@ -16,6 +16,7 @@ from nats.aio.msg import Msg
 
 from nats_insights.connection.client import Client
 from nats_insights.facts import EndpointCost
+from nats_insights.gather.within import EVERYWHERE, Within
 from nats_insights.replies.endpoint import Endpoint, endpoints
 from nats_insights.replies.fields import Malformed, ServerInfo
 from nats_insights.replies.unpack import ACCEPT, unpack
@@ -33,11 +34,15 @@ Reply = tuple[ServerInfo, Any]
 
 
 class Asker:
-    """Requests on one connection, counted. `denied` are the endpoints without permission."""
+    """Requests on one connection, counted. `denied` are the endpoints without permission.
 
-    def __init__(self, client: Client, timeout: float) -> None:
+    Replies to all are heard of servers `within` some clusters only.
+    """
+
+    def __init__(self, client: Client, timeout: float, within: Within = EVERYWHERE) -> None:
         self.client = client
         self.timeout = timeout
+        self.within = within
         # What our account does not import cannot be requested either.
         self.denied = {one.key for one in endpoints().values() if not _is_taken(one, client)}
         self._sizes: dict[Endpoint[Any], float] = {}
@@ -108,6 +113,8 @@ class Asker:
             except Malformed as problem:
                 self.complain(endpoint, "a server", problem)
                 return
+            if not self.within.has(info.cluster):
+                return
             if len(heard) % BREATH == 0:
                 await asyncio.sleep(0)  # nats-py empties its queue without yielding.
             heard.setdefault(info.id, (info, data))
@@ -124,9 +131,10 @@ class Asker:
         self._hearing[token] = hear
         try:
             subject, reply = endpoint.subject(), f"{self._inbox}.{token}"
-            self._requests[endpoint.key] += 1
             headers = ACCEPT if endpoint.packed else None
-            await self.client.publish(subject, endpoint.body, reply=reply, headers=headers)
+            for body in self.within.bodies(endpoint.body):
+                self._requests[endpoint.key] += 1
+                await self.client.publish(subject, body, reply=reply, headers=headers)
             end = time.monotonic() + self.timeout
             while missing or len(heard) < at_least:
                 stop = end if missing or not expected else min(end, last + GRACE)

@@ -30,6 +30,7 @@ from nats_insights.gather.services import Services
 from nats_insights.gather.stepwise import stepwise
 from nats_insights.gather.streams import Streams
 from nats_insights.gather.window import Window
+from nats_insights.gather.within import EVERYWHERE, Within
 from nats_insights.replies.endpoint import Endpoint
 from nats_insights.replies.fields import Malformed, ServerInfo
 from nats_insights.replies.gatewayz import GATEWAYZ
@@ -55,11 +56,16 @@ _DENIED = "not permitted to ask %s: checks that need it are unknown"
 
 
 class Gatherer:
-    """Gathers over one connection: `timeout` in seconds per reply, within a window."""
+    """Gathers over one connection: `timeout` in seconds per reply, within a window.
 
-    def __init__(self, client: Client, timeout: float, window: Window) -> None:
+    It hears of the servers `within` some clusters only.
+    """
+
+    def __init__(
+        self, client: Client, timeout: float, window: Window, within: Within = EVERYWHERE
+    ) -> None:
         self.client = client
-        self.asker = Asker(client, timeout)
+        self.asker = Asker(client, timeout, within)
         self.window = window
         self.pages = Pages(self.asker, window)
         self.streams = Streams(self.asker, window)
@@ -139,9 +145,10 @@ class Gatherer:
     async def _how_many(self) -> int:
         """The number of servers, as the one that we are connected to reports it.
 
-        MOST if it does not report it: then no number of replies ends the fan-out early.
+        MOST if it does not report it, or if only some of them are heard: then no number of replies
+        ends the fan-out early.
         """
-        if STATSZ.key not in self.denied:
+        if STATSZ.key not in self.denied and self.asker.within is EVERYWHERE:
             with suppress(Malformed, nats.errors.Error):
                 _, statsz = await self.asker.one(STATSZ, self.client.server_id)
                 return int(statsz.active_servers)

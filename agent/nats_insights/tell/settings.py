@@ -19,7 +19,7 @@ from nats_insights.tell.queries import parameters
 from nats_insights.text import shortened
 
 # Keys that the agent reads at its start alone, and sections.
-AT_START = ("id", "publish.")
+AT_START = ("id", "publish.", "shard.")
 NOT_SET = "not set"
 # Characters of a value in a sentence.
 _LONGEST = 80
