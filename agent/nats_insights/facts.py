@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+import heapq
+from typing import Annotated, Literal, get_args
 
-from msgspec import Struct
+from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 # (cluster, name) of a server, or the stable names of any other entity.
 Names = tuple[str, ...]
@@ -121,3 +123,42 @@ class Access(Struct, frozen=True, kw_only=True):
     account_name: str = ""
     user_name: str = ""
     prefix: str = ""
+
+
+# What one shard of a divided system publishes: keys of one fold, clusters, and other shards.
+MOST_COUNTS = 5000
+MOST_CLUSTERS = 1000
+MOST_SHARDS = 100
+# What is counted, such as an account and a user.
+Key = str | tuple[str, ...]
+
+
+class Counted(Struct, frozen=True, kw_only=True):
+    """The counts of one fold in one shard: a key that is not in `counts` has at most `floor`.
+
+    It is `exact` if the connections of all its servers are known as they are now.
+    """
+
+    floor: Annotated[float, Meta(ge=0)]
+    exact: bool
+    counts: Annotated[
+        list[tuple[Key, Annotated[int, Meta(ge=0, le=2**53)]]], Meta(max_length=MOST_COUNTS)
+    ]
+    asked: Annotated[list[Key], Meta(max_length=MOST_COUNTS)] = []
+
+    def named(self) -> set[Key]:
+        """The keys whose counts it needs of the others."""
+        return {key for key, count in self.counts if count > self.floor} | set(self.asked)
+
+    def bounded(self, most: int) -> Counted:
+        """The same with the largest counts only, and a floor that says so."""
+        if max(len(self.counts), len(self.asked)) <= most:
+            return self
+        counts = heapq.nlargest(most + 1, self.counts, key=lambda item: item[1])
+        left_out = counts[most][1] if len(counts) > most else 0
+        return replace(
+            self,
+            floor=max(self.floor, left_out),
+            counts=counts[:most],
+            asked=self.asked[:most],
+        )

@@ -31,6 +31,7 @@ from nats_insights.errors import Missing, NotTold, TooSoon, place
 from nats_insights.facts import Names
 from nats_insights.judge.declare import Check, Finding, Severity
 from nats_insights.judge.rules import InForce, Rule
+from nats_insights.judge.shards import left, merges, spans
 from nats_insights.model.fold import Fold
 from nats_insights.model.nouns.noun import ALL_SERVERS, ITS_SERVER, NOBODY, Noun
 from nats_insights.model.snapshot import Snapshot
@@ -73,9 +74,10 @@ class Held(Protocol):
 class Found(Struct, frozen=True, eq=False, gc=False):
     """A finding and its noun. `partial` names a missing reply: the figures are then minimums.
 
-    It is `torn` if it rests on a sum that may count moved clients twice, and `eased` if only the
-    eased limits, by which an open finding is held, still find it. `explained_by` is the
-    fingerprint of the finding that explains it.
+    It is `torn` if it rests on a sum that may count moved clients twice, `merged` if that is one
+    over shards, which count at different times, and `eased` if only the eased limits, by which an
+    open finding is held, still find it. `explained_by` is the fingerprint of the finding that
+    explains it.
 
     The evidence is kept here as JSON: there may be a hundred thousand findings, and a garbage
     collection stops the process to visit each list and dict.
@@ -90,6 +92,7 @@ class Found(Struct, frozen=True, eq=False, gc=False):
     torn: bool = False
     eased: bool = False
     explained_by: str = ""
+    merged: bool = False
 
     @property
     def fingerprint(self) -> str:
@@ -128,12 +131,14 @@ class Audit:
 
     `gone` has the reason for each held finding whose noun was removed, `last_word` the figures of
     held findings that are clear, and `raised` the error of each check that raised, and its place.
+    `merged` are the codes of checks that judge sums over shards, which count at different times.
     """
 
     def __init__(self) -> None:
         self.found: dict[Key, Found] = {}
         self.unknown: dict[Key, str] = {}
         self.not_due: set[str] = set()
+        self.merged: set[str] = set()
         self.gone: dict[Key, str] = {}
         self.last_word: dict[Key, tuple[Finding, Raw]] = {}
         self.raised: dict[str, str] = {}
@@ -185,6 +190,11 @@ class _Run:
     def all(self) -> Generator[None, None, None]:
         """Judge every noun that the check is about."""
         check, lacking, result = self.check, self.snapshot.lacking, self.result
+        if why := left(check, self.snapshot.shards):
+            self._leave(why, excused=True)
+            return
+        if self.snapshot.shards.divided and merges(check):
+            result.merged.add(check.code)
         if lacking.blind and check.about.depends_on != NOBODY:
             self._leave(lacking.blind)
             return
@@ -194,8 +204,10 @@ class _Run:
             self._leave(why, excused=denied <= lacking.accepted)
             return
         if not lacking.not_due.isdisjoint(check.needs):
-            result.not_due.add(check.code)
-            result.outcomes[check.code] = Outcome(not_due=True)
+            self._not_due()
+            return
+        if check.code in result.merged and self.snapshot.shards.waits:
+            self._not_due()
             return
         found, unknown = len(result.found), len(result.unknown)
         here: set[Names] = set()
@@ -205,7 +217,8 @@ class _Run:
         for names in self.held.keys() - here:
             yield
             self._vanished(names)
-        why = self.doubts.get(False) or lacking.of_system(check.needs)
+        self._doubt_sums()
+        why = self.doubts.get(False) or lacking.of_system(check.needs, here=not spans(check))
         result.outcomes[check.code] = Outcome(
             judged=judged,
             found=len(result.found) - found,
@@ -213,6 +226,10 @@ class _Run:
             why=why or self.doubts.get(True, ""),
             excused=not why and True in self.doubts,
         )
+
+    def _not_due(self) -> None:
+        self.result.not_due.add(self.check.code)
+        self.result.outcomes[self.check.code] = Outcome(not_due=True)
 
     def _each(self, here: set[Names]) -> Generator[None, None, int]:
         """Judge each noun once: most have no finding, and cost no more than their judgement."""
@@ -294,6 +311,18 @@ class _Run:
         if doubt is not None:
             self._doubt(subject, doubt)
 
+    def _doubt_sums(self) -> None:
+        """The keys whose sum over all shards may be above the limit are unknown."""
+        check, shards = self.check, self.snapshot.shards
+        if check.code not in self.result.merged or not check.above:
+            return
+        limit = getattr(self.rule.loosest(), check.above)
+        for fold in check.folds:
+            for key, why, soon in shards.doubtful(self.snapshot, fold, limit):
+                if Key(check.code, key) not in self.result.found:
+                    self.result.unknown[Key(check.code, key)] = why
+                    self.doubts.setdefault(soon, why)
+
     def _doubt(self, subject: Noun, doubt: Doubt) -> None:
         self.result.unknown[Key(self.check.code, subject.names)] = doubt.why
         self.doubts[doubt.excused] = doubt.why
@@ -320,7 +349,15 @@ class _Run:
             finding, evidence = _packed(finding, subject)
             torn = snapshot.torn and subject.depends_on == ALL_SERVERS
             self.result.found[key] = Found(
-                check, subject, finding, severity, lacking, evidence, torn, eased=now is None
+                check,
+                subject,
+                finding,
+                severity,
+                lacking,
+                evidence,
+                torn,
+                eased=now is None,
+                merged=check.code in self.result.merged,
             )
             return None
         if lacking and not _clear_at_most(force, subject):

@@ -40,6 +40,7 @@ from nats_insights.judge.naming import unnamed
 from nats_insights.judge.pace import Pace
 from nats_insights.judge.plan import due, every, plan, to_survey
 from nats_insights.judge.rules import rules
+from nats_insights.judge.shards import contributions, floors, read
 from nats_insights.judge.transitions import Transitions
 from nats_insights.model import loaded, streams
 from nats_insights.model.build import build
@@ -49,8 +50,10 @@ from nats_insights.model.jwt_names import JwtNames
 from nats_insights.model.loaded import Loaded
 from nats_insights.model.missed import Missed
 from nats_insights.model.nouns.agent import Agent
+from nats_insights.model.nouns.system import System
 from nats_insights.model.roster import Entry, Roster
 from nats_insights.model.services import Seen, Services
+from nats_insights.model.shards import Shards, Share
 from nats_insights.model.snapshot import Snapshot
 from nats_insights.model.sweeps import Sweeps
 from nats_insights.replies.accountz import ACCOUNTZ_DETAIL, AccountzDetail
@@ -111,6 +114,8 @@ class Auditor:
         self.checks = list(checks)
         self.roster = Roster()
         self.pace = Pace(config.interval, config.gather)
+        self.shards = Shards(config.shard)
+        self.share: Share | None = None
         self._follow(config)
         self.system_accounts: frozenset[str] = frozenset()
         self.id = id or config.id
@@ -152,10 +157,13 @@ class Auditor:
         self.raised: dict[str, tuple[int, str]] = {}
         self.missed = Missed()
         self.services = Services()
+        self.shards.start_over()
 
     def _follow(self, config: Config) -> None:
         made = rules(self.checks, config)
-        planned = plan(made)
+        self._read = read(made, self.shards)
+        self._floors = floors(made, self.shards)
+        planned = plan(self._read)
         self.every = every(planned.endpoints, config)
         self.config, self.rules, self.plan = config, made, planned
         self._readers = {
@@ -291,6 +299,8 @@ class Auditor:
         self.snapshot.services = self.services
         self.snapshot.jwt_names = self.jwt_names
         self.snapshot.loaded = self.loaded
+        self.snapshot.shards = self.shards
+        self.shards.begin(self.now, self.snapshot.clusters)
         yield from self.jwt_names.hear(self.snapshot.servers.values())
         lacking = self.snapshot.lacking
         late = self.plan.endpoints - self._due
@@ -318,7 +328,7 @@ class Auditor:
         wanted: set[Names] = set()
         if CONNZ in self._due:
             if not all_of_them:
-                found = yield from due(snapshot, self.rules, self.lives)
+                found = yield from due(snapshot, self._read, self.lives)
                 wanted, self._ruled_out = found.servers, found.ruled_out
             else:
                 wanted = set(snapshot.servers)
@@ -477,10 +487,12 @@ class Auditor:
                 rule.known.clear()  # Overrides may match by name.
         if CONNZ_SERVICES in self._due and not snapshot.lacking.blind:
             yield from self.services.end()
+        if self.shards.judges and not snapshot.lacking.blind:
+            self.shards.merge(snapshot, self._floors)
         raised = yield from self._remember()
         audited = yield from audit(snapshot, self.rules, self.lives, settle, self._ruled_out)
         audited.raised |= raised
-        yield from correlate(audited, snapshot.system, self.lives)
+        yield from correlate(audited, self._whole, self.lives)
         lives, told = yield from advance(
             self.lives,
             audited,
@@ -493,7 +505,23 @@ class Auditor:
         self._remember_trouble(audited.raised, counts=counts)
         told = yield from self.mutes.mark(lives, told, self.now)
         self.transitions.add(told, self.now)
+        self._contribute()
         return told
+
+    @property
+    def _whole(self) -> System:
+        """What findings with one cause are about: the system, or this shard of it."""
+        if not self.shards.divided:
+            return self.snapshot.system
+        shard = System(self.snapshot)
+        shard.names = (*shard.names, self.shards.name)
+        return shard
+
+    def _contribute(self) -> None:
+        """What the other shards need of this one."""
+        if self.shards.divided:
+            own = (self.snapshot, self._read, self._floors, self.lives, self._ruled_out)
+            self.share = self.shards.share(self.snapshot.clusters, contributions(*own))
 
     def name_clients(self, clients: Mapping[Key, dict[str, Any]], told: list[Told]) -> list[Told]:
         """The clients behind some findings, to be published with them."""

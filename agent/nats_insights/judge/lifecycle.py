@@ -29,6 +29,9 @@ NEWS = 0.1
 # Evaluations more than `open_after` before one of many opens by itself, once their common finding
 # ended: they seldom clear all at once, and the last ones should not open only to resolve.
 _ONE_BY_ONE = 2
+# Evaluations more than else of a sum over shards: where clients move from one shard to another, two
+# in a row may count them on both, or on none.
+_MERGED = 1
 # Keys that are sorted between two yields.
 _AT_A_STEP = 4096
 
@@ -175,6 +178,7 @@ def _found(
         life = replace(life, found=_evaluations(life, found))
     life = replace(_figures(life, found, now), severity=found.severity)
     needed = max(rule.open_after, rule.open_after_torn) if found.torn else rule.open_after
+    needed += _MERGED if found.merged else 0
     if not counts or found.explained_by or life.found < needed:
         return life, []
     life = replace(life, is_open=True, opened_at=now)
@@ -209,7 +213,7 @@ def _not_found(
     if key in result.last_word:
         word, evidence = result.last_word[key]
         life = replace(life, summary=word.summary, value=word.value, evidence=evidence)
-    if life.cleared < rule.resolve_after:
+    if life.cleared < rule.resolve_after + (_MERGED if key.code in result.merged else 0):
         return life, []
     if key in result.gone:
         life = replace(_nothing(life), summary=_filled(life.when_gone, life.entity))

@@ -14,6 +14,8 @@ from nats_insights.judge.audit import Held, Key
 from nats_insights.judge.declare import Params, parameters_read
 from nats_insights.judge.limits import loosest
 from nats_insights.judge.rules import Rule
+from nats_insights.judge.shards import loosest as loosest_here
+from nats_insights.judge.shards import merges
 from nats_insights.model.fold import Fold
 from nats_insights.model.nouns.noun import ALL_SERVERS, Noun
 from nats_insights.model.past import Past
@@ -95,6 +97,8 @@ def due(
         if not folds:
             continue
         homes = homes_of[rule.check.code]
+        if merges(rule.check) and any(snapshot.shards.named(fold) for fold in folds):
+            homes = homes | {""}  # Another shard needs exact counts.
         out = ruled_out[rule.check.code] = set()
         for group in _groups(snapshot, rule):
             yield
@@ -127,7 +131,8 @@ def _groups(snapshot: Snapshot, rule: Rule) -> Iterable[Noun]:
 def _rules_out(rule: Rule, group: Noun) -> bool:
     rules_out = rule.check.rules_out
     try:
-        return rules_out is not None and rules_out(group, rule.loosest())
+        params = loosest_here(rule, group.snapshot.shards)
+        return rules_out is not None and rules_out(group, params)
     except Exception:
         # Missing, or an error of the check, reported when it is run: nothing is ruled out.
         return False

@@ -68,10 +68,14 @@ class Lacking:
             raise Missing(endpoint, self._one_that_owes(endpoint))
         return figure
 
-    def of_system(self, endpoints: Iterable[str]) -> str:
-        """One missing reply of these endpoints, "" if there is none."""
+    def of_system(self, endpoints: Iterable[str], *, here: bool = False) -> str:
+        """One missing reply of these endpoints, "" if there is none; only of this shard if `here`.
+
+        What other shards owe has one name, theirs, in place of a cluster and a server.
+        """
         for endpoint in endpoints:
-            if self.owed.get(endpoint):
+            owed = self.owed.get(endpoint, ())
+            if any(len(names) > 1 for names in owed) if here else owed:
                 return f"{endpoint} of {self._one_that_owes(endpoint)}"
             if endpoint == "STATZ" and self.dropped_accounts:
                 return _TOO_MANY_ACCOUNTS

@@ -37,8 +37,9 @@ class Missed:
             }
             if late:
                 self._times[endpoint] = late
-        if GATEWAYZ.key in asked:
-            known = {entry.cluster for entry in snapshot.members}
+        # A shard that was never heard may look at any cluster.
+        if GATEWAYZ.key in asked and not snapshot.shards.others - snapshot.shards.shares.keys():
+            known = {entry.cluster for entry in snapshot.members} | snapshot.shards.elsewhere
             self.hidden_clusters = {
                 name: self.hidden_clusters.get(name, 0) + 1
                 for name in sorted(_reached_by_gateways(snapshot) - known)

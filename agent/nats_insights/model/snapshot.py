@@ -23,6 +23,7 @@ from nats_insights.model.nouns.server import Server
 from nats_insights.model.nouns.system import System
 from nats_insights.model.roster import Entry
 from nats_insights.model.services import Services
+from nats_insights.model.shards import Shards
 from nats_insights.model.streams import Rows
 from nats_insights.model.sweeps import Sweeps, Swept
 
@@ -67,6 +68,7 @@ class Snapshot:
         self.services = Services()
         self.jwt_names = JwtNames()
         self.loaded = Loaded()
+        self.shards = Shards()
 
     def clear(self) -> None:
         """Drop the nouns, which refer to each other, to free memory for the next replies."""

@@ -21,6 +21,7 @@ from nats_insights.facts import Cost, Coverage
 from nats_insights.gather.access import recognise
 from nats_insights.gather.small import Gatherer
 from nats_insights.gather.window import Window
+from nats_insights.gather.within import EVERYWHERE, Within
 from nats_insights.judge.auditor import Auditor
 from nats_insights.judge.declare import Check
 from nats_insights.lab.fleet.model import SYSTEM_ACCOUNT, Connection, Fleet, Server, User
@@ -71,7 +72,9 @@ class Watch:
     def wait(self, timeout: float) -> None:
         """From now on it waits so many seconds for each reply."""
         self._patience = timeout
-        self.gatherer = Gatherer(self.client, timeout, Window(self.auditor.config.gather.window))
+        config = self.auditor.config
+        within = Within(config.shard.clusters) if config.shard.clusters else EVERYWHERE
+        self.gatherer = Gatherer(self.client, timeout, Window(config.gather.window), within)
 
     def share_clock(self) -> None:
         """From now on the simulated servers live by the clock of the auditor."""

@@ -44,6 +44,8 @@ class Noun:
     labelled: ClassVar[tuple[str, ...]] = ()
     scope: ClassVar[str]
     depends_on: ClassVar[str]
+    # Whether servers of several clusters contribute to it though it does not depend on all.
+    across: ClassVar[bool] = False
     # The summary of a finding whose entity was removed, formatted with the members of the entity.
     when_gone: ClassVar[str] = "{kind} {name} is gone"
     # Where in `names` its place is: the name of a cluster, or of a server that is in none.

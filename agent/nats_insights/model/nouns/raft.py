@@ -74,6 +74,7 @@ class MetaGroup(Noun):
 
     __slots__ = ("cluster", "views")
     kind, scope, depends_on = "meta_group", "CLUSTER", ITS_CLUSTER
+    across = True
     labelled = ("cluster",)
     when_gone = "no server of {cluster} has a meta group any more"
 

@@ -21,6 +21,7 @@ class Service(Noun):
 
     __slots__ = ()
     kind, scope, depends_on = "service", "ACCOUNT", ROLL_CALL
+    across = True
     labelled = ("account", "service")
     when_gone = "service {service} of account {account} had no instance for a day"
 
