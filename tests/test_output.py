@@ -21,7 +21,7 @@ from nats_insights.errors import RequestError
 from nats_insights.judge.mutes import Mute
 from nats_insights.tell import muting, queries
 from nats_insights.tell.history import history
-from nats_insights.tell.messages import Advisory
+from nats_insights.tell.messages import Advisory, ShardState
 from nats_insights.tell.view import View
 from scenario import Story, cluster, system
 
@@ -245,3 +245,21 @@ def test_without_a_command_the_help_is_shown(capsys):
     said = capsys.readouterr().out
     assert said.startswith("usage: nats-insights")
     assert "findings" in said
+
+
+def test_status_and_findings_say_which_shards_are_silent(capsys):
+    story = Story()
+    story.hears(system(cluster("EU", n1=1)))
+    told = view(story)
+    told.shards = [
+        ShardState(
+            name="ap", agent="a\x1b", verdict="warning", servers_known=4, servers_answered=4
+        ),
+        ShardState(name="us", why="shard us is silent"),
+    ]
+    show.status(queries.status(told))
+    said = capsys.readouterr().out
+    assert re.search(r"shard ap +warning, 4 of 4 servers answered, agent a\\x1b\n", said)
+    assert re.search(r"shard us +unknown: shard us is silent\n", said)
+    show.findings(msgspec.structs.replace(queries.findings(told), silent_shards=["us"]))
+    assert "without those of shard us, which is silent" in capsys.readouterr().out

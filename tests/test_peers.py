@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 from nats.aio.msg import Msg
 
 from nats_insights import subjects
@@ -52,9 +53,15 @@ async def after(*beats: Heartbeat) -> Peers:
     return peers
 
 
+def of_shard(name: str, said: Heartbeat) -> Heartbeat:
+    """The same of an agent that looks at another part of the system."""
+    return replace(said, agent=replace(said.agent, shard=name))
+
+
 LATER = beat(18, 60)
 HEARD = {
     "one that leads": ([LATER], LATER),
+    "one of another shard": ([of_shard("us", LATER)], None),
     "one that stands by": ([beat(0, 60, role="standby")], None),
     "one that claims to lead": ([beat(0, 60, role="standby", claims=True)], None),
     "itself": ([beat(18, 60, of="own")], None),

@@ -19,6 +19,7 @@ SCHEMAS = schemas()
 TYPES = {
     "insights.advisory.v1.finding",
     "insights.advisory.v1.heartbeat",
+    "insights.advisory.v1.ledger",
     "insights.api.v1.checks_response",
     "insights.api.v1.error_response",
     "insights.api.v1.explain_response",

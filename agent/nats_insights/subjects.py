@@ -8,8 +8,9 @@ import string
 
 ADVISORY = "$INSIGHTS.ADVISORY"
 HEARTBEAT = "$INSIGHTS.HEARTBEAT"
+LEDGER = "$INSIGHTS.LEDGER"
 # What agents hear of each other.
-OF_AGENTS = (f"{ADVISORY}.>", f"{HEARTBEAT}.*")
+OF_AGENTS = (f"{ADVISORY}.>", f"{HEARTBEAT}.*", f"{LEDGER}.*")
 API = "INSIGHTS.API"
 # The tree of the tenants: its third token is an account, as servers call it.
 TENANTS = "INSIGHTS.ACCOUNT"
@@ -63,9 +64,14 @@ def heartbeat(agent_id: str) -> str:
     return f"{HEARTBEAT}.{token(agent_id)}"
 
 
-def api(name: str) -> str:
-    """Where the query `name`, upper case, is answered."""
-    return f"{API}.{name}"
+def ledger(shard: str) -> str:
+    """Where a shard publishes its counts, once per epoch."""
+    return f"{LEDGER}.{shard}"
+
+
+def api(name: str, shard: str = "") -> str:
+    """Where the query `name`, upper case, is answered; for one shard alone, if it is given."""
+    return f"{API}.{name}@{shard}" if shard else f"{API}.{name}"
 
 
 def is_token(name: str) -> bool:
@@ -98,7 +104,7 @@ def permission(subject: str) -> str:
         return tenant_api("*") if ".API." in subject else f"{TENANTS}.*.ADVISORY.>"
     if subject in OF_AGENTS:
         return subject
-    if subject.startswith((ADVISORY, HEARTBEAT)):
+    if subject.startswith((ADVISORY, HEARTBEAT, LEDGER)):
         return "$INSIGHTS.>"
     if subject.startswith("$SRV.") and subject != PING_SERVICE:
         return "$SRV.>"

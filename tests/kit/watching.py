@@ -19,7 +19,7 @@ from nats_insights.connection.contexts import Settings
 from nats_insights.judge.declare import Check
 from nats_insights.lab.demo.stage import login
 from nats_insights.lab.servers.local import System
-from nats_insights.tell.messages import Advisory, Heartbeat
+from nats_insights.tell.messages import Advisory, Heartbeat, Ledger
 from scenario import FOUNDING, OF_SILENCE
 
 # Epochs come quickly, nothing waits for a cluster to settle, and nothing is told twice.
@@ -41,6 +41,7 @@ class Watch:
     def __init__(self) -> None:
         self.advisories: list[Advisory] = []
         self.heartbeats: list[Heartbeat] = []
+        self.ledgers: list[Ledger] = []
         self.claims: list[Heartbeat] = []
         self.messages: list[Msg] = []
         self.agent: Agent
@@ -87,6 +88,8 @@ class Watch:
         if message.subject.startswith(subjects.HEARTBEAT):
             beat = msgspec.json.decode(message.data, type=Heartbeat)
             (self.claims if beat.claims else self.heartbeats).append(beat)
+        elif message.subject.startswith(subjects.LEDGER):
+            self.ledgers.append(msgspec.json.decode(message.data, type=Ledger))
         else:
             self.advisories.append(msgspec.json.decode(message.data, type=Advisory))
         self.wake()

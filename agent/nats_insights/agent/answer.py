@@ -11,17 +11,19 @@ from contextlib import suppress
 from typing import TypeVar
 
 import nats.errors
+from msgspec.structs import replace
 from nats import micro
 from nats.micro.request import ERROR_CODE_HEADER, ERROR_HEADER, Request
 from nats.micro.service import EndpointConfig, Service, ServiceConfig
 
 from nats_insights import __version__, subjects
+from nats_insights.agent.shards import Others
 from nats_insights.connection.client import Client
 from nats_insights.facts import Coverage
 from nats_insights.gather.stepwise import stepwise
 from nats_insights.judge.auditor import Auditor
 from nats_insights.tell import advisory, muting, queries, tenants
-from nats_insights.tell.messages import AgentInfo
+from nats_insights.tell.messages import AgentInfo, ShardState
 from nats_insights.tell.queries import Refused
 from nats_insights.tell.view import View, of_tenant
 from nats_insights.text import shortened
@@ -36,17 +38,20 @@ MOST_WAITING = 1000
 Waiting = tuple[Request, bytes | str]
 # The header in which the server names the account of a requester; characters of it in the log.
 _REQUESTER, _LONGEST = "Nats-Request-Info", 512
+_OF_ONE = "an account is told of one shard alone"
 _NOTHING_KNOWN = Coverage(servers_known=0, servers_answered=0, missing=[])
 
 
 class Answers:
     """The micro service of this agent on one connection, and the requests that wait.
 
-    `view` is what queries are answered from, `auditor` what requests change.
+    `view` is what queries are answered from, `auditor` what requests change, and `others` are the
+    other shards, of which some queries tell too.
     """
 
-    def __init__(self, auditor: Auditor) -> None:
+    def __init__(self, auditor: Auditor, others: Others) -> None:
         self.auditor = auditor
+        self.others = others
         self.view: View | None = None
         self.wanted = asyncio.Event()
         self._for_next: list[Waiting] = []
@@ -64,7 +69,10 @@ class Answers:
             name=subjects.SERVICE,
             version=__version__,
             description="Audits this NATS system and publishes findings on $INSIGHTS.>",
-            metadata={"id": agent.id, "instance": agent.instance, "role": agent.role},
+            metadata={
+                **{"id": agent.id, "instance": agent.instance, "role": agent.role},
+                **({"shard": agent.shard} if agent.shard else {}),
+            },
         )
         self._group, self._has_tenants = uuid.uuid4().hex, False
         self._service = await micro.add_service(client, config)
@@ -72,6 +80,9 @@ class Answers:
             return
         for name in queries.QUERIES:
             await self._endpoint(name, self._query(name))
+            if agent.shard:
+                subject = subjects.api(name, agent.shard)
+                await self._endpoint(f"{name}-{agent.shard}", self._query(name, here=True), subject)
         await self._endpoint("EVALUATE", self._evaluate)
         for name, change in self._changes.items():
             await self._endpoint(name, self._change(name, change))
@@ -127,9 +138,9 @@ class Answers:
             )
         )
 
-    def _query(self, name: str) -> Callable[[Request], Awaitable[None]]:
+    def _query(self, name: str, *, here: bool = False) -> Callable[[Request], Awaitable[None]]:
         async def handle(request: Request) -> None:
-            await self._respond(request, name, request.data)
+            await self._respond(request, name, request.data, here=here)
 
         return handle
 
@@ -183,10 +194,19 @@ class Answers:
         self._for_next.append((request, reply))
         self.wanted.set()
 
-    async def _respond(self, request: Request, name: str, body: bytes) -> None:
-        reply = await self._reply(
-            request, name, lambda view: stepwise(queries.steps(view, name, body))
-        )
+    async def _respond(
+        self, request: Request, name: str, body: bytes, *, here: bool = False
+    ) -> None:
+        async def make(view: View) -> bytes:
+            if here:  # What another shard asks, or somebody who wants this one alone.
+                view = replace(view, shards=[])
+            elif view.account:
+                view = replace(view, shards=[_untold(shard) for shard in view.shards])
+            if name == "FINDINGS" and view.shards:
+                return await self.others.findings(view, body)
+            return await stepwise(queries.steps(view, name, body))
+
+        reply = await self._reply(request, name, make)
         if reply is not None:
             await self._send(request, reply, {})
 
@@ -202,6 +222,8 @@ class Answers:
                 raise Refused(503, "the first epoch has not ended yet; ask again in a moment")
             return await make(await self._seen_through(self.view, request))
         except Refused as refused:
+            if name == "FORGET" and refused.code == 404 and self.view and self.view.shards:
+                return None  # The server may be one of another shard, which replies.
             await self._refuse(request, refused)
         except Exception:
             log.exception("%s raised", name)
@@ -228,3 +250,8 @@ class Answers:
         # A request without a reply subject, and a closed connection, get no reply.
         with suppress(nats.errors.Error, ValueError):
             await request.respond(reply, headers=headers or None)
+
+
+def _untold(shard: ShardState) -> ShardState:
+    """A shard to an account that asks about itself: there, and unknown."""
+    return ShardState(name=shard.name, why=_OF_ONE)

@@ -67,9 +67,14 @@ class Heir:
     """
 
     def __init__(
-        self, checks: Iterable[Check], roster: Roster, leads: Callable[[str], bool]
+        self,
+        checks: Iterable[Check],
+        roster: Roster,
+        leads: Callable[[str], bool],
+        shard: str = "",
     ) -> None:
         self.warm = False
+        self._shard = shard  # That of the leader.
         self._checks = {check.code: check for check in checks}
         self._roster = roster
         self._leads = leads
@@ -201,7 +206,7 @@ class Heir:
         rows: list[Any] = []
         while len(rows) < MOST:
             body = msgspec.json.encode({"offset": len(rows), "limit": _AT_A_TIME})
-            message = await client.request(subjects.api(name), body, timeout=_TIMEOUT)
+            message = await client.request(subjects.api(name, self._shard), body, timeout=_TIMEOUT)
             reply: Any = msgspec.json.decode(message.data, type=into)
             if not self._leads(reply.agent.instance):
                 raise nats.errors.Error(f"{name} was answered by an agent that does not lead")

@@ -27,6 +27,7 @@ from nats_insights.agent.kept import Kept, Untold
 from nats_insights.agent.peers import Peers, leads, rank
 from nats_insights.agent.publish import Outbox
 from nats_insights.agent.reign import Reign
+from nats_insights.agent.shards import Others
 from nats_insights.agent.state import State
 from nats_insights.agent.systemd import Systemd, in_a_line
 from nats_insights.config import Config
@@ -40,6 +41,7 @@ from nats_insights.gather.closed import why_closed
 from nats_insights.gather.small import Gatherer
 from nats_insights.gather.stepwise import stepwise
 from nats_insights.gather.window import Window
+from nats_insights.gather.within import EVERYWHERE, Within
 from nats_insights.judge.auditor import Auditor
 from nats_insights.judge.declare import Check
 from nats_insights.judge.lifecycle import Told
@@ -78,13 +80,16 @@ class Agent:
         self.config = config
         self.state = state or State()
         self.instance = uuid.uuid4().hex
-        self.id = config.id or socket.gethostname()
+        self.id = config.id or "-".join(filter(None, (socket.gethostname(), config.shard.title)))
         self.auditor = Auditor(checks, config, self.id)
         self.window = Window(config.gather.window)
+        self.within = Within(config.shard.clusters) if config.shard.clusters else EVERYWHERE
         self.cost = Cost()
-        self.answers = Answers(self.auditor)
-        self.peers = Peers(self.instance)
-        self.heir = Heir(checks, self.auditor.roster, self.peers.leads)
+        self.others = Others(self.auditor.shards)
+        self.answers = Answers(self.auditor, self.others)
+        self.peers = Peers(self.instance, self.auditor.shards.name)
+        shard = self.auditor.shards.name
+        self.heir = Heir(checks, self.auditor.roster, self.peers.leads, shard)
         self.outbox = Outbox()
         self.barred = Barred()
         self.reign = Reign()
@@ -134,6 +139,7 @@ class Agent:
             version=__version__,
             epoch=self.auditor.number,
             role=self.role,
+            shard=self.auditor.shards.name,
         )
 
     def reload(self, config: Config) -> None:
@@ -170,7 +176,7 @@ class Agent:
             self.auditor.system_accounts |= {access.account}
         await self._listen(client)
         self._served = True
-        gatherer = Gatherer(client, self.config.gather.timeout, self.window)
+        gatherer = Gatherer(client, self.config.gather.timeout, self.window, self.within)
         while not client.closed.is_set():
             if self.role != "leader" and not await self._take_over(client):
                 await self._stand_by(client, gatherer)
@@ -196,6 +202,7 @@ class Agent:
         roster.listens_since = time.time()
         self.peers.on_claim = partial(self._object, client)
         await self.peers.listen(client)
+        await self.others.listen(client)
 
     async def _lead(self, client: Client, gatherer: Gatherer, access: Access) -> None:
         await self._learn(gatherer)
@@ -257,6 +264,7 @@ class Agent:
             self._due = started + self._pace(time.monotonic() - started)
         # Before anything is published: a query right after an advisory must return its finding.
         view = View.of(self.auditor, self.info(), access, self.cost, client.max_payload)
+        view.shards = self.others.states()
         # Whoever is stopped meanwhile still says what this epoch found.
         await finish(self._conclude(told, view, client))
         self.systemd.works(in_a_line(view), self.auditor.pace.silent_after)
@@ -491,7 +499,7 @@ class Agent:
 
     def _tell_of_servers(self) -> None:
         """Log which servers joined, stopped answering, came back or left since the last epoch."""
-        news = self.auditor.roster.news()
+        news = [*self.others.news(), *self.auditor.roster.news()]
         for line in news[:MOST_NEWS]:
             log.info("%s", plain(line))
         if len(news) > MOST_NEWS:
@@ -534,6 +542,8 @@ class Agent:
         message = advisory.heartbeat_message(heartbeat)
         at = self.reign.clock()
         await client.publish(message.subject, message.payload, headers=message.headers)
+        if leads and view and (share := self.auditor.share):
+            await self.others.publish(client, view, share, auditor.pace.silent_after)
         if self.role == "leader":
             await self.outbox.send(client)
         # A frozen server takes heartbeats, too: only what it has read was heard by others.

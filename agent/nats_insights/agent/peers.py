@@ -73,8 +73,9 @@ class Peers:
     `on_claim` is called with each claim: one that came before must be told to who claims later.
     """
 
-    def __init__(self, instance: str) -> None:
+    def __init__(self, instance: str, shard: str = "") -> None:
         self.instance = instance
+        self.shard = shard  # An agent of another one is no rival.
         self.changed = asyncio.Event()
         self.on_claim: Callable[[Heartbeat], Awaitable[None]] = _ignore
         self._peers: dict[str, _Peer] = {}
@@ -125,7 +126,8 @@ class Peers:
             with suppress(*UNREADABLE):
                 metadata = msgspec.json.decode(message.data, type=_Pong).metadata or {}
                 instance = metadata.get("instance", "")
-                if metadata.get("role") == "leader" and instance != self.instance:
+                rival = metadata.get("shard", "") == self.shard and instance != self.instance
+                if metadata.get("role") == "leader" and rival:
                     leaders.append(metadata.get("id", "unnamed"))
                     now = time.monotonic()
                     there = {name: at for name, at in self._answered.items() if at > now}
@@ -153,6 +155,8 @@ class Peers:
         agent = heartbeat.agent
         instance = agent.instance
         if instance == self.instance or self._is_outdated(heartbeat):
+            return
+        if agent.shard != self.shard:
             return
         for name in self._others_of(agent):
             del self._peers[name]

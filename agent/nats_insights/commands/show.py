@@ -32,6 +32,7 @@ from nats_insights.tell.messages import (
     NotEvaluated,
     ParameterInfo,
     ServersReply,
+    ShardState,
     StatusReply,
 )
 from nats_insights.tell.parameters import about, allowed, amount, written
@@ -115,6 +116,7 @@ def status(reply: StatusReply) -> None:
     table.append(("epoch", f"{epoch.number}, {every}"))
     if isinstance(reply.cost, Cost):
         table += _cost(reply.cost)
+    table += [(f"shard {plain(shard.name)}", _shard(shard)) for shard in reply.shards]
     if epoch.failed:
         what = f"{epoch.failed} epochs, the last by {plain(epoch.last_failure)}"
         table.append(("failed", Text(what, STYLES["warning"])))
@@ -123,10 +125,19 @@ def status(reply: StatusReply) -> None:
     _not_evaluated(out, reply.not_evaluated)
 
 
+def _shard(shard: ShardState) -> Text:
+    if shard.why:
+        return Text(f"unknown: {plain(shard.why)}", STYLES["unknown"])
+    answered = f"{shard.servers_answered} of {shard.servers_known} servers answered"
+    return Text(f"{shard.verdict}, {answered}, agent {plain(shard.agent)}", STYLES[shard.verdict])
+
+
 def findings(reply: FindingsReply, state: str = "open") -> None:
     """FINDINGS: how many there are, and those of this page."""
     out = console()
     _say(rows.headline(reply, state), out)
+    for name in reply.silent_shards:
+        _say(Text(f"without those of shard {plain(name)}, which is silent", STYLES["unknown"]), out)
     rows.listed(reply.findings, reply.timestamp, out)
     if left := reply.total - len(reply.findings):
         how = "`nats-insights findings --limit 0` lists all, `--by code` counts them"

@@ -10,7 +10,16 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from nats_insights.facts import Access, Cost, Coverage, Kind, Scope
+from nats_insights.facts import (
+    MOST_CLUSTERS,
+    MOST_SHARDS,
+    Access,
+    Cost,
+    Counted,
+    Coverage,
+    Kind,
+    Scope,
+)
 
 Id = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
 Time = Annotated[datetime, Meta(tz=True)]
@@ -44,14 +53,18 @@ class Entity(Struct, frozen=True, kw_only=True, omit_defaults=True):
     service: str = ""
 
 
-class AgentInfo(Struct, frozen=True, kw_only=True):
-    """The agent that sends this: `id` is configured and permanent, `instance` is this process."""
+class AgentInfo(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The agent that sends this: `id` is configured and permanent, `instance` is this process.
+
+    `shard` is the part of the system that it looks at, "" where it looks at all of it.
+    """
 
     id: str
     instance: str
     version: str
     epoch: int
     role: Role
+    shard: str = ""
 
 
 class FindingState(Struct, frozen=True, kw_only=True):
@@ -150,6 +163,45 @@ class Heartbeat(Struct, frozen=True, kw_only=True):
     configuration: str = ""
 
 
+class Ledger(Struct, frozen=True, kw_only=True):
+    """What a shard contributes to sums, after each epoch on `$INSIGHTS.LEDGER.<shard>`.
+
+    `others` are the shards that it knows, `clusters` those that it looks at, and `folds` its counts
+    by what is counted. The rest is what its heartbeat says. After `silent_after_seconds` without
+    another one the shard is unknown.
+    """
+
+    type: Literal["insights.advisory.v1.ledger"] = "insights.advisory.v1.ledger"
+    timestamp: Time
+    agent: AgentInfo
+    shard: Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,32}$")]
+    others: Annotated[list[str], Meta(max_length=MOST_SHARDS)]
+    clusters: Annotated[list[str], Meta(max_length=MOST_CLUSTERS)]
+    folds: Annotated[dict[str, Counted], Meta(max_length=100)]
+    silent_after_seconds: Annotated[float, Meta(ge=0, le=86_400)]
+    verdict: Verdict
+    coverage: Coverage
+    open: OpenCounts
+    checks_not_evaluated: int
+
+
+class ShardState(Struct, frozen=True, kw_only=True):
+    """Another shard as it was last heard; `why` says why its verdict is unknown, "" if it is not.
+
+    Then what was last heard of it, if anything, is not part of the verdict and of the counts.
+    """
+
+    name: str
+    agent: str = ""
+    verdict: Verdict = "unknown"
+    why: str = ""
+    heard_at: Time | None = None
+    open: OpenCounts = OpenCounts()
+    servers_known: int = 0
+    servers_answered: int = 0
+    checks_not_evaluated: int = 0
+
+
 class Reply(Struct, frozen=True, kw_only=True):
     """The fields of every reply."""
 
@@ -207,6 +259,9 @@ class StatusReply(Reply, frozen=True, kw_only=True):
 
     Findings that are `muted` count neither as `open` nor in the verdict; `mutes` is the number of
     mutes. An account that asks about itself is told neither `access` nor `cost`.
+
+    In a divided system verdict, `open`, coverage and `checks_not_evaluated` are of all shards, and
+    `shards` has the other ones.
     """
 
     type: Literal["insights.api.v1.status_response"] = "insights.api.v1.status_response"
@@ -219,6 +274,7 @@ class StatusReply(Reply, frozen=True, kw_only=True):
     checks_not_evaluated: int = 0
     access: Access | UnsetType = UNSET
     cost: Cost | UnsetType = UNSET
+    shards: list[ShardState] = []
 
 
 class ListReply(Reply, frozen=True, kw_only=True):
@@ -253,7 +309,8 @@ class FindingsReply(ListReply, frozen=True, kw_only=True):
 
     Muted ones follow, then resolved ones, the last first. `counts` are of all that match, and
     `muted` is how many of them are muted. With `by` in the request, there are `groups` in place of
-    findings. `status` is there only in the output of `check`.
+    findings. `status` is there only in the output of `check`. The findings of all shards of a
+    divided system are in it, but for the `silent_shards`.
     """
 
     type: Literal["insights.api.v1.findings_response"] = "insights.api.v1.findings_response"
@@ -263,6 +320,7 @@ class FindingsReply(ListReply, frozen=True, kw_only=True):
     muted: int = 0
     epoch: EpochInfo | UnsetType = UNSET
     status: StatusReply | UnsetType = UNSET
+    silent_shards: list[str] = []
 
 
 class HistoryReply(ListReply, frozen=True, kw_only=True):
@@ -487,7 +545,7 @@ class NoRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body of STATUS and EVALUATE: nothing."""
 
 
-ADVISORIES = (Advisory, Heartbeat)
+ADVISORIES = (Advisory, Heartbeat, Ledger)
 REPLIES = (
     *(StatusReply, FindingsReply, ChecksReply, ExplainReply, ServersReply),
     *(HistoryReply, MutesReply, ErrorReply),

@@ -49,7 +49,8 @@ from nats_insights.tell.pages import head, part
 from nats_insights.tell.ranking import parts
 from nats_insights.tell.requests import Refused as Refused
 from nats_insights.tell.selection import Counted, asked_codes, named, passing
-from nats_insights.tell.view import View, not_evaluated, verdict
+from nats_insights.tell.view import View
+from nats_insights.tell.whole import whole
 from nats_insights.text import nearest, shortened
 
 # STATUS stays short however many checks there are: reasons, and codes beside the first of each.
@@ -89,16 +90,14 @@ def status(view: View, body: bytes = b"") -> StatusReply:
     """STATUS."""
     requests.read(body, NoRequest)
     return StatusReply(
-        **head(view),
-        verdict=verdict(view),
-        open=view.counts,
+        **head(view) | whole(view),
         muted=view.muted,
         mutes=len(view.mutes),
         epoch=_epoch(view),
         not_evaluated=_by_reason(view)[:_MOST_REASONS],
-        checks_not_evaluated=not_evaluated(view),
         access=view.access,
         cost=view.cost,
+        shards=view.shards,
     )
 
 

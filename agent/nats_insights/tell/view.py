@@ -19,7 +19,7 @@ from nats_insights.judge.mutes import Mute, What
 from nats_insights.judge.rules import Rule
 from nats_insights.model.roster import Entry
 from nats_insights.tell.advisory import counts
-from nats_insights.tell.messages import AgentInfo, OpenCounts, Verdict
+from nats_insights.tell.messages import AgentInfo, OpenCounts, ShardState, Verdict
 from nats_insights.tell.ranking import parts, worst_first
 from nats_insights.tell.requests import Refused
 from nats_insights.tell.tenants import (
@@ -41,6 +41,7 @@ class View(Struct, kw_only=True, dict=True):
 
     `lives` are in the order of their keys, `ranked` are the open ones as they were asked for.
     `transitions` are the last ones, of which none is missing after `known_since`, Unix seconds.
+    `shards` are the other ones of a divided system: all else is about this one.
     `muting` has the number of open findings of each of the `mutes`.
     `grouped` has the findings about each account. It is of the whole system, or of what `account`
     may know.
@@ -65,6 +66,7 @@ class View(Struct, kw_only=True, dict=True):
     valid_for: float
     max_payload: int = 1024 * 1024
     ranked: list[Life] | None = None
+    shards: list[ShardState] = []
     mutes: list[Mute] = []
     muting: dict[What, int] = {}
     tenants: Tenants = NOBODY
