@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from typing import Any
 
 import msgspec
@@ -303,6 +304,18 @@ def test_a_later_ledger_replaces_the_last(later):
     known = others(ledger(verdict="ok"), later)
     known.shards.begin(0.0, [])
     assert known.states()[0].verdict == "warning"
+
+
+def test_a_ledger_that_is_late_counts_from_when_it_was_sent(monkeypatch):
+    known = others()
+    until = []
+    for epoch, sent, received in ((7, 0, 5), (8, 30, 36), (9, 60, 165), (10, 50, 170)):
+        monkeypatch.setattr(time, "time", lambda received=received: START + received)
+        beat = ledger(agent=replace(ledger().agent, epoch=epoch), timestamp=at(START + sent))
+        asyncio.run(known.hear(Msg(None, "", "", msgspec.json.encode(beat))))
+        until.append(known.shards.shares["us"].until - START)
+    # The last one is of a clock that was set back.
+    assert until == [105.0, 135.0, 165.0, 270.0]
 
 
 def test_a_hostile_ledger_is_read_or_passed_over():

@@ -79,13 +79,13 @@ async def compare(host, seed: int) -> None:
         assert await divided.epochs(2) == []
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(1))
 async def test_shards_find_together_what_is_true(host, seed):
     await compare(host, seed)
 
 
 @pytest.mark.catalogue
-@pytest.mark.parametrize("seed", range(3, 60))
+@pytest.mark.parametrize("seed", range(1, 60))
 async def test_shards_of_any_fleet_find_together_what_is_true(host, seed):
     await compare(host, seed)
 
@@ -143,6 +143,7 @@ async def test_one_shard_alone_can_open_a_finding_and_says_that_it_is_the_least(
         assert divided.watches["eu"].auditor.shards.troubles == {"us": "shard us was never heard"}
 
 
+@pytest.mark.catalogue
 async def test_only_what_is_large_somewhere_is_shared(host):
     fleet = two_clusters(here=55, there=3)
     for number in range(200):

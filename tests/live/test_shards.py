@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -117,6 +118,30 @@ async def test_a_user_of_both_clusters_is_found_once_and_stays_while_a_shard_is_
         run()
         await watch.until(lambda: OVER not in watch.open)
         assert of_users(watch) == [("opened", *OVER), ("resolved", *OVER)]
+
+
+async def test_a_standby_of_a_shard_goes_on_with_what_its_leader_found(system, crowd):
+    user, password = system.user("app")
+    for server in ("e1", "u1"):
+        members = await crowd.join(system[server].url, 60, user=user, password=password)
+    async with (
+        watching(system, "u1", "u2", more=f'id = "us-1"\n{US}'),
+        watching(system, "e1", "e2", more=f'id = "eu-1"\n{EU}') as first,
+    ):
+        await first.until(lambda: OVER in first.open)
+        async with watching(system, "e2", "e2", more=f'id = "eu-2"\n{EU}') as second:
+            assert (first.agent.role, second.agent.role) == ("leader", "standby")
+            await second.until(lambda: second.agent.heir.warm)
+            first.running.remove_done_callback(first.wake)
+            first.running.cancel()
+            await asyncio.wait([first.running])
+            first.running = asyncio.create_task(asyncio.Event().wait())
+            await second.until(lambda: second.agent.role == "leader")
+            await second.epochs(4)
+            assert of_users(first) == [("opened", *OVER)]
+            await crowd.leave(members)
+            await first.until(lambda: OVER not in first.open)
+            assert of_users(first) == [("opened", *OVER), ("resolved", *OVER)]
 
 
 async def test_agents_of_two_shards_lead_both_and_answer_for_both(system, crowd):

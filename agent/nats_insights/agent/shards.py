@@ -32,6 +32,8 @@ class Others:
     def __init__(self, shards: Shards) -> None:
         self.shards = shards
         self._last: dict[str, Ledger] = {}
+        # What our clock is ahead of that of a shard's agent, as its quickest ledger has shown.
+        self._offsets: dict[str, float] = {}
         self._told: dict[str, str] = {}
         self._client: Client | None = None
 
@@ -52,15 +54,20 @@ class Others:
         last = self._last.get(ledger.shard)
         if last is not None and not _is_later(ledger, last):
             return
+        # A server that was frozen delivers old messages: they count from when they were sent.
+        sent = ledger.timestamp.timestamp()
+        offset = time.time() - sent
+        if last is not None and _continues(ledger, last):
+            offset = min(offset, self._offsets[ledger.shard])
         share = Share(
             shard=ledger.shard,
             others=ledger.others,
             clusters=ledger.clusters,
             folds=ledger.folds,
-            until=time.time() + ledger.silent_after_seconds,
+            until=sent + offset + ledger.silent_after_seconds,
         )
         if self.shards.hear(share):
-            self._last[ledger.shard] = ledger
+            self._last[ledger.shard], self._offsets[ledger.shard] = ledger, offset
 
     async def publish(self, client: Client, view: View, share: Share, silent_after: float) -> None:
         """Publish what this shard contributes."""
@@ -121,6 +128,12 @@ async def _pages(ask: Ask, request: FindingsRequest, wanted: int) -> list[Findin
         offset += rows
         if not (page.more and rows and offset < wanted):
             return pages
+
+
+def _continues(ledger: Ledger, last: Ledger) -> bool:
+    """Whether it is of the same agent, whose clock was not set back."""
+    same = ledger.agent.instance == last.agent.instance
+    return same and ledger.timestamp >= last.timestamp
 
 
 def _is_later(ledger: Ledger, last: Ledger) -> bool:
