@@ -17,7 +17,7 @@ from nats_insights.agent.barred import MOST, Barred
 from nats_insights.errors import ConfigError
 from nats_insights.gather.stepwise import at_once
 from nats_insights.judge.lifecycle import Told
-from nats_insights.tell.messages import FindingsRequest
+from nats_insights.tell.messages import FindingsRequest, OpenCounts, ShardState
 from nats_insights.tell.queries import Refused, answer
 from nats_insights.tell.schemas import schemas
 from nats_insights.tell.tenants import NOBODY, QUERIES, Tenants, account_in, advisories, shared
@@ -355,7 +355,8 @@ CUT = {
         "grouped",
         "last_failure",
     ),
-    *("lives", "mutes", "muting", "outcomes", "ranked", "servers", "swept_at", "transitions"),
+    *("lives", "mutes", "muting", "outcomes", "ranked", "servers", "shards", "swept_at"),
+    "transitions",
 }
 SAME = {
     *("agent", "interval", "known_since", "max_payload", "rules", "started_at", "tenants"),
@@ -365,6 +366,18 @@ SAME = {
 
 def test_of_each_field_of_a_view_it_is_decided_what_a_tenant_may_know():
     assert set(View.__struct_fields__) == CUT | SAME
+
+
+def test_a_tenant_of_a_divided_system_is_told_that_the_rest_is_unknown(worlds):
+    _, loud = worlds
+    more = {"open": OpenCounts(critical=5), "servers_known": 3, "servers_answered": 3}
+    other = ShardState(name="us", agent="us-1", verdict="critical", **more)
+    status = asked(replace(loud, shards=[other]), "APP", "STATUS", {})
+    assert status["shards"] == [
+        msgspec.to_builtins(ShardState(name="us", why="an account is told of one shard alone"))
+    ]
+    assert (status["coverage"]["missing"], status["open"]["critical"]) == ([], 0)
+    assert status["verdict"] == "unknown"
 
 
 def test_the_view_of_the_operator_is_not_changed_by_a_tenant(worlds):

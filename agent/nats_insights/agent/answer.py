@@ -23,7 +23,7 @@ from nats_insights.facts import Coverage
 from nats_insights.gather.stepwise import stepwise
 from nats_insights.judge.auditor import Auditor
 from nats_insights.tell import advisory, muting, queries, tenants
-from nats_insights.tell.messages import AgentInfo, ShardState
+from nats_insights.tell.messages import AgentInfo
 from nats_insights.tell.queries import Refused
 from nats_insights.tell.view import View, of_tenant
 from nats_insights.text import shortened
@@ -38,7 +38,6 @@ MOST_WAITING = 1000
 Waiting = tuple[Request, bytes | str]
 # The header in which the server names the account of a requester; characters of it in the log.
 _REQUESTER, _LONGEST = "Nats-Request-Info", 512
-_OF_ONE = "an account is told of one shard alone"
 _NOTHING_KNOWN = Coverage(servers_known=0, servers_answered=0, missing=[])
 
 
@@ -200,8 +199,6 @@ class Answers:
         async def make(view: View) -> bytes:
             if here:  # What another shard asks, or somebody who wants this one alone.
                 view = replace(view, shards=[])
-            elif view.account:
-                view = replace(view, shards=[_untold(shard) for shard in view.shards])
             if name == "FINDINGS" and view.shards:
                 return await self.others.findings(view, body)
             return await stepwise(queries.steps(view, name, body))
@@ -250,8 +247,3 @@ class Answers:
         # A request without a reply subject, and a closed connection, get no reply.
         with suppress(nats.errors.Error, ValueError):
             await request.respond(reply, headers=headers or None)
-
-
-def _untold(shard: ShardState) -> ShardState:
-    """A shard to an account that asks about itself: there, and unknown."""
-    return ShardState(name=shard.name, why=_OF_ONE)

@@ -161,9 +161,8 @@ class Auditor:
 
     def _follow(self, config: Config) -> None:
         made = rules(self.checks, config)
-        self._read = read(made, self.shards)
         self._floors = floors(made, self.shards)
-        planned = plan(self._read)
+        planned = plan(read(made, self.shards))
         self.every = every(planned.endpoints, config)
         self.config, self.rules, self.plan = config, made, planned
         self._readers = {
@@ -328,7 +327,7 @@ class Auditor:
         wanted: set[Names] = set()
         if CONNZ in self._due:
             if not all_of_them:
-                found = yield from due(snapshot, self._read, self.lives)
+                found = yield from due(snapshot, read(self.rules, self.shards), self.lives)
                 wanted, self._ruled_out = found.servers, found.ruled_out
             else:
                 wanted = set(snapshot.servers)
@@ -520,7 +519,7 @@ class Auditor:
     def _contribute(self) -> None:
         """What the other shards need of this one."""
         if self.shards.divided:
-            own = (self.snapshot, self._read, self._floors, self.lives, self._ruled_out)
+            own = (self.snapshot, self.rules, self._floors, self.lives, self._ruled_out)
             self.share = self.shards.share(self.snapshot.clusters, contributions(*own))
 
     def name_clients(self, clients: Mapping[Key, dict[str, Any]], told: list[Told]) -> list[Told]:

@@ -33,6 +33,7 @@ from nats_insights.tell.tenants import (
 )
 
 # In place of reasons that name servers, or that are about other accounts.
+_OF_ONE = "an account is told of one shard alone"
 _NOT_ALL = "it could not be evaluated for all accounts"
 
 
@@ -197,6 +198,7 @@ def of_tenant(view: View, account: str) -> Generator[None, None, View]:
         muting={},
         failed_epochs=0,
         last_failure="",
+        shards=[ShardState(name=shard.name, why=_OF_ONE) for shard in view.shards],
         ranked=None,
         grouped=None,
     )

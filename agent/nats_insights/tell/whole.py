@@ -54,10 +54,11 @@ def coverage(view: View) -> Coverage:
     own, silent = view.coverage, [shard.name for shard in view.shards if shard.why]
     known = sum(shard.servers_known for shard in view.shards if not shard.why)
     answered = sum(shard.servers_answered for shard in view.shards if not shard.why)
+    missing = [] if view.account else [f"all of shard {name}" for name in silent]
     return Coverage(
         servers_known=own.servers_known + known + len(silent),
         servers_answered=own.servers_answered + answered,
-        missing=[*own.missing, *(f"all of shard {name}" for name in silent)],
+        missing=[*own.missing, *missing],
     )
 
 
