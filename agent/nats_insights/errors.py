@@ -39,11 +39,14 @@ class StateError(InsightsError):
 
 
 class JetStreamError(InsightsError):
-    """JetStream of an account is not there, or refuses a request; `code` is its own, 0 if none."""
+    """JetStream of an account is not there, or refuses a request.
 
-    def __init__(self, sentence: str, code: int = 0) -> None:
+    `code` is its own, 0 if none; it is `lasting` where waiting does not help.
+    """
+
+    def __init__(self, sentence: str, code: int = 0, *, lasting: bool = False) -> None:
         super().__init__(sentence)
-        self.code = code
+        self.code, self.lasting = code, lasting
 
 
 class DeclarationError(InsightsError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, TypeVar
 
@@ -14,8 +15,11 @@ from nats_insights.errors import ConnectError, JetStreamError
 
 _API = "$JS.API"
 _TIMEOUT = 5.0
+# The code of a refusal: somebody else stored a message in between.
+STALE = 10071
+_NO_MESSAGE = 10037
 _NO_STREAM, _NOT_FOR_ACCOUNT, _NOT_ENABLED = 10059, 10039, 10076
-# Answers to a list come in pages of 256 at most; more streams than this are not looked at.
+# Names come in pages; more streams than this are not looked at.
 _MOST_STREAMS = 10_000
 
 
@@ -72,7 +76,29 @@ class _Reply(Struct, frozen=True):
 
 class _Page(Struct, frozen=True):
     total: int = 0
-    streams: list[Stream] | None = None
+    streams: list[str] | None = None
+
+
+class Value(Struct, frozen=True):
+    """The last message on a subject: its sequence in the stream, its body, and its headers."""
+
+    seq: int
+    data: bytes = b""
+    hdrs: bytes = b""
+
+    @property
+    def id(self) -> str:
+        """The id by which the stream tells duplicates, "" if it has none."""
+        found = _ID.search(self.hdrs)
+        return found[1].decode("ascii", "replace") if found else ""
+
+
+class _Got(Struct, frozen=True):
+    message: Value
+
+
+class _Acknowledged(Struct, frozen=True):
+    seq: int
 
 
 class Limits(Struct, frozen=True):
@@ -90,6 +116,7 @@ class Account(Struct, frozen=True):
 
 
 T = TypeVar("T", bound=Struct)
+_ID = re.compile(rb"\r\nNats-Msg-Id: *([^\r\n]*)\r\n")
 
 
 class JetStream:
@@ -121,30 +148,63 @@ class JetStream:
         return await self._ask(f"STREAM.UPDATE.{config['name']}", config, Stream)
 
     async def storing(self, subject: str) -> AsyncIterator[Stream]:
-        """The streams that store anything on a subject, which may have wildcards."""
+        """The streams that store anything on a subject, which may have wildcards.
+
+        Their names come first: a list of them lacks the streams that have no leader now.
+        """
         offset = 0
         while offset < _MOST_STREAMS:
             body = {"subject": subject, "offset": offset}
-            page = await self._ask("STREAM.LIST", body, _Page)
-            for stream in page.streams or ():
-                yield stream
+            page = await self._ask("STREAM.NAMES", body, _Page)
+            for name in page.streams or ():
+                if (stream := await self.stream(name)) is not None:
+                    yield stream
             offset += len(page.streams or ())
             if not page.streams or offset >= page.total:
                 return
 
-    async def _ask(self, what: str, body: Mapping[str, Any], into: type[T]) -> T:
-        subject = f"{_API}.{what}"
+    async def last(self, stream: str, subject: str) -> Value | None:
+        """The last message on a subject, which may have wildcards, as the leader has it."""
         try:
-            reply = await self.client.request(
-                subject, msgspec.json.encode(body), timeout=self.timeout
-            )
+            body = {"last_by_subj": subject}
+            return (await self._ask(f"STREAM.MSG.GET.{stream}", body, _Got)).message
+        except JetStreamError as error:
+            if error.code == _NO_MESSAGE:
+                return None
+            raise
+
+    async def put(self, subject: str, data: bytes, *, after: int | None = None) -> int:
+        """Store a message, and return its sequence.
+
+        If `after` is given, it must be that of the last message on the subject, 0 for none;
+        JetStreamError with the code STALE otherwise. A JetStreamError without a code leaves open
+        whether it is stored.
+        """
+        headers = None if after is None else {"Nats-Expected-Last-Subject-Sequence": str(after)}
+        return (await self._request(subject, data, _Acknowledged, headers)).seq
+
+    async def purge(self, stream: str, subject: str, before: int) -> None:
+        """Remove the messages on a subject, which may have wildcards, before a sequence."""
+        await self._ask(f"STREAM.PURGE.{stream}", {"filter": subject, "seq": before}, _Reply)
+
+    async def _ask(self, what: str, body: Mapping[str, Any], into: type[T]) -> T:
+        return await self._request(f"{_API}.{what}", msgspec.json.encode(body), into)
+
+    async def _request(
+        self, subject: str, data: bytes, into: type[T], headers: dict[str, str] | None = None
+    ) -> T:
+        try:
+            reply = await self.client.request(subject, data, timeout=self.timeout, headers=headers)
         except nats.errors.NoRespondersError:
-            raise JetStreamError("JetStream is not enabled on the servers") from None
+            if not subject.startswith(_API):
+                raise JetStreamError(f"no stream stores {subject}", _NO_STREAM) from None
+            raise JetStreamError("JetStream is not enabled on the servers", lasting=True) from None
         except (nats.errors.Error, OSError) as error:
             if self.client.closed.is_set():
                 raise ConnectError(f"the connection broke: {self.client.last_error}") from None
             if denied := self.client.forbidden(subject):
-                raise JetStreamError(f"the user may not use {denied}: allow it") from None
+                sentence = f"the user may not use {denied}: allow it"
+                raise JetStreamError(sentence, lasting=True) from None
             raise JetStreamError(
                 f"no answer on {subject} within {self.timeout:g} s: JetStream may have no leader "
                 f"({error or type(error).__name__})"
@@ -160,5 +220,5 @@ class JetStream:
 def _refused(problem: _Problem) -> JetStreamError:
     if problem.err_code in (_NOT_FOR_ACCOUNT, _NOT_ENABLED):
         sentence = "JetStream is not enabled for the account of this connection: enable it there"
-        return JetStreamError(sentence, problem.err_code)
+        return JetStreamError(sentence, problem.err_code, lasting=True)
     return JetStreamError(problem.description or f"error {problem.code}", problem.err_code)
