@@ -109,12 +109,14 @@ async def watching(
     after: str = "",
     pace: str = AT_ITS_LEISURE,
     checks: Iterable[Check] = FOUNDING.values(),
+    publish: Settings | None = None,
 ) -> AsyncIterator[Watch]:
     """An agent on server `agent`, and a subscriber of account OPS on server `listen`.
 
     `more` is more configuration, `pace` that of late and dear epochs. The agent starts when the one
     called `after` has been heard, if one is given. It runs `checks`, and tells of itself and of
-    silence too. On return its first epoch has ended, or it stands by.
+    silence too. It publishes as `publish` says, if anything. On return its first epoch has ended,
+    or it stands by.
     """
     watch = Watch()
     own = agent if isinstance(agent, Settings) else login(system, "agent", agent)
@@ -128,7 +130,7 @@ async def watching(
         while after and after not in {beat.agent.id for beat in watch.heartbeats}:
             watch.changed.clear()
             await asyncio.wait_for(watch.changed.wait(), PATIENCE)
-        watch.running = asyncio.create_task(watch.agent.run(own))
+        watch.running = asyncio.create_task(watch.agent.run(own, publish))
         watch.running.add_done_callback(watch.wake)
         try:
             own_id = watch.agent.instance

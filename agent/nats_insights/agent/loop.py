@@ -10,7 +10,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import aclosing, suppress
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext, suppress
 from functools import partial
 
 import nats.errors
@@ -26,6 +26,7 @@ from nats_insights.agent.heir import Heir
 from nats_insights.agent.kept import Kept, Untold
 from nats_insights.agent.peers import Peers, leads, rank
 from nats_insights.agent.publish import Outbox
+from nats_insights.agent.publisher import Publisher
 from nats_insights.agent.reign import Reign
 from nats_insights.agent.shards import Others
 from nats_insights.agent.state import State
@@ -90,7 +91,7 @@ class Agent:
         self.peers = Peers(self.instance, self.auditor.shards.name)
         shard = self.auditor.shards.name
         self.heir = Heir(checks, self.auditor.roster, self.peers.leads, shard)
-        self.outbox = Outbox()
+        self.outbox: Outbox | Publisher = Outbox()
         self.barred = Barred()
         self.reign = Reign()
         self.role: Role = "standby"
@@ -109,15 +110,22 @@ class Agent:
         # A program that is a service of systemd puts that of its environment here.
         self.systemd = Systemd({})
 
-    async def run(self, settings: Settings) -> None:
+    async def run(self, settings: Settings, publish: Settings | None = None) -> None:
         """Run epochs; ConnectError if the system cannot be reached at the start.
 
+        Where there are settings to `publish`, all of `$INSIGHTS.>` goes to that connection; other
+        agents hear heartbeats on the first one too.
         StateError if there is a state that it cannot go on from.
         """
+        beside: AbstractAsyncContextManager[None] = nullcontext()
+        if publish is not None:
+            self.outbox = Publisher(publish, CLIENT_NAME)
+            self.outbox.on_connect.append(self._overhear)
+            beside = self.outbox.running()
         await self._resume()
         self.auditor.postpone(time.time())
         connections = clients(settings, name=CLIENT_NAME, tried=self.systemd.tries)
-        async with aclosing(connections):
+        async with beside, aclosing(connections):
             async for client in connections:
                 try:
                     await self._serve(client)
@@ -204,6 +212,15 @@ class Agent:
         await self.peers.listen(client)
         await self.others.listen(client)
 
+    async def _overhear(self, client: Client) -> None:
+        """Hear on the second connection what the leader tells, while standing by."""
+
+        async def hear(message: Msg) -> None:
+            if self.heir.listens:
+                await self.heir.hear(message)
+
+        await client.subscribe(subjects.OF_AGENTS[0], cb=hear)
+
     async def _lead(self, client: Client, gatherer: Gatherer, access: Access) -> None:
         await self._learn(gatherer)
         while not client.closed.is_set():
@@ -251,7 +268,7 @@ class Agent:
         started = time.monotonic()
         counts = started - self._counted_at >= self.config.interval / 2
         self.answers.begin()
-        self.auditor.unsaved = self.state.failure
+        self.auditor.unsaved, self.auditor.unpublished = self.state.failure, self.outbox.problem
         was_isolated = bool(self.auditor.roster.cut_off)
         told = await epoch(self.auditor, gatherer, time.time(), counts=counts)
         if was_isolated or self.auditor.roster.cut_off:
@@ -437,7 +454,8 @@ class Agent:
         self._resumed_at = self.auditor.number
         for one in left.kept.checks:
             self._by_code.setdefault(one.code, one)
-        self.outbox.waiting.extend(left.kept.waiting)
+        for message in left.kept.waiting:
+            self.outbox.put(message)
         self._untold.extend([*left.kept.untold, *self._batches(over)])
         opened = sum(life.is_open for life in known.lives)
         log.info("going on with %d open findings, saved %.0f s ago", opened, now - left.saved_at)
@@ -490,7 +508,7 @@ class Agent:
             batch.coverage,
             batch.valid_for,
             self.answers.view.tenants if self.answers.view else tenants.NOBODY,
-            client.max_payload,
+            min(client.max_payload, self.outbox.max_payload),
         )
         for message in messages:
             self.outbox.put(message)
@@ -542,6 +560,7 @@ class Agent:
         message = advisory.heartbeat_message(heartbeat)
         at = self.reign.clock()
         await client.publish(message.subject, message.payload, headers=message.headers)
+        self.outbox.beat(message)
         if leads and view and (share := self.auditor.share):
             await self.others.publish(client, view, share, auditor.pace.silent_after)
         if self.role == "leader":

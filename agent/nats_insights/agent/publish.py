@@ -9,7 +9,7 @@ import nats.errors
 
 from nats_insights import subjects
 from nats_insights.connection.client import Client
-from nats_insights.tell.advisory import Message
+from nats_insights.tell.advisory import LONGEST, Message
 
 log = logging.getLogger(__name__)
 
@@ -18,6 +18,9 @@ MOST = 10_000
 
 class Outbox:
     """Messages to be published. Beyond MOST of them the oldest are dropped, and counted."""
+
+    # Nothing is known of what becomes of them, and any server takes an advisory.
+    problem, max_payload = "", LONGEST
 
     def __init__(self) -> None:
         self.waiting: deque[Message] = deque()
@@ -29,6 +32,9 @@ class Outbox:
             self.waiting.popleft()
             self.dropped += 1
         self.waiting.append(message)
+
+    def beat(self, message: Message) -> None:
+        """A heartbeat goes to the connection of the epochs, where other agents hear it."""
 
     def clear(self) -> None:
         """Publish none of it: another agent tells what is true."""

@@ -59,11 +59,14 @@ async def run(args: Namespace) -> int:
     # Before the file is read for the first time: no change of it goes unnoticed.
     loop.add_signal_handler(signal.SIGHUP, hung_up)
     known = known_checks(args)
-    agent = Agent(known, load_config(args, known), _state(args.state))
+    loaded = load_config(args, known)
+    first = contexts.from_args(args)
+    second = contexts.publishing(loaded.publish, first, os.environ)
+    agent = Agent(known, loaded, _state(args.state))
     agent.systemd = Systemd(os.environ)
     garbage.keep_out_of_epochs()
     agent.after_epoch = garbage.collect
-    watching = asyncio.create_task(agent.run(contexts.from_args(args)))
+    watching = asyncio.create_task(agent.run(first, second))
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, told_to_stop.set)
     stopping = asyncio.create_task(told_to_stop.wait())

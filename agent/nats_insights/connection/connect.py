@@ -90,13 +90,16 @@ async def clients(
     name: str,
     patient: bool = False,
     tried: Callable[[str], None] = lambda why: None,
+    purpose: str = "",
+    failed: Callable[[ConnectError], None] | None = None,
 ) -> AsyncGenerator[Client, None]:
     """A connected client, and a new one whenever the next is requested, however long that takes.
 
     Ask for the next when the last is `closed`. The first connection raises ConnectError, unless
-    the agent is `patient` and waiting can help; later ones never do. `tried` hears of each server
-    that did not accept us, and why. Close the generator when done with it
-    (`contextlib.aclosing`): that closes the client too.
+    the agent is `patient` and waiting can help; later ones never do. Where there is `failed`, it
+    is told of each failure, and nothing is raised or logged of it. `tried` hears of each server
+    that did not accept us, and why. The log names the `purpose`. Close the generator when done
+    with it (`contextlib.aclosing`): that closes the client too.
     """
     servers = [_Server(url) for url in settings.servers]
     connected, failures, told = False, 0, ""
@@ -104,22 +107,25 @@ async def clients(
         try:
             client = await _first(servers, settings, name, timeout=5.0, tried=tried)
         except ConnectError as error:
-            if not connected and not (patient and isinstance(error, Unreachable)):
+            if failed is not None:
+                failed(error)
+            elif not connected and not (patient and isinstance(error, Unreachable)):
                 raise
-            if told != str(error):
+            elif told != str(error):
                 log.warning("no connection: %s", error)
             failures, told = failures + 1, str(error)
             await asyncio.sleep(_pause(failures))
             continue
         connected, failures, told = True, 0, ""
-        log.info("connected to %s", client.url)
+        log.info("connected to %s%s", client.url, purpose)
         probe = asyncio.create_task(_probe(client))
         try:
             yield client
         finally:
             probe.cancel()
             await client.close()
-        log.warning("connection to %s closed: %s", client.url, client.last_error or "by us")
+        why = client.last_error or "by us"
+        log.warning("connection to %s%s closed: %s", client.url, purpose, why)
         servers = _after(client, servers)
         await asyncio.sleep(_pause(failures))
 

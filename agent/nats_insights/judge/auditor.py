@@ -107,7 +107,8 @@ class Auditor:
     `swept` is the number of servers whose connections were read in this epoch. `window` is the
     size of the agent's window in bytes; a check may find it too small. `expiries`, `unusable`,
     `dangers` and `restricted` are facts about the agent's own credentials and user. `unsaved` says
-    why its state could not be saved, "" if it was.
+    why its state could not be saved, "" if it was, and `unpublished` what is wrong with its second
+    connection.
     """
 
     def __init__(self, checks: Sequence[Check], config: Config, id: str = "") -> None:
@@ -126,7 +127,7 @@ class Auditor:
         self.unusable = ""
         self.dangers: Sequence[str] = ()
         self.restricted = False
-        self.unsaved = ""
+        self.unsaved = self.unpublished = ""
         self.swept = 0
         self.snapshot = Snapshot(0.0)
         self.audit = Audit()
@@ -593,7 +594,7 @@ class Auditor:
         agent.readers = self._readers
         agent.expiries, agent.unusable = self.expiries, self.unusable
         agent.dangers, agent.restricted = self.dangers, self.restricted
-        agent.unsaved = self.unsaved
+        agent.unsaved, agent.unpublished = self.unsaved, self.unpublished
         agent.window = self.window
         agent.late, agent.took = self.pace.late, self.pace.took
         agent.interval = self.pace.interval

@@ -22,7 +22,8 @@ class Agent(Noun):
 
     `expiries` are the dates of its credentials, and `unusable` says why another log-in would fail,
     "" if nothing is known of it. `dangers` are requests that its user may send though they change
-    something, and `restricted` whether that user has a list of what it may publish. `raised` maps
+    something, and `restricted` whether that user has a list of what it may publish. `unpublished`
+    says why what it publishes does not arrive or is not stored, "" if it is. `raised` maps
     the name of each check that raised in the last MEMORY epochs to the last error and its place.
     `unsaved` says why the state of the agent was not saved after the last epoch, "" if it was.
 
@@ -45,6 +46,7 @@ class Agent(Noun):
         "readers",
         "restricted",
         "took",
+        "unpublished",
         "unreachable",
         "unsaved",
         "unusable",
@@ -60,6 +62,7 @@ class Agent(Noun):
         self.unreachable: list[str] = []
         self.expiries: Sequence[Expiry] = ()
         self.unusable = ""
+        self.unpublished = ""
         self.dangers: Sequence[str] = ()
         self.restricted = False
         self.unsaved = ""

@@ -1,0 +1,301 @@
+"""The second connection: what is published arrives, is stored once, and in order."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+
+import msgspec
+import pytest
+from nats.aio.msg import Msg
+
+from kit.keeping import KEEP, keeper, kept, message, publishing
+from kit.programs import until
+from kit.watching import watching
+from nats_insights.agent import publisher as module
+from nats_insights.agent.publisher import IN_FLIGHT
+from nats_insights.agent.unstored import finding_of
+from nats_insights.connection.connect import connect
+from nats_insights.lab.demo.stage import login
+from nats_insights.tell.advisory import Message
+from nats_insights.tell.messages import Advisory
+
+pytestmark = pytest.mark.live
+
+ALLOWED = {"Nats-Msg-Id"}
+
+
+@pytest.fixture
+def system(start_server):
+    return start_server("n1", **KEEP)
+
+
+async def test_what_is_stored_is_acknowledged_once_and_in_order(system, caplog):
+    caplog.set_level(logging.INFO)
+    many = [message(number) for number in range(3 * IN_FLIGHT)]
+    async with kept(keeper(system)) as there:
+        await there.make()
+        async with publishing(keeper(system)) as publisher:
+            for one in many:
+                publisher.put(one)
+            await there.until(lambda: publisher.done)
+            assert (publisher.problem, publisher.dropped, len(publisher.unstored)) == ("", 0, 0)
+        assert await there.stored() == list(range(len(many)))
+        assert there.numbers == list(range(len(many)))
+    assert "stream INSIGHTS acknowledges advisories" in caplog.messages
+
+
+async def test_a_duplicate_is_stored_already(system):
+    async with kept(keeper(system)) as there:
+        await there.make()
+        for _ in range(2):
+            async with publishing(keeper(system)) as publisher:
+                publisher.put(message(1))
+                await there.until(lambda: publisher.done)
+        assert await there.stored() == [1]
+        assert len(there.heard) == 2
+
+
+async def test_it_sends_no_header_of_its_own(system):
+    async with kept(keeper(system)) as there:
+        await there.make()
+        async with publishing(keeper(system)) as publisher:
+            publisher.put(message(1))
+            publisher.beat(Message("$INSIGHTS.HEARTBEAT.a", b"2", {"Nats-Msg-Id": "h"}))
+            await there.until(lambda: publisher.done)
+        await there.until(lambda: len(there.heard) == 2)
+        assert [set(one.headers or {}) for one in there.heard] == [ALLOWED, ALLOWED]
+        assert [bool(one.reply) for one in there.heard] == [True, False]
+
+
+async def test_without_a_stream_it_is_published_and_that_is_said_once(system, caplog):
+    async with kept(keeper(system)) as there, publishing(keeper(system)) as publisher:
+        for number in range(3):
+            publisher.put(message(number))
+            await there.until(lambda number=number: number in there.numbers)
+        await there.until(lambda: publisher.stream == "" and not publisher.unstored)
+        await there.until(lambda: publisher.done)
+        assert publisher.problem == ""
+    said = [line for line in caplog.messages if "acknowledged" in line]
+    assert said == [
+        "no stream stores $INSIGHTS.ADVISORY.>, so nothing is acknowledged; "
+        "`nats-insights assets apply` creates one"
+    ]
+
+
+async def test_a_stream_that_is_made_later_is_found(system, monkeypatch):
+    monkeypatch.setattr(module, "LOOK_AGAIN", 0.1)
+    async with kept(keeper(system)) as there, publishing(keeper(system)) as publisher:
+        await there.until(lambda: publisher.stream == "")
+        await there.make()
+        await there.until(lambda: publisher.stream == "INSIGHTS")
+        publisher.put(message(1))
+        await there.until(lambda: publisher.done)
+        assert await there.stored() == [1]
+
+
+async def test_a_stream_that_is_gone_is_given_up(system, caplog, monkeypatch):
+    monkeypatch.setattr(module, "ACK_SECONDS", 0.3)
+    async with kept(keeper(system)) as there:
+        await there.make()
+        async with publishing(keeper(system)) as publisher:
+            publisher.put(message(1))
+            await there.until(lambda: publisher.done)
+            await there.client.jetstream().delete_stream("INSIGHTS")
+            publisher.put(message(2))
+            await there.until(lambda: publisher.stream == "")
+            await there.until(lambda: not publisher.unstored)
+            publisher.put(message(3))
+            await there.until(lambda: publisher.done)
+        assert there.numbers == [1, 2, 3]
+    assert len([line for line in caplog.messages if "no stream stores" in line]) == 1
+
+
+async def test_a_stream_of_another_name_acknowledges_and_one_of_some_does_not(system, monkeypatch):
+    monkeypatch.setattr(module, "LOOK_AGAIN", 0.1)
+    async with kept(keeper(system)) as there:
+        some = {"name": "SOME", "subjects": ["$INSIGHTS.ADVISORY.CRITICAL.>"]}
+        await there.jetstream.create(some)
+        async with publishing(keeper(system)) as publisher:
+            await there.until(lambda: publisher.stream == "")
+            await there.jetstream.update(some | {"subjects": ["$INSIGHTS.>"], "no_ack": True})
+            publisher.put(message(1))
+            await there.until(lambda: publisher.done)
+            assert publisher.stream == ""
+            await there.client.jetstream().delete_stream("SOME")
+            await there.jetstream.create({"name": "MINE", "subjects": ["$INSIGHTS.>"]})
+            await there.until(lambda: publisher.stream == "MINE")
+            publisher.put(message(2))
+            await there.until(lambda: publisher.done)
+            assert await there.stored("MINE") == [2]
+
+
+FULL = {"discard": "new", "max_msgs": 2}
+
+
+async def test_a_full_stream_loses_nothing_delays_nobody_and_keeps_the_order(system, caplog):
+    async with kept(keeper(system)) as there:
+        await there.make(**FULL)
+        async with publishing(keeper(system)) as publisher:
+            for number in (1, 2):
+                publisher.put(message(number))
+            await there.until(lambda: publisher.done)
+            # Two findings, of which one is opened, updated and resolved meanwhile.
+            for number, finding in ((3, "a"), (4, "b"), (5, "a"), (6, "a")):
+                publisher.put(message(number, finding))
+                await there.until(lambda number=number: number in there.numbers)
+            await there.until(lambda: "does not store" in publisher.problem)
+            assert publisher.problem == (
+                "stream INSIGHTS does not store advisories: maximum messages exceeded"
+            )
+            assert len(publisher.unstored) == 4
+            await there.change(max_msgs=-1)
+            await there.until(lambda: not publisher.unstored)
+            assert (publisher.problem, publisher.dropped) == ("", 0)
+        assert sorted(await there.stored()) == [1, 2, 3, 4, 5, 6]
+        assert [n for n in await there.stored() if n in (3, 5, 6)] == [3, 5, 6]
+    assert len([line for line in caplog.messages if "maximum messages exceeded" in line]) == 1
+
+
+async def test_an_advisory_too_large_for_the_stream_stands_in_the_way_of_no_other(system, caplog):
+    async with kept(keeper(system)) as there:
+        await there.make(max_msg_size=100)
+        large = message(1)
+        large = Message(large.subject, b"1".rjust(200), large.headers)
+        async with publishing(keeper(system)) as publisher:
+            for one in (large, message(2, finding_of(large))):
+                publisher.put(one)
+            await there.until(lambda: publisher.dropped == 1)
+            await there.until(lambda: publisher.done)
+        assert await there.stored() == [2]
+    assert "too large for INSIGHTS" in caplog.text
+
+
+async def test_who_answers_whatever_has_a_reply_subject_acknowledges_nothing(system):
+    async with kept(keeper(system)) as there:
+        await there.make(**FULL)
+        async with publishing(keeper(system)) as publisher:
+            for number in (1, 2):
+                publisher.put(message(number))
+            await there.until(lambda: publisher.done)
+
+            async def answer(heard: Msg) -> None:
+                for body in (b"", b"\xff", b"[]", b"{}", b'{"stream":"OTHER","seq":1}'):
+                    await there.client.publish(heard.reply, body)
+
+            await there.client.subscribe("$INSIGHTS.ADVISORY.>", cb=answer)
+            await there.client.flush()
+            await there.client.flush()
+            publisher.put(message(3))
+            await there.until(lambda: publisher.problem)
+            assert len(publisher.unstored) == 1
+
+
+async def test_too_many_are_dropped_the_oldest_first(system, monkeypatch):
+    monkeypatch.setattr(module, "MOST", 5)
+    publisher = module.Publisher(keeper(system), "test")
+    for number in range(7):
+        publisher.put(message(number))
+    assert [int(one.payload) for one in publisher.waiting] == [2, 3, 4, 5, 6]
+    assert publisher.dropped == 2
+    async with kept(keeper(system)) as there:
+        await there.make(**FULL)
+        async with publisher.running():
+            await there.until(lambda: len(publisher.unstored) == 3)
+            for number in range(7, 10):
+                publisher.put(message(number))
+            await there.until(lambda: 9 in there.numbers)
+            assert (len(publisher.unstored), publisher.dropped) == (5, 3)
+
+
+async def test_what_waits_is_published_when_the_server_is_there_and_old_heartbeats_are_not(
+    start_server, system
+):
+    other = start_server("n2", **KEEP)
+    server = other["n2"]
+    server.stop()
+    publisher = module.Publisher(keeper(other), "test")
+    async with publisher.running():
+        for number in range(3):
+            publisher.put(message(number))
+            publisher.beat(Message("$INSIGHTS.HEARTBEAT.a", b"%d" % (100 + number), {}))
+        assert not await publisher.said(0.1)
+        server.restart()
+        async with kept(keeper(other)) as there:
+            await there.until(lambda: 102 in there.numbers)
+            assert there.numbers == [0, 1, 2, 102]
+
+
+SENTENCES = {
+    "nobody may connect": (
+        "password: other",
+        r"there is no connection to publish on: nats://\S+ refused user 'u': check the name and "
+        "the password",
+    ),
+    "may only read": (
+        'permissions: { publish: "$JS.API.>" }',
+        r"the user of \[publish\] may not publish \$INSIGHTS\.>: allow it",
+    ),
+    "no JetStream": (
+        "",
+        "no stream can be found that stores advisories: JetStream is not enabled for the account "
+        "of this connection: enable it there",
+    ),
+    "may not look for streams": (
+        'permissions: { publish: { deny: "$JS.>" } }',
+        r"no stream can be found that stores advisories: the user may not use "
+        r"\$JS\.API\.STREAM\.NAMES: allow it",
+    ),
+}
+
+
+@pytest.mark.parametrize(("user", "sentence"), SENTENCES.values(), ids=SENTENCES)
+async def test_what_is_wrong_is_said_in_one_sentence_once(start_server, caplog, user, sentence):
+    jetstream = "jetstream: enabled, " if user else ""
+    text = f"accounts {{ A: {{ {jetstream}users: [{{ user: u, password: p, {user} }}] }} }}"
+    server = start_server("n1", jetstream=True, authorization=text)["n1"]
+    settings = module.Settings(servers=(server.url,), user="u", password="p")
+
+    async def is_said() -> bool:
+        publisher.put(message(1))
+        said = [line for line in caplog.messages if re.fullmatch(sentence, line)]
+        return len(said) == 1 and re.fullmatch(sentence, publisher.problem) is not None
+
+    async with publishing(settings) as publisher:
+        await until(is_said)
+        await until(is_said)
+
+
+async def test_all_of_an_agent_is_published_there_and_queries_stay_where_they_are(
+    start_cluster, crowd
+):
+    system = start_cluster("n1", "n2", **KEEP, options={"n2": "max_connections: 30"})
+    ops = await connect(login(system, "ops", "n2"), name="ops")
+    imported: list[Msg] = []
+
+    async def hear(heard: Msg) -> None:
+        imported.append(heard)
+
+    await ops.subscribe("$INSIGHTS.>", cb=hear)
+    async with kept(keeper(system)) as there:
+        await there.make()
+        outside, own = keeper(system, "n2"), keeper(system, "n1")
+        async with watching(system, listen=outside, publish=own) as watch:
+            user, password = system["n2"].user("app")
+            await crowd.join(system["n2"].url, 26, user=user, password=password)
+            await watch.until(lambda: watch.named("SERVER_011"))
+            status = await ops.request("INSIGHTS.API.STATUS", timeout=5)
+            assert json.loads(status.data)["open"]["warning"] == 1
+            # Other agents hear heartbeats on the first connection.
+            assert {one.subject.split(".")[1] for one in imported} == {"HEARTBEAT"}
+            await there.until(lambda: not watch.agent.outbox.unstored)
+        # The last heartbeat says that the agent stops.
+        await there.until(lambda: b'"stopped"' in there.heard[-1].data)
+        js = there.client.jetstream()
+        stream = await there.jetstream.stream("INSIGHTS")
+        numbers = range(1, stream.state.last_seq + 1)
+        rows = [(await js.get_msg("INSIGHTS", number)).data for number in numbers]
+        advisories = [msgspec.json.decode(row, type=Advisory) for row in rows]
+        assert [one.id for one in advisories] == [one.id for one in watch.advisories]
+    await ops.close()
