@@ -15,8 +15,7 @@ from nats_insights.errors import ConnectError, JetStreamError
 
 _API = "$JS.API"
 _TIMEOUT = 5.0
-# The code of a refusal: somebody else stored a message in between.
-STALE = 10071
+# Codes of refusals.
 _NO_MESSAGE = 10037
 _NO_STREAM, _NOT_FOR_ACCOUNT, _NOT_ENABLED = 10059, 10039, 10076
 # Names come in pages; more streams than this are not looked at.
@@ -97,10 +96,6 @@ class _Got(Struct, frozen=True):
     message: Value
 
 
-class _Acknowledged(Struct, frozen=True):
-    seq: int
-
-
 class Limits(Struct, frozen=True):
     """The most bytes that the account may store; -1 is no limit."""
 
@@ -173,31 +168,13 @@ class JetStream:
                 return None
             raise
 
-    async def put(self, subject: str, data: bytes, *, after: int | None = None) -> int:
-        """Store a message, and return its sequence.
-
-        If `after` is given, it must be that of the last message on the subject, 0 for none;
-        JetStreamError with the code STALE otherwise. A JetStreamError without a code leaves open
-        whether it is stored.
-        """
-        headers = None if after is None else {"Nats-Expected-Last-Subject-Sequence": str(after)}
-        return (await self._request(subject, data, _Acknowledged, headers)).seq
-
-    async def purge(self, stream: str, subject: str, before: int) -> None:
-        """Remove the messages on a subject, which may have wildcards, before a sequence."""
-        await self._ask(f"STREAM.PURGE.{stream}", {"filter": subject, "seq": before}, _Reply)
-
     async def _ask(self, what: str, body: Mapping[str, Any], into: type[T]) -> T:
-        return await self._request(f"{_API}.{what}", msgspec.json.encode(body), into)
-
-    async def _request(
-        self, subject: str, data: bytes, into: type[T], headers: dict[str, str] | None = None
-    ) -> T:
+        subject = f"{_API}.{what}"
         try:
-            reply = await self.client.request(subject, data, timeout=self.timeout, headers=headers)
+            reply = await self.client.request(
+                subject, msgspec.json.encode(body), timeout=self.timeout
+            )
         except nats.errors.NoRespondersError:
-            if not subject.startswith(_API):
-                raise JetStreamError(f"no stream stores {subject}", _NO_STREAM) from None
             raise JetStreamError("JetStream is not enabled on the servers", lasting=True) from None
         except (nats.errors.Error, OSError) as error:
             if self.client.closed.is_set():
