@@ -267,6 +267,33 @@ async def test_what_is_wrong_is_said_in_one_sentence_once(start_server, caplog, 
         await until(is_said)
 
 
+async def test_copies_for_tenants_stay_on_the_connection_whose_account_exports_them(system):
+    copy = Message("INSIGHTS.ACCOUNT.APP.ADVISORY.INFO.TEST_001.f", b"7", {"Nats-Msg-Id": "7"})
+    first = await connect(login(system, "root", "n1"), name="first")
+    heard = await first.subscribe("INSIGHTS.ACCOUNT.>")
+    async with kept(keeper(system)) as there:
+        await there.make()
+        async with publishing(keeper(system)) as publisher:
+            publisher.put(copy)
+            publisher.put(message(1))
+            assert copy in publisher.waiting
+            await publisher.send(first)
+            assert (await heard.next_msg(timeout=10)).data == b"7"
+            await there.until(lambda: publisher.done)
+            assert publisher.waiting == []
+        assert there.numbers == [1]
+    await first.close()
+
+
+async def test_what_another_agent_tells_from_now_on_is_forgotten(system):
+    publisher = module.Publisher(keeper(system), "test")
+    publisher.put(message(1))
+    publisher.clear()
+    async with kept(keeper(system)) as there, publisher.running():
+        publisher.put(message(2))
+        await there.until(lambda: there.numbers == [2])
+
+
 async def test_all_of_an_agent_is_published_there_and_queries_stay_where_they_are(
     start_cluster, crowd
 ):

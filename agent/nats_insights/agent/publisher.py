@@ -23,7 +23,7 @@ from nats.aio.msg import Msg
 
 from nats_insights import subjects
 from nats_insights.agent.farewell import finish
-from nats_insights.agent.publish import MOST
+from nats_insights.agent.publish import MOST, Outbox
 from nats_insights.agent.unstored import Unstored, finding_of
 from nats_insights.connection.client import Client
 from nats_insights.connection.connect import clients
@@ -85,6 +85,7 @@ class Publisher:
         self.on_connect: list[Hook] = []
         self.dropped = 0
         self._queue: deque[Message] = deque()
+        self._copies = Outbox()
         self.unstored = Unstored()
         self._beat: Message | None = None
         # By their id, in the order of the time until which to wait for an acknowledgement.
@@ -122,7 +123,7 @@ class Publisher:
     @property
     def waiting(self) -> list[Message]:
         """What is not known to be published, and stored where there is a stream."""
-        return [*self.unstored, *self._queue]
+        return [*self.unstored, *self._queue, *self._copies.waiting]
 
     @property
     def done(self) -> bool:
@@ -135,7 +136,13 @@ class Publisher:
         return self.client.max_payload if self.client else _DEFAULT_PAYLOAD
 
     def put(self, message: Message) -> None:
-        """Publish an advisory after all others; of too many the oldest are dropped."""
+        """Publish an advisory after all others; of too many the oldest are dropped.
+
+        The copies for tenants go to the connection of the epochs, whose account exports them.
+        """
+        if not message.subject.startswith(subjects.ADVISORY):
+            self._copies.put(message)
+            return
         if len(self._queue) + len(self.unstored) >= MOST:
             self.dropped += 1
             if self.unstored:
@@ -148,6 +155,7 @@ class Publisher:
 
     def clear(self) -> None:
         """Publish none of it: another agent tells what is true."""
+        self._copies.clear()
         self._queue.clear()
         self.unstored.clear()
         self._held.clear()
@@ -160,8 +168,12 @@ class Publisher:
         self._wanted.set()
 
     async def send(self, client: Client) -> bool:
-        """Whether all is published, at most after a second; never on the `client` of the epochs."""
-        return await self.said(PATIENCE)
+        """Whether all is published, at most after a second.
+
+        On the `client` of the epochs there are only the copies for tenants.
+        """
+        copied = await self._copies.send(client)
+        return await self.said(PATIENCE) and copied
 
     async def said(self, seconds: float) -> bool:
         """Whether all is published: True as soon as it is, else False after so many seconds."""
@@ -275,8 +287,8 @@ class Publisher:
         if not client.fits(message.payload, message.headers):
             log.error("an advisory on %s is too large for the server", message.subject)
             self.dropped += 1
-        elif self.stream == "" or not message.subject.startswith(subjects.ADVISORY):
-            await self._publish(client, message)  # The copies for tenants are stored nowhere.
+        elif self.stream == "":
+            await self._publish(client, message)
             unproved.append(message)
         else:
             await self._offer(client, message)
