@@ -330,7 +330,7 @@ async def test_the_commands_run_as_they_stand(server, agent, crowd, tmp_path):
         return out.decode()
 
     # Paging needs a terminal.
-    history, table, reading, review, what_is_open = (
+    _, history, table, reading, review, what_is_open = (
         block.replace("nats stream view INSIGHTS\n", "") for block in BLOCKS
     )
     await shell(history)

@@ -18,8 +18,8 @@ def publication_failing(agent: Agent) -> Finding | None:
     published or stored waits in the agent, up to 10,000 advisories, and is published again with
     the same id until it is stored.
 
-    Do: act on the sentence of the finding; `nats-insights assets` shows the streams, and
-    `nats-insights doctor --config FILE` tries the connection. Queries are answered meanwhile.
+    Do: act on the sentence of the finding; `nats-insights assets` shows the streams. Queries are
+    answered meanwhile.
 
     Default: a connection that breaks is open again within seconds, so that it is found in the
     second epoch.
