@@ -120,6 +120,7 @@ async def test_what_is_refused_is_shown_as_it_is_to_be_allowed_and_the_command_o
     assert about(said, "permission") == [
         "✗ permission $INSIGHTS.ADVISORY.> is refused",
         "✗ permission $INSIGHTS.HEARTBEAT.* is refused",
+        "✗ permission $INSIGHTS.LEDGER.* is refused",
         "✗ permission $SYS.SERVER.*.LAMEDUCK is refused",
         "✗ permission INSIGHTS.API.* is refused",
         "✗ permission may not publish $INSIGHTS.>",
