@@ -28,7 +28,8 @@ KEEP: Mapping[str, Any] = {
     "accounts": {"KEEP": ["keeper"]},
     "account_options": {"KEEP": "jetstream: enabled"},
 }
-_PATIENCE = 30.0
+# It now and then takes 2.10 a minute to add a stream with replicas.
+_PATIENCE = 100.0
 
 
 def keeper(system: System, *names: str) -> Settings:
