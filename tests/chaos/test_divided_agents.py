@@ -59,7 +59,8 @@ async def test_the_part_with_most_servers_goes_on_and_stays_in_charge(
         await peers_are(system["n1"], set())
         await watch.until(lambda: other.role == "leader")
         await watch.until(lambda: other.auditor.number > 3)
-        assert watch.agent.role == "leader"
+        # It stands by for a moment whenever it claims again.
+        await watch.until(lambda: watch.agent.role == "leader")
         await crowd.leave(list(crowd))
         await watch.until(lambda: ("SERVER_011", "n2") not in watch.open)
         for far in ("n2", "n3"):
