@@ -27,13 +27,9 @@ from nats_insights.judge.auditor import Auditor
 from nats_insights.judge.declare import discover
 
 # A simulated fleet answers from one process, so it is given time.
+CONFIG = "[gather]\ntimeout = '20s'\nsweep = '{sweep}'"
 # Where epochs only pretend to be apart, the clocks of the servers do not go along.
-CONFIG = """
-checks.clock_offset.seconds = 86400
-[gather]
-timeout = "20s"
-sweep = "{sweep}"
-"""
+CLOCKS = "\n[checks.clock_offset]\nseconds = 86400"
 # On this share of a simulated fleet's servers one connection closes and another one opens.
 CHURN = b'{"share": 0.02}'
 FOUNDING = {"OPT_BALANCE_002", "OPT_BALANCE_003", "OPT_BALANCE_006", "SERVER_011", "USER_002"}
@@ -48,7 +44,9 @@ async def measure(args: Namespace, password: str) -> list[dict[str, Any]]:
     client = await connect(settings, name="bench")
     wanted = FOUNDING if args.checks == "founding" else set(args.checks.split(","))
     known = [one for one in discover(checks) if args.checks == "all" or one.code in wanted]
-    auditor = Auditor(known, parse(CONFIG.format(sweep=args.sweep)))
+    has_clocks = any(one.name == "clock_offset" for one in known)
+    config = CONFIG.format(sweep=args.sweep) + (CLOCKS if has_clocks else "")
+    auditor = Auditor(known, parse(config))
     auditor.postpone(time.time())
     auditor.system_accounts |= {(await recognise(client)).account}
     gatherer = Gatherer(client, auditor.config.gather.timeout, Window(auditor.config.gather.window))
