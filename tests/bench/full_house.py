@@ -84,7 +84,7 @@ async def measure(args: Namespace, password: str) -> dict[str, Any]:
     await client.close()
     return {
         "open": len(agent.auditor.lives),
-        "dropped": agent.outbox.dropped,
+        "dropped": agent.advisories.outbox.dropped,
         "longest": longest,
         "peak_rss_mib": peak_rss_mib(),
     }

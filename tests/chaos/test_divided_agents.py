@@ -60,12 +60,12 @@ async def test_the_part_with_most_servers_goes_on_and_stays_in_charge(
         await watch.until(lambda: other.role == "leader")
         await watch.until(lambda: other.auditor.number > 3)
         # It stands by for a moment whenever it claims again.
-        await watch.until(lambda: watch.agent.role == "leader")
+        await watch.until(lambda: watch.agent.election.role == "leader")
         await crowd.leave(list(crowd))
         await watch.until(lambda: ("SERVER_011", "n2") not in watch.open)
         for far in ("n2", "n3"):
             network.heal("n1", far)
-        await watch.until(lambda: watch.agent.role == "standby" and watch.agent.heir.warm)
+        await watch.until(lambda: watch.agent.election.role == "standby" and watch.agent.heir.warm)
         assert other.role == "leader"
         told = [said for said in watch.advisories if said.code in {"SERVER_011", "USER_002"}]
         assert is_one_story(told)

@@ -316,7 +316,7 @@ async def test_all_of_an_agent_is_published_there_and_queries_stay_where_they_ar
             assert json.loads(status.data)["open"]["warning"] == 1
             # Other agents hear heartbeats on the first connection.
             assert {one.subject.split(".")[1] for one in imported} == {"HEARTBEAT"}
-            await there.until(lambda: not watch.agent.outbox.unstored)
+            await there.until(lambda: not watch.agent.advisories.outbox.unstored)
         # The last heartbeat says that the agent stops.
         await there.until(lambda: b'"stopped"' in there.heard[-1].data)
         js = there.client.jetstream()

@@ -153,7 +153,7 @@ async def test_who_comes_late_reads_the_current_state_and_sees_what_is_over(star
             await watch.until(lambda: [a for a in watch.advisories if a.severity == "critical"])
             await crowd.leave([*some, *more])
             await watch.until(lambda: not watch.named("SERVER_011"))
-            await there.until(lambda: watch.agent.outbox.done)
+            await there.until(lambda: watch.agent.advisories.outbox.done)
         told = [one for one in watch.advisories if one.code == "SERVER_011"]
 
         async def mirrored() -> bool:

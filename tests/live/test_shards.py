@@ -130,13 +130,13 @@ async def test_a_standby_of_a_shard_goes_on_with_what_its_leader_found(system, c
     ):
         await first.until(lambda: OVER in first.open)
         async with watching(system, "e2", "e2", more=f'id = "eu-2"\n{EU}') as second:
-            assert (first.agent.role, second.agent.role) == ("leader", "standby")
+            assert (first.agent.role, second.agent.election.role) == ("leader", "standby")
             await second.until(lambda: second.agent.heir.warm)
             first.running.remove_done_callback(first.wake)
             first.running.cancel()
             await asyncio.wait([first.running])
             first.running = asyncio.create_task(asyncio.Event().wait())
-            await second.until(lambda: second.agent.role == "leader")
+            await second.until(lambda: second.agent.election.role == "leader")
             await second.epochs(4)
             assert of_users(first) == [("opened", *OVER)]
             await crowd.leave(members)
@@ -149,7 +149,7 @@ async def test_agents_of_two_shards_lead_both_and_answer_for_both(system, crowd)
         watching(system, "e1", "e1", more=f'id = "eu-1"\n{EU}') as eu,
         watching(system, "u1", "u2", more=f'id = "us-1"\n{US}') as us,
     ):
-        assert [watch.agent.role for watch in (eu, us)] == ["leader", "leader"]
+        assert [watch.agent.election.role for watch in (eu, us)] == ["leader", "leader"]
         user, password = system.user("app")
         # Of both servers of each cluster only one has clients.
         await crowd.join(system["e1"].url, 12, user=user, password=password)

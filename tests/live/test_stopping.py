@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -16,7 +17,8 @@ from msgspec.structs import replace
 from kit.between import between
 from kit.systemd import Manager
 from kit.watching import PATIENCE, watching
-from nats_insights.agent import epoch, loop
+from nats_insights.agent import advisories, epoch
+from nats_insights.agent.advisories import Advisories
 from nats_insights.agent.loop import Agent
 from nats_insights.agent.systemd import Systemd
 from nats_insights.commands.ask import ask
@@ -147,13 +149,13 @@ async def test_an_agent_that_is_stopped_says_all_that_its_epoch_found(
     start_cluster, crowd, monkeypatch
 ):
     system = start_cluster("n1", "n2", options={"n2": "max_connections: 110"})
-    monkeypatch.setattr(loop, "AT_A_TIME", 1)
-    published, left = Agent._publish, Agent._leave
+    monkeypatch.setattr(advisories, "AT_A_TIME", 1)
+    published, left = Advisories.publish, Agent._leave
 
-    async def stopped_meanwhile(agent: Agent, client: Client) -> None:
-        if len(agent._untold) > 1:
+    async def stopped_meanwhile(some: Advisories, *args: Any) -> None:
+        if len(some.untold) > 1:
             watch.running.cancel()
-        await published(agent, client)
+        await published(some, *args)
 
     async def stopped_again(agent: Agent, client: Client) -> None:
         watch.running.cancel()
@@ -162,7 +164,7 @@ async def test_an_agent_that_is_stopped_says_all_that_its_epoch_found(
     async with watching(system) as watch:
         agent, running = watch.agent, watch.running
         running.remove_done_callback(watch.wake)
-        monkeypatch.setattr(Agent, "_publish", stopped_meanwhile)
+        monkeypatch.setattr(Advisories, "publish", stopped_meanwhile)
         monkeypatch.setattr(Agent, "_leave", stopped_again)
         name, password = system.user("big")
         await crowd.join(system["n2"].url, 103, user=name, password=password)
@@ -172,7 +174,7 @@ async def test_an_agent_that_is_stopped_says_all_that_its_epoch_found(
         await watch.until(lambda: watch.heartbeats[-1].agent.role == "stopped")
         is_open = {key.code for key, life in agent.auditor.lives.items() if life.is_open}
         assert {code for code, _ in watch.open} == is_open >= {"SERVER_011", "USER_002"}
-        assert not agent.outbox.waiting
+        assert not agent.advisories.outbox.waiting
 
 
 async def test_an_agent_that_is_stopped_before_it_speaks_has_found_nothing(

@@ -375,12 +375,12 @@ async def test_an_agent_that_yielded_tells_nothing_of_its_last_reign(start_clust
         senior = await connect(login(system, "root", "n1"), name="senior")
         beats = asyncio.create_task(beat(senior, watch.heartbeats[-1]))
         own = watch.agent.instance
-        await watch.until(lambda: watch.agent.role == "standby")
+        await watch.until(lambda: watch.agent.election.role == "standby")
         assert watch.agent.auditor.lives == {}
         await crowd.leave(list(crowd))
         told = len(watch.advisories)
         beats.cancel()
-        await watch.until(lambda: watch.agent.role == "leader")
+        await watch.until(lambda: watch.agent.election.role == "leader")
         await watch.until(
             lambda: [b for b in watch.heartbeats if b.agent.instance == own][-1].verdict == "ok"
         )

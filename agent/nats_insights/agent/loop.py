@@ -8,7 +8,6 @@ import logging
 import socket
 import time
 import uuid
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext, suppress
 from functools import partial
@@ -18,16 +17,16 @@ from msgspec.structs import replace
 from nats.aio.msg import Msg
 
 from nats_insights import __version__, subjects
+from nats_insights.agent.advisories import Advisories
 from nats_insights.agent.answer import Answers
 from nats_insights.agent.barred import Barred
+from nats_insights.agent.election import Deposed, Election
 from nats_insights.agent.epoch import cost, epoch
 from nats_insights.agent.farewell import finish
 from nats_insights.agent.heir import Heir
-from nats_insights.agent.kept import Kept, Untold
-from nats_insights.agent.peers import Peers, leads, rank
-from nats_insights.agent.publish import Outbox
+from nats_insights.agent.keeping import keep, resume
+from nats_insights.agent.peers import Peers
 from nats_insights.agent.publisher import Publisher
-from nats_insights.agent.reign import Reign
 from nats_insights.agent.shards import Others
 from nats_insights.agent.state import State
 from nats_insights.agent.systemd import Systemd, in_a_line
@@ -46,11 +45,10 @@ from nats_insights.gather.within import EVERYWHERE, Within
 from nats_insights.judge.auditor import Auditor
 from nats_insights.judge.declare import Check
 from nats_insights.judge.lifecycle import Told
-from nats_insights.judge.restart import Retired, retired, taken_up
 from nats_insights.replies.events import decode_event
 from nats_insights.replies.fields import Malformed
-from nats_insights.tell import advisory, tenants
-from nats_insights.tell.messages import AgentInfo, Heartbeat, Role
+from nats_insights.tell import advisory
+from nats_insights.tell.messages import AgentInfo, Heartbeat
 from nats_insights.tell.settings import changes, digest
 from nats_insights.tell.view import View, not_evaluated, verdict
 from nats_insights.text import plain
@@ -58,20 +56,13 @@ from nats_insights.text import plain
 log = logging.getLogger(__name__)
 
 CLIENT_NAME = "nats-insights-agent"
-# Transitions that are published at a time, and log lines about servers in one epoch.
-AT_A_TIME = 100
+# Log lines about servers in one epoch.
 MOST_NEWS = 20
 # Log lines about what changed in the configuration.
 MOST_CHANGES = 100
 # Requested epochs start at least this many seconds apart, or one interval if that is less.
 CLOSEST = 1.0
 _KNOWS_NOTHING = "without the findings of the last leader: what is still true opens again"
-# Seconds between the claims of two agents that stand by, so that mostly only the first one claims.
-APART = 0.3
-
-
-class Deposed(Exception):
-    """Another agent leads, or this one was silent for so long that one may."""
 
 
 class Agent:
@@ -88,22 +79,18 @@ class Agent:
         self.cost = Cost()
         self.others = Others(self.auditor.shards)
         self.answers = Answers(self.auditor, self.others)
-        self.peers = Peers(self.instance, self.auditor.shards.name)
         shard = self.auditor.shards.name
-        self.heir = Heir(checks, self.auditor.roster, self.peers.leads, shard)
-        self.outbox: Outbox | Publisher = Outbox()
+        peers = Peers(self.instance, shard)
+        self.heir = Heir(checks, self.auditor.roster, peers.leads, shard)
+        self.election = Election(peers, self._heartbeat, lambda: self._is_warm)
+        self.advisories = Advisories(self.auditor, checks)
         self.barred = Barred()
-        self.reign = Reign()
-        self.role: Role = "standby"
         self._configuration = digest(config, checks)
-        self._said: Heartbeat | None = None
         self._served = False
         self._counted_at = float("-inf")
         self._due = 0.0
         self._refused: set[str] = set()
         self._lost: tuple[str, int] | None = None
-        self._by_code: dict[str, Check | Retired] = {check.code: check for check in checks}
-        self._untold: deque[Untold] = deque()
         self._resumed_at = 0
         # A program that runs only the agent collects garbage here, when no request waits.
         self.after_epoch: Callable[[], None] = lambda: None
@@ -119,10 +106,11 @@ class Agent:
         """
         beside: AbstractAsyncContextManager[None] = nullcontext()
         if publish is not None:
-            self.outbox = Publisher(publish, CLIENT_NAME)
-            self.outbox.on_connect.append(self._overhear)
-            beside = self.outbox.running()
-        await self._resume()
+            publisher = Publisher(publish, CLIENT_NAME)
+            publisher.on_connect.append(self._overhear)
+            self.advisories.outbox, beside = publisher, publisher.running()
+        await resume(self.state, self.info(), self.auditor, self.advisories, time.time())
+        self._resumed_at = self.auditor.number
         self.auditor.postpone(time.time())
         connections = clients(settings, name=CLIENT_NAME, tried=self.systemd.tries)
         async with beside, aclosing(connections):
@@ -146,7 +134,7 @@ class Agent:
             instance=self.instance,
             version=__version__,
             epoch=self.auditor.number,
-            role=self.role,
+            role=self.election.role,
             shard=self.auditor.shards.name,
         )
 
@@ -165,7 +153,7 @@ class Agent:
             log.info("and %d more keys changed", len(news) - MOST_CHANGES)
         self.config = config
         self.answers.wanted.set()
-        self.peers.changed.set()
+        self.election.peers.changed.set()
 
     def _follow(self, gatherer: Gatherer) -> None:
         """Pass on a configuration that was reloaded since the last epoch."""
@@ -186,7 +174,7 @@ class Agent:
         self._served = True
         gatherer = Gatherer(client, self.config.gather.timeout, self.window, self.within)
         while not client.closed.is_set():
-            if self.role != "leader" and not await self._take_over(client):
+            if not self.election.leads and not await self._take_over(client):
                 await self._stand_by(client, gatherer)
                 continue
             await self.answers.serve(client, self.info())
@@ -194,7 +182,7 @@ class Agent:
                 await self._lead(client, gatherer, access)
             except Deposed as by:
                 log.warning("%s: standing by", by)
-                self.role = "standby"
+                self.election.step_down()
 
     async def _listen(self, client: Client) -> None:
         roster = self.auditor.roster
@@ -208,8 +196,7 @@ class Agent:
         for subject in subjects.EVENTS:
             await client.subscribe(subject, cb=hear)
         roster.listens_since = time.time()
-        self.peers.on_claim = partial(self._object, client)
-        await self.peers.listen(client)
+        await self.election.listen(client)
         await self.others.listen(client)
 
     async def _overhear(self, client: Client) -> None:
@@ -224,22 +211,9 @@ class Agent:
     async def _lead(self, client: Client, gatherer: Gatherer, access: Access) -> None:
         await self._learn(gatherer)
         while not client.closed.is_set():
-            await self._still_leads(client)
+            await self._confirm(client)
             await self._epoch(client, gatherer, access)
             await self._wait(client, self.answers.wanted, self._due - time.monotonic())
-
-    async def _still_leads(self, client: Client) -> None:
-        """Deposed if another agent leads; one that was silent for too long looks first."""
-        if self.reign.holds:
-            other = self._said and self.peers.before(self._said)
-            if other is None:
-                return
-            raise Deposed(f"agent {plain(other.agent.id)} leads, and comes first")
-        log.debug("another agent may lead by now")
-        self.role = "standby"
-        self.reign.end()
-        if not await self._claim(client):
-            raise Deposed("another agent leads by now")
 
     async def _learn(self, gatherer: Gatherer) -> None:
         """Ask the server why it closed our last connection: the window may be too large."""
@@ -268,13 +242,17 @@ class Agent:
         started = time.monotonic()
         counts = started - self._counted_at >= self.config.interval / 2
         self.answers.begin()
-        self.auditor.unsaved, self.auditor.unpublished = self.state.failure, self.outbox.problem
+        self.auditor.unsaved, self.auditor.unpublished = (
+            self.state.failure,
+            self.advisories.outbox.problem,
+        )
         was_isolated = bool(self.auditor.roster.cut_off)
         told = await epoch(self.auditor, gatherer, time.time(), counts=counts)
         if was_isolated or self.auditor.roster.cut_off:
-            self.reign.lapse()  # Whoever saw more of the system meanwhile comes first.
-        await self._still_leads(client)
-        self._count(gatherer)
+            self.election.reign.lapse()  # Whoever saw more of the system meanwhile comes first.
+        await self._confirm(client)
+        dropped = self.advisories.outbox.dropped
+        self.cost = replace(cost(self.auditor, gatherer), dropped_advisories=dropped)
         self._warn(client.lacks)
         if counts:
             self._counted_at = started
@@ -300,12 +278,12 @@ class Agent:
         self._tell_of_servers()
         await stepwise(self.barred.look(view.tenants, self.auditor.snapshot.accounts.keys()))
         self._tell_of_peers()
-        self._untold.extend(self._batches(told))
+        self.advisories.add(told, self.info())
         tells = bool(told)
         told.clear()  # There may be tens of thousands: each is free once it is published.
         await self._keep(self.auditor.now)
-        await self._publish(client)
-        if tells and not self.outbox.waiting:
+        await self.advisories.publish(client, view.tenants, partial(self._confirm, client))
+        if tells and not self.advisories.outbox.waiting:
             await self._keep(self.auditor.now)  # Nothing need be published again.
         await asyncio.sleep(0)
         await self._heartbeat(client)
@@ -334,11 +312,12 @@ class Agent:
 
     async def _stand_by(self, client: Client, gatherer: Gatherer) -> None:
         """Keep up with the leader until there is none, and this agent is the next one."""
-        self._step_down()
+        peers = self.election.peers
+        self._forget()
         await self.answers.serve(client, self.info())
         await self.heir.listen(client)
-        beat_at, kept_up, leader = float("-inf"), None, self.peers.leader()
-        while not client.closed.is_set() and self.peers.left(warm=self._is_warm) > 0:
+        beat_at, kept_up, leader = float("-inf"), None, peers.leader()
+        while not client.closed.is_set() and self.election.left > 0:
             self._follow(gatherer)
             if time.monotonic() - beat_at >= self.config.interval:
                 beat_at = time.monotonic()
@@ -347,30 +326,25 @@ class Agent:
                 self.systemd.works("standing by", self.auditor.pace.silent_after)
                 self._tell_of_peers()
                 self._warn(client.lacks)
-            self.peers.changed.clear()
+            peers.changed.clear()
             if leader is not kept_up or kept_up is None:
                 kept_up = leader
                 await self.heir.keep_up(client, leader)
             rest = beat_at + self.config.interval - time.monotonic()
-            await self._wait(
-                client, self.peers.changed, min(rest, self.peers.left(warm=self._is_warm))
-            )
-            leader = self.peers.leader()
-        if self._said is not None:
-            await self._wait(client, self.peers.changed, APART * self.peers.place(self._said))
+            await self._wait(client, peers.changed, min(rest, self.election.left))
+            leader = peers.leader()
+        await self._wait(client, peers.changed, self.election.turn)
 
-    def _step_down(self) -> None:
-        """What this agent knows, and has not published yet, is that of the leader's from now on."""
-        self.role = "standby"
-        self.reign.end()
-        self._untold.clear()
-        self.outbox.clear()
+    def _forget(self) -> None:
+        """What is true, and is to be published, is for the leader to say from now on."""
+        self.election.step_down()
+        self.advisories.clear()
         self.answers.view = None
         self.auditor.start_over()
 
     async def _take_over(self, client: Client) -> bool:
         """Lead if nobody does, and go on from what the last leader told."""
-        if self.peers.left(warm=self._is_warm) > 0 or not await self._claim(client):
+        if self.election.left > 0 or not await self._claim(client):
             return False
         if self.heir.warm:
             self.auditor.adopt(self.heir.lives, self.heir.mutes)
@@ -382,37 +356,14 @@ class Agent:
         await self.heir.leave()
         return True
 
+    async def _keep(self, now: float, *, whole: bool = False) -> None:
+        await keep(self.state, self.auditor, self.advisories, self.heir, now, whole=whole)
+
     async def _claim(self, client: Client) -> bool:
-        """Whether this agent leads from now on: nobody objects, and nobody who claims comes first.
+        return await self.election.claim(client, self.config.gather.timeout)
 
-        Claims cross while they are on their way, so each agent listens before it leads.
-        """
-        claim = await self._heartbeat(client, claims=True)
-        patience = claim.silent_after_seconds
-        if not (other := await self.peers.ask(client, patience)):
-            # All that the server has received by now is read before its reply.
-            await client.request(subjects.USER_INFO, timeout=self.config.gather.timeout)
-            before = self.peers.before(claim)
-            other = before.agent.id if before is not None else ""
-        if other:
-            log.info("agent %s comes first: standing by", plain(other))
-            return False
-        self.role = "leader"
-        self.reign.begin(time.time())
-        return True
-
-    async def _object(self, client: Client, claim: Heartbeat) -> None:
-        """Repeat our last heartbeat to an agent that claims and ranks behind it.
-
-        Such an agent may have started after our claim, or while nobody answers its ping and yet
-        there are others that know more.
-        """
-        said = self._said
-        if said is None or rank(claim) <= rank(said) or (leads(said) and not self.reign.holds):
-            return
-        message = advisory.heartbeat_message(said)
-        with suppress(nats.errors.Error):
-            await client.publish(message.subject, message.payload, headers=message.headers)
+    async def _confirm(self, client: Client) -> None:
+        await self.election.confirm(client, self.config.gather.timeout)
 
     async def _wait(self, client: Client, event: asyncio.Event, seconds: float) -> None:
         """Wait for the event or the end of the connection, at most `seconds`."""
@@ -432,89 +383,6 @@ class Agent:
         """Whether this process has begun no epoch yet."""
         return self.auditor.number == self._resumed_at
 
-    async def _resume(self) -> None:
-        """Go on from what the last process left, if anything."""
-        left = await self.state.load(self.id)
-        if left is None:
-            return
-        now = time.time()
-        known, over = taken_up(
-            left.kept.known,
-            self._by_code,
-            now=now,
-            away=now - left.saved_at,
-            silent_after=self.auditor.pace.silent_after,
-            # As long as advisories are valid, subscribers believe them.
-            forget_after=max(self.config.lifecycle.forget_after, self.auditor.valid_for),
-        )
-        self.auditor.restore(known, now)
-        self.auditor.transitions.add(
-            [told for told in over if told.life.key.code in self._by_code], now
-        )
-        self._resumed_at = self.auditor.number
-        for one in left.kept.checks:
-            self._by_code.setdefault(one.code, one)
-        for message in left.kept.waiting:
-            self.outbox.put(message)
-        self._untold.extend([*left.kept.untold, *self._batches(over)])
-        opened = sum(life.is_open for life in known.lives)
-        log.info("going on with %d open findings, saved %.0f s ago", opened, now - left.saved_at)
-
-    async def _keep(self, now: float, *, whole: bool = False) -> None:
-        """Save what another process needs to go on from here, as of the Unix second `now`."""
-        if not self.state.keeps:
-            return
-        known = self.auditor.known_now
-        if self.heir.warm:  # What the leader told may be all that is known of it some day.
-            known = replace(known, lives=self.heir.lives, mutes=list(self.heir.mutes))
-        codes = {life.key.code for life in known.lives}
-        codes |= {told.life.key.code for untold in self._untold for told in untold.told}
-        checks = [retired(self._by_code[code]) for code in sorted(codes)]
-        waiting = list(self.outbox.waiting)
-        kept = Kept(known=known, checks=checks, untold=list(self._untold), waiting=waiting)
-        await self.state.save(self.auditor, kept, now, whole=whole)
-
-    def _batches(self, told: Sequence[Told]) -> list[Untold]:
-        return [
-            Untold(
-                agent=self.info(),
-                coverage=self.auditor.snapshot.coverage,
-                valid_for=self.auditor.valid_for,
-                told=list(told[start : start + AT_A_TIME]),
-            )
-            for start in range(0, len(told), AT_A_TIME)
-        ]
-
-    async def _publish(self, client: Client) -> None:
-        """Publish in parts: there may be tens of thousands, and the outbox is bounded."""
-        arrived = True
-        while self._untold:
-            if not self.reign.holds:
-                await self._still_leads(client)
-            batch = self._untold.popleft()
-            for told in batch.told:
-                try:
-                    self._put(told, batch, client)
-                except Exception as error:  # One failure must not stop the others.
-                    self.auditor.note(error)
-            await asyncio.sleep(0)
-            arrived = arrived and await self.outbox.send(client)
-
-    def _put(self, told: Told, batch: Untold, client: Client) -> None:
-        said, messages = tenants.advisories(
-            told,
-            self._by_code[told.life.key.code],
-            batch.agent,
-            batch.coverage,
-            batch.valid_for,
-            self.answers.view.tenants if self.answers.view else tenants.NOBODY,
-            min(client.max_payload, self.outbox.max_payload),
-        )
-        for message in messages:
-            self.outbox.put(message)
-        why = f" ({told.reason})" if told.transition == "resolved" else ""
-        log.info("%s %s %s%s: %s", told.transition, said.severity, said.code, why, said.summary)
-
     def _tell_of_servers(self) -> None:
         """Log which servers joined, stopped answering, came back or left since the last epoch."""
         news = [*self.others.news(), *self.auditor.roster.news()]
@@ -523,22 +391,18 @@ class Agent:
         if len(news) > MOST_NEWS:
             log.info("and %d more servers changed", len(news) - MOST_NEWS)
 
-    def _count(self, gatherer: Gatherer) -> None:
-        """What the epoch cost."""
-        spent = cost(self.auditor, gatherer)
-        self.cost = replace(spent, dropped_advisories=self.outbox.dropped)
-
     @property
     def _is_warm(self) -> bool:
         """Whether it knows what was told last: what a process has saved may be older."""
         return self.heir.warm or (bool(self.auditor.lives) and not self._is_new)
 
-    async def _heartbeat(self, client: Client, *, claims: bool = False) -> Heartbeat:
+    async def _heartbeat(self, client: Client, claims: bool = False) -> Heartbeat:
         auditor, view = self.auditor, self.answers.view
-        leads = self.role == "leader" and view is not None
-        since = self.reign.since
-        name = f"{self.instance} {auditor.number} {self.role} {since} {claims}"
-        self._said = heartbeat = Heartbeat(
+        reign, role = self.election.reign, self.election.role
+        leads = role == "leader" and view is not None
+        since = reign.since
+        name = f"{self.instance} {auditor.number} {role} {since} {claims}"
+        self.election.said = heartbeat = Heartbeat(
             id=hashlib.sha256(name.encode()).hexdigest()[:32],
             timestamp=advisory.at(time.time()),
             agent=self.info(),
@@ -552,28 +416,29 @@ class Agent:
             open=advisory.counts(auditor.lives.values()),
             muted=advisory.counts(auditor.lives.values(), muted=True),
             mutes=len(auditor.mutes),
-            cost=replace(self.cost, dropped_advisories=self.outbox.dropped),
+            cost=replace(self.cost, dropped_advisories=self.advisories.outbox.dropped),
             claims=claims,
             warm=self._is_warm,
             configuration=self._configuration,
         )
         message = advisory.heartbeat_message(heartbeat)
-        at = self.reign.clock()
+        at = reign.clock()
         await client.publish(message.subject, message.payload, headers=message.headers)
-        self.outbox.beat(message)
+        self.advisories.outbox.beat(message)
         if leads and view and (share := self.auditor.share):
             await self.others.publish(client, view, share, auditor.pace.silent_after)
-        if self.role == "leader":
-            await self.outbox.send(client)
+        if role == "leader":
+            await self.advisories.outbox.send(client)
         # A frozen server takes heartbeats, too: only what it has read was heard by others.
         with suppress(nats.errors.Error):
             await client.reach(self.config.gather.timeout)
-            self.reign.said(heartbeat.silent_after_seconds, at)
+            reign.said(heartbeat.silent_after_seconds, at)
         return heartbeat
 
     def _tell_of_peers(self) -> None:
         """Log which other agents differ from this one."""
-        for line in self.peers.differences(self._said) if self._said else ():
+        said = self.election.said
+        for line in self.election.peers.differences(said) if said else ():
             log.warning("%s", line)
 
     def _warn(self, denied: set[str]) -> None:
@@ -586,14 +451,13 @@ class Agent:
     async def _leave(self, client: Client) -> None:
         """Publish what waits and a last heartbeat, so that a standby takes over at once."""
         await self.answers.stop()
-        led = self.role == "leader"
+        led = self.election.leads
         if not client.closed.is_set():
             with suppress(nats.errors.Error, OSError):
-                if self.reign.holds:
-                    await self.outbox.send(client)
-                self.role = "stopped"
+                if self.election.reign.holds:
+                    await self.advisories.outbox.send(client)
+                self.election.role = "stopped"
                 await self._heartbeat(client)
-            self.role = "standby"
-            self.reign.end()
+            self.election.step_down()
         if not self._is_new:
             await self._keep(self.auditor.now if led else time.time(), whole=True)

@@ -80,7 +80,7 @@ async def run(args: Namespace) -> int:
         watching.cancel()
         await asyncio.wait([watching], timeout=1.0)
     if watching.cancelled():
-        if left := len(agent.outbox.waiting):
+        if left := len(agent.advisories.outbox.waiting):
             log.warning("messages that no server has confirmed, and that may be lost: %d", left)
         log.info("stopped")
         return 0
