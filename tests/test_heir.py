@@ -202,6 +202,23 @@ async def test_what_is_heard_while_pages_come_is_not_undone_by_them():
     assert heir.lives == []
 
 
+async def test_what_is_heard_while_pages_come_has_a_bound(monkeypatch):
+    monkeypatch.setattr(module, "MOST", 2)
+    leader, heir = Leader(), following()
+    heard = leader.hears(150)
+    leader.hears(1)
+    leader.hears(1)
+    most: list[int] = []
+
+    async def meanwhile() -> None:
+        await hear(heir, *heard)
+        most.append(len(heir._news or ()))
+
+    leader.answers = meanwhile
+    await heir.keep_up(leader, leader.beat)
+    assert set(most) == {2}
+
+
 async def test_a_leader_that_does_not_answer_is_asked_more_and_more_rarely():
     leader, heir = Leader(), following()
 

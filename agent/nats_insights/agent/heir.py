@@ -19,7 +19,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from nats_insights import subjects
-from nats_insights.agent.peers import UNREADABLE
+from nats_insights.agent.heard import UNREADABLE
 from nats_insights.connection.client import Client
 from nats_insights.judge.declare import Check
 from nats_insights.judge.lifecycle import Life
@@ -146,7 +146,7 @@ class Heir:
         if known is not None and _order(said) <= known.order:
             return
         kept = self._keep(said) if said.state == "open" else None
-        if self._news is not None:
+        if self._news is not None and (said.fingerprint in self._news or len(self._news) < MOST):
             self._news[said.fingerprint] = kept
         _put(self._kept, said.fingerprint, kept)
 

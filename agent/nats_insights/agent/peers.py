@@ -29,6 +29,7 @@ from msgspec import Struct
 from nats.aio.msg import Msg
 
 from nats_insights import subjects
+from nats_insights.agent.heard import UNREADABLE, ahead
 from nats_insights.connection.client import Client
 from nats_insights.tell.messages import AgentInfo, Heartbeat
 from nats_insights.text import shortened
@@ -38,8 +39,6 @@ log = logging.getLogger(__name__)
 MOST = 100
 # Seconds in which another leader answers, and in which claims cross.
 LISTEN = 0.5
-# Beside msgspec's own errors: bad UTF-8, and deep nesting in a field that is not decoded.
-UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 Rank = tuple[int, float, str]
 
@@ -51,7 +50,7 @@ class _Pong(Struct):
 class _Peer(Struct):
     """An agent: its last heartbeat, and when it was sent by our clock.
 
-    `offset` is what our clock is ahead of its own, as the quickest heartbeat has shown.
+    `offset` is what our clock is ahead of its own.
     """
 
     heartbeat: Heartbeat
@@ -160,16 +159,13 @@ class Peers:
             return
         for name in self._others_of(agent):
             del self._peers[name]
-        # A server that was frozen delivers old messages when it resumes: they count from when they
-        # were sent.
         last = self._peers.get(instance)
         if last is not None and _order(heartbeat) <= _order(last.heartbeat):
             return
         if len(self._peers) >= MOST and instance not in self._peers:
             del self._peers[min(self._peers, key=lambda name: self._peers[name].heard)]
-        offset = time.monotonic() - _sent(heartbeat)
-        if last is not None and _sent(heartbeat) >= _sent(last.heartbeat):
-            offset = min(offset, last.offset)  # Else its clock was set back.
+        before = None if last is None else (_sent(last.heartbeat), last.offset)
+        offset = ahead(time.monotonic(), _sent(heartbeat), before)
         self._peers[instance] = _Peer(heartbeat, offset)
         self._answered.pop(instance, None)
         self.changed.set()

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from nats.aio.msg import Msg
 
 from nats_insights import subjects
-from nats_insights.agent.peers import UNREADABLE
+from nats_insights.agent.heard import UNREADABLE, ahead
 from nats_insights.connection.client import Client
 from nats_insights.gather.stepwise import stepwise
 from nats_insights.model.shards import Shards, Share
@@ -32,7 +32,7 @@ class Others:
     def __init__(self, shards: Shards) -> None:
         self.shards = shards
         self._last: dict[str, Ledger] = {}
-        # What our clock is ahead of that of a shard's agent, as its quickest ledger has shown.
+        # What our clock is ahead of that of a shard's agent.
         self._offsets: dict[str, float] = {}
         self._told: dict[str, str] = {}
         self._client: Client | None = None
@@ -54,11 +54,10 @@ class Others:
         last = self._last.get(ledger.shard)
         if last is not None and not _is_later(ledger, last):
             return
-        # A server that was frozen delivers old messages: they count from when they were sent.
-        sent = ledger.timestamp.timestamp()
-        offset = time.time() - sent
-        if last is not None and _continues(ledger, last):
-            offset = min(offset, self._offsets[ledger.shard])
+        sent, before = ledger.timestamp.timestamp(), None
+        if last is not None and ledger.agent.instance == last.agent.instance:
+            before = last.timestamp.timestamp(), self._offsets[ledger.shard]
+        offset = ahead(time.time(), sent, before)
         share = Share(
             shard=ledger.shard,
             others=ledger.others,
@@ -128,12 +127,6 @@ async def _pages(ask: Ask, request: FindingsRequest, wanted: int) -> list[Findin
         offset += rows
         if not (page.more and rows and offset < wanted):
             return pages
-
-
-def _continues(ledger: Ledger, last: Ledger) -> bool:
-    """Whether it is of the same agent, whose clock was not set back."""
-    same = ledger.agent.instance == last.agent.instance
-    return same and ledger.timestamp >= last.timestamp
 
 
 def _is_later(ledger: Ledger, last: Ledger) -> bool:
