@@ -55,6 +55,11 @@ class Watch:
         last = {(said.code, said.entity.name): said for said in self.advisories}
         return {key: said for key, said in last.items() if said.state == "open"}
 
+    def severity(self, code: str, name: str) -> str:
+        """That of an open finding; "" between two severities, when one is resolved already."""
+        said = self.open.get((code, name))
+        return "" if said is None else str(said.severity)
+
     @property
     def story(self) -> list[tuple[str, str, str]]:
         """Every transition: what, of which check, about whom."""

@@ -219,7 +219,7 @@ async def test_a_finding_that_got_worse_names_its_clients_where_it_opened_only(s
     async with watched(system) as watch:
         await watch.until(lambda: ("SERVER_011", "n3") in watch.open)
         await join(crowd, system, [("app", "web", "nodejs", 8, "n3")])
-        await watch.until(lambda: watch.open["SERVER_011", "n3"].severity == "critical")
+        await watch.until(lambda: watch.severity("SERVER_011", "n3") == "critical")
         *_, before, now = [told for told in watch.advisories if told.code == "SERVER_011"]
         assert (before.transition, before.reason) == ("resolved", "severity_changed")
         assert set(before.evidence) == {"connections", "max_connections"}

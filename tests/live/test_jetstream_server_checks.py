@@ -113,9 +113,9 @@ async def test_streams_that_fill_the_storage_of_a_server_are_found_until_purged(
         assert watch.story == []
         await fill(jetstream, 9)
         await watch.until(lambda: watch.named("SERVER_019") == {leader})
-        assert str(watch.open["SERVER_019", leader].severity) == "warning"
+        assert watch.severity("SERVER_019", leader) == "warning"
         await fill(jetstream, 2)
-        await watch.until(lambda: str(watch.open["SERVER_019", leader].severity) == "critical")
+        await watch.until(lambda: watch.severity("SERVER_019", leader) == "critical")
         said = watch.open["SERVER_019", leader]
         assert said.evidence["max_storage"] == 32 * MIB
         assert 31 * MIB <= said.evidence["used"] <= 32 * MIB
