@@ -13,8 +13,13 @@ pytestmark = pytest.mark.live
 LAB = [sys.executable, "-m", "nats_insights.lab"]
 
 
+def program(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "nats_insights", *arguments]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
 def test_servers_run_until_stopped_and_can_be_audited():
-    command = [*LAB, "servers", "EU=n1,n2", "--leaf", "edge=n1"]
+    command = [*LAB, "servers", "EU=n1,n2", "--leaf", "edge=n1", "--jetstream"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
         said = ""
         for line in running.stdout:
@@ -22,8 +27,8 @@ def test_servers_run_until_stopped_and_can_be_audited():
             if line.startswith("ready"):
                 break
         contexts = re.findall(r"--context (\S+)", said)
-        check = [sys.executable, "-m", "nats_insights", "check", "--context", contexts[0]]
-        checked = subprocess.run(check, capture_output=True, text=True)
+        checked = program("check", "--context", contexts[0])
+        kept = program("assets", "apply", "--context", contexts[-1])
         running.terminate()
     assert [line.split()[:2] for line in said.splitlines()[:3]] == [
         ["n1", "EU"],
@@ -31,6 +36,7 @@ def test_servers_run_until_stopped_and_can_be_audited():
         ["edge", "-"],
     ]
     assert "3 of 3 servers answered" in checked.stdout
+    assert re.findall(r"^(\w+) +created", kept.stdout, re.M) == ["INSIGHTS", "INSIGHTS_STATE"]
     assert running.returncode == 0
     assert [path for path in contexts if Path(path).exists()] == []
 

@@ -16,6 +16,7 @@ _USERS = {
     "ops": "user of an account that imports the advisories",
     "app": "user of an ordinary account",
 }
+_KEEPER = {"keep": "user of an account with JetStream, to publish on"}
 
 
 def options(parser: ArgumentParser) -> None:
@@ -34,24 +35,29 @@ def options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--option", action="append", default=[], metavar="TEXT", help="configuration of all servers"
     )
-    parser.add_argument("--jetstream", action="store_true", help="enable JetStream")
+    parser.add_argument(
+        "--jetstream", action="store_true", help="enable JetStream, and add an account that has it"
+    )
 
 
 async def run(args: Namespace) -> None:
     """Run the servers until cancelled; InsightsError if they cannot be started."""
     clusters = _clusters(args.clusters)
     names = {name for members in clusters.values() for name in members}
+    users = _USERS | (_KEEPER if args.jetstream else {})
     running = system(
         clusters,
         leaves=_leaves(args.leaf, names),
         options="\n".join(args.option),
         jetstream=args.jetstream,
+        accounts={"KEEP": ["keep"]} if args.jetstream else {},
+        account_options={"KEEP": "jetstream: enabled"} if args.jetstream else {},
     )
     with running as started:
         first = next(iter(started)).name
         for server in started:
             print(f"{server.name:<12} {server.cluster or '-':<12} {server.url}")
-        for user, what in _USERS.items():
+        for user, what in users.items():
             print(f"--context {context_file(started, user, first)}  ({what})")
         print("ready: press Ctrl-C to stop", flush=True)
         await asyncio.Event().wait()
