@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from nats_insights.agent.kept import Unreadable
 from nats_insights.agent.peers import Peers
 from nats_insights.agent.state import described
 from nats_insights.agent.state_file import StateFile
-from nats_insights.commands import show, symptoms, unlogged
+from nats_insights.commands import publication, show, symptoms, unlogged
 from nats_insights.commands.options import config_option
 from nats_insights.commands.symptoms import Step
 from nats_insights.config import Config
@@ -59,7 +59,10 @@ _ABOUT_PERMISSIONS = ("permission", "privilege")
 
 
 class _Answer(Struct):
-    agent: AgentInfo
+    """The reply of an agent, or of a stream that stores what it should not."""
+
+    agent: AgentInfo | None = None
+    stream: str = ""
 
 
 def options(parser: ArgumentParser) -> None:
@@ -94,8 +97,10 @@ async def _tests(args: Namespace) -> AsyncIterator[Step]:
     configured = config.load(args.config) if args.config else Config()
     if args.state is not None:
         yield await _state(args.state, configured.id)
-    async for step in _steps(contexts.from_args(args), configured):
-        yield step
+    first = contexts.from_args(args)
+    for found in (_steps(first, configured), publication.steps(first, configured)):
+        async for step in found:
+            yield step
 
 
 async def _steps(settings: Settings, configured: Config) -> AsyncIterator[Step]:
@@ -172,10 +177,13 @@ async def _permissions(client: Client) -> AsyncIterator[Step]:
 
 async def _as_a_reader(client: Client) -> AsyncIterator[Step]:
     """What to say of a user of an ordinary account, if queries are answered there."""
-    answers = await _answers(client)
-    if not answers:
+    answers, streams = await _answers(client)
+    if not answers and not streams:
         return
-    yield _one_of(answers)
+    for step in _captured(streams):
+        yield step
+    if answers:
+        yield _one_of(answers)
     info = await user_info(client)
     publish = info.permissions.publish if info.permissions else None
     subscribe = info.permissions.subscribe if info.permissions else None
@@ -188,8 +196,10 @@ async def _as_a_reader(client: Client) -> AsyncIterator[Step]:
 
 async def _agents(client: Client) -> AsyncIterator[Step]:
     leader = await Peers("doctor").ask(client)
-    answers = await _answers(client)
+    answers, streams = await _answers(client)
     yield "ok", "agents", f"agent {leader} leads" if leader else "no agent leads on this system"
+    for step in _captured(streams):
+        yield step
     if answers and (len(answers) > 1 or answers == [leader]):
         yield _one_of(answers)
     elif answers:
@@ -205,24 +215,38 @@ def _one_of(answers: list[str]) -> Step:
     return "bad", "queries", f"{len(answers)} answer {_STATUS}, and only one should: {named}"
 
 
-async def _answers(client: Client) -> list[str]:
-    """Who answers one request for STATUS within half a second, each as often as it does."""
+def _captured(streams: list[str]) -> Iterator[Step]:
+    why = f"{_STATUS} in the place of the agent: let it store {subjects.ADVISORY}.> only"
+    for stream in streams:
+        yield "bad", "queries", f"stream {stream} answers {why}"
+
+
+async def _answers(client: Client) -> tuple[list[str], list[str]]:
+    """Who answers one request for STATUS within half a second, each as often as it does.
+
+    Apart from them the streams that do, because they store the request.
+    """
     answers: list[str] = []
+    streams: list[str] = []
 
     async def hear(message: Msg) -> None:
         if message.headers and message.headers.get("Status") == "503":
             return  # From the server: no responders.
         try:
-            answers.append(msgspec.json.decode(message.data, type=_Answer).agent.id)
+            answer = msgspec.json.decode(message.data, type=_Answer)
         except msgspec.MsgspecError:
-            answers.append("something that is not an agent")
+            answer = _Answer()
+        if answer.stream and answer.agent is None:
+            streams.append(answer.stream)
+        else:
+            answers.append(answer.agent.id if answer.agent else "something that is not an agent")
 
     inbox = client.new_inbox()
     subscription = await client.subscribe(inbox, cb=hear)
     await client.publish(_STATUS, b"", reply=inbox)
     await asyncio.sleep(_LISTEN)
     await subscription.unsubscribe()
-    return answers
+    return answers, streams
 
 
 async def _replies(client: Client) -> AsyncIterator[Step]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, TypeVar
@@ -17,7 +18,7 @@ _API = "$JS.API"
 _TIMEOUT = 5.0
 # Codes of refusals.
 _NO_MESSAGE = 10037
-_NO_STREAM, _NOT_FOR_ACCOUNT, _NOT_ENABLED = 10059, 10039, 10076
+_NO_STREAM, NOT_FOR_ACCOUNT, _NOT_ENABLED = 10059, 10039, 10076
 # Names come in pages; more streams than this are not looked at.
 _MOST_STREAMS = 10_000
 
@@ -102,12 +103,30 @@ class Limits(Struct, frozen=True):
     max_storage: int = -1
 
 
-class Account(Struct, frozen=True):
-    """What the account uses of JetStream."""
+class Tier(Struct, frozen=True):
+    """What is stored on disk, and reserved by streams that have a limit, in bytes."""
 
     storage: int = 0
-    streams: int = 0
+    reserved_storage: int = 0
     limits: Limits = Limits()
+
+    @property
+    def free(self) -> float:
+        """How many bytes a new stream may reserve."""
+        limit = self.limits.max_storage
+        return math.inf if limit < 0 else limit - max(self.storage, self.reserved_storage)
+
+
+class Account(Tier, frozen=True):
+    """What the account uses of JetStream: in all, or in tiers by the number of replicas."""
+
+    streams: int = 0
+    tiers: dict[str, Tier] | None = None
+
+    @property
+    def roomiest(self) -> Tier:
+        """Where most is free."""
+        return max((self.tiers or {"": self}).values(), key=lambda tier: tier.free)
 
 
 T = TypeVar("T", bound=Struct)
@@ -120,6 +139,10 @@ class JetStream:
     def __init__(self, client: Client, timeout: float = _TIMEOUT) -> None:
         self.client = client
         self.timeout = timeout
+
+    def subject(self, what: str) -> str:
+        """Where a request is sent, such as STREAM.NAMES."""
+        return f"{_API}.{what}"
 
     async def account(self) -> Account:
         """What the account may use and uses; an error if it has no JetStream."""
@@ -169,7 +192,7 @@ class JetStream:
             raise
 
     async def _ask(self, what: str, body: Mapping[str, Any], into: type[T]) -> T:
-        subject = f"{_API}.{what}"
+        subject = self.subject(what)
         try:
             reply = await self.client.request(
                 subject, msgspec.json.encode(body), timeout=self.timeout
@@ -195,7 +218,7 @@ class JetStream:
 
 
 def _refused(problem: _Problem) -> JetStreamError:
-    if problem.err_code in (_NOT_FOR_ACCOUNT, _NOT_ENABLED):
+    if problem.err_code in (NOT_FOR_ACCOUNT, _NOT_ENABLED):
         sentence = "JetStream is not enabled for the account of this connection: enable it there"
         return JetStreamError(sentence, problem.err_code, lasting=True)
     return JetStreamError(problem.description or f"error {problem.code}", problem.err_code)
