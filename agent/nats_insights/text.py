@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from itertools import takewhile
 
 LONGEST_IN_SENTENCE = 64
 _LONGEST_WORD = 128
+# Words that are as like another one as any: more of them are not compared further.
+_CANDIDATES = 10
 
 
 def plain(text: str) -> str:
@@ -23,8 +26,18 @@ def shortened(text: str, most: int = LONGEST_IN_SENTENCE) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The known word that is most like this one, whatever its case, "" if none is like it."""
+    """The known word that is most like this one, whatever its case, "" if none is like it.
+
+    Of several that are equally like it, the one that begins like it for longest.
+    """
     by_folded = {one.casefold(): one for one in known}
     # Comparing takes the longer the longer a word is, and outsiders choose it.
-    near = difflib.get_close_matches(word[:_LONGEST_WORD].casefold(), by_folded, n=1, cutoff=0.55)
-    return by_folded[near[0]] if near else ""
+    word = word[:_LONGEST_WORD].casefold()
+    near = difflib.get_close_matches(word, by_folded, n=_CANDIDATES, cutoff=0.55)
+
+    def likeness(one: str) -> tuple[float, int]:
+        ratio = difflib.SequenceMatcher(None, one, word).ratio()
+        alike = takewhile(lambda pair: pair[0] == pair[1], zip(one, word, strict=False))
+        return ratio, len(list(alike))
+
+    return by_folded[max(near, key=likeness)] if near else ""
