@@ -29,6 +29,7 @@ from nats_insights.tell.messages import (
     FindingsReply,
     Group,
     OpenCounts,
+    PublishingState,
     TransitionState,
 )
 from nats_insights.tell.muting import muted
@@ -276,6 +277,39 @@ def test_the_status_tells_how_much_is_muted(more, end, row, capsys):
     first, *lines = capsys.readouterr().out.splitlines()
     assert first.endswith(f"not n8, n9{end}")
     assert [line for line in lines if "mute" in line] == ([row] if row else [])
+
+
+ON = {"server": "nats://a:4222", "stream": "INSIGHTS"}
+PUBLISHING = {
+    "all is well": (ON, "on nats://a:4222, stream INSIGHTS"),
+    "no stream": ({"server": "nats://a:4222"}, "on nats://a:4222, no stream"),
+    "some is not stored": (
+        ON | {"unstored": 3, "dropped": 1, "problem": "it is full"},
+        "on nats://a:4222, stream INSIGHTS, 3 not stored, 1 lost: it is full",
+    ),
+    "away": (
+        {"stream": "INSIGHTS", "waiting": 2, "problem": "refused"},
+        "2 wait: refused",
+    ),
+    "away, and nothing waits": ({"problem": "refused"}, "refused"),
+    "well again": (
+        ON | {"last_problem": "it was full"},
+        "on nats://a:4222, stream INSIGHTS (it was: it was full)",
+    ),
+}
+
+
+@pytest.mark.parametrize(("now", "row"), PUBLISHING.values(), ids=PUBLISHING)
+def test_the_status_tells_of_the_second_connection(now, row, capsys):
+    show.status(status(publishing=PublishingState(**now)))
+    lines = capsys.readouterr().out.splitlines()
+    (said,) = [line for line in lines if line.split()[0] == "publishing"]
+    assert " ".join(said.split()[1:]) == row
+
+
+def test_the_status_says_nothing_of_a_second_connection_where_there_is_none(capsys):
+    show.status(status())
+    assert "publishing" not in capsys.readouterr().out
 
 
 def test_the_first_line_of_findings_counts_the_muted_ones(known):

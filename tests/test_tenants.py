@@ -17,7 +17,7 @@ from nats_insights.agent.barred import MOST, Barred
 from nats_insights.errors import ConfigError
 from nats_insights.gather.stepwise import at_once
 from nats_insights.judge.lifecycle import Told
-from nats_insights.tell.messages import FindingsRequest, OpenCounts, ShardState
+from nats_insights.tell.messages import FindingsRequest, OpenCounts, PublishingState, ShardState
 from nats_insights.tell.queries import Refused, answer
 from nats_insights.tell.schemas import schemas
 from nats_insights.tell.tenants import NOBODY, QUERIES, Tenants, account_in, advisories, shared
@@ -356,7 +356,7 @@ CUT = {
         "last_failure",
     ),
     *("lives", "mutes", "muting", "outcomes", "ranked", "servers", "shards", "swept_at"),
-    "transitions",
+    *("publishing", "transitions"),
 }
 SAME = {
     *("agent", "interval", "known_since", "max_payload", "rules", "started_at", "tenants"),
@@ -366,6 +366,13 @@ SAME = {
 
 def test_of_each_field_of_a_view_it_is_decided_what_a_tenant_may_know():
     assert set(View.__struct_fields__) == CUT | SAME
+
+
+def test_a_tenant_is_told_nothing_of_the_second_connection(worlds):
+    _, loud = worlds
+    told = replace(loud, publishing=PublishingState(server="nats://secret:4222"))
+    assert b"nats://secret:4222" in answer(told, "STATUS", b"")
+    assert "publishing" not in asked(told, "APP", "STATUS", {})
 
 
 def test_a_tenant_of_a_divided_system_is_told_that_the_rest_is_unknown(worlds):

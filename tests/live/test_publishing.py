@@ -8,6 +8,7 @@ import re
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 from nats.aio.msg import Msg
 
 from kit.keeping import KEEP, keeper, kept, message, publishing
@@ -19,7 +20,7 @@ from nats_insights.agent.unstored import finding_of
 from nats_insights.connection.connect import connect
 from nats_insights.lab.demo.stage import login
 from nats_insights.tell.advisory import Message
-from nats_insights.tell.messages import Advisory
+from nats_insights.tell.messages import Advisory, PublishingState
 
 pytestmark = pytest.mark.live
 
@@ -209,6 +210,36 @@ async def test_too_many_are_dropped_the_oldest_first(system, monkeypatch):
             assert (len(publisher.unstored), publisher.dropped) == (5, 3)
 
 
+async def test_its_state_says_where_it_is_and_what_is_or_was_wrong(start_server, monkeypatch):
+    monkeypatch.setattr(module, "FIRST_RETRY", 0.1)
+    system = start_server("n1", **KEEP)
+    publisher = module.Publisher(keeper(system), "test")
+    publisher.put(message(1))
+    assert (publisher.state.server, publisher.state.waiting) == ("", 1)
+    async with kept(keeper(system)) as there:
+        await there.make(**FULL)
+        async with publisher.running():
+            for number in (2, 3):
+                publisher.put(message(number))
+            await there.until(lambda: publisher.state.problem)
+            why = "stream INSIGHTS does not store advisories: maximum messages exceeded"
+            full = PublishingState(
+                server=system["n1"].url, stream="INSIGHTS", unstored=1, problem=why
+            )
+            await there.until(lambda: publisher.state == replace(full, last_problem=why))
+            await there.change(max_msgs=-1)
+            await there.until(lambda: not publisher.state.unstored)
+            well = replace(full, unstored=0, problem="", last_problem=why)
+            await there.until(lambda: publisher.state == well)
+            system["n1"].kill()
+            await there.until(lambda: publisher.state.server == "")
+            publisher.put(message(4))
+            assert publisher.state.waiting == 1
+            assert publisher.state.problem.startswith("there is no connection to publish on: ")
+            system["n1"].restart()
+            await there.until(lambda: publisher.state.server)
+
+
 async def test_what_waits_is_published_when_the_server_is_there_and_old_heartbeats_are_not(
     start_server, system
 ):
@@ -312,8 +343,13 @@ async def test_all_of_an_agent_is_published_there_and_queries_stay_where_they_ar
             user, password = system["n2"].user("app")
             await crowd.join(system["n2"].url, 26, user=user, password=password)
             await watch.until(lambda: watch.named("SERVER_011"))
-            status = await ops.request("INSIGHTS.API.STATUS", timeout=5)
-            assert json.loads(status.data)["open"]["warning"] == 1
+            status = json.loads((await ops.request("INSIGHTS.API.STATUS", timeout=5)).data)
+            assert status["open"]["warning"] == 1
+            assert status["publishing"]["server"] == system["n1"].url
+            assert (status["publishing"]["stream"], status["publishing"]["dropped"]) == (
+                "INSIGHTS",
+                0,
+            )
             # Other agents hear heartbeats on the first connection.
             assert {one.subject.split(".")[1] for one in imported} == {"HEARTBEAT"}
             await there.until(lambda: not watch.agent.advisories.outbox.unstored)

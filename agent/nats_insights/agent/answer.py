@@ -17,6 +17,7 @@ from nats.micro.request import ERROR_CODE_HEADER, ERROR_HEADER, Request
 from nats.micro.service import EndpointConfig, Service, ServiceConfig
 
 from nats_insights import __version__, subjects
+from nats_insights.agent.publisher import Publisher
 from nats_insights.agent.shards import Others
 from nats_insights.connection.client import Client
 from nats_insights.facts import Coverage
@@ -45,13 +46,14 @@ class Answers:
     """The micro service of this agent on one connection, and the requests that wait.
 
     `view` is what queries are answered from, `auditor` what requests change, and `others` are the
-    other shards, of which some queries tell too.
+    other shards, of which some queries tell too. Where there is a `publisher`, STATUS tells of it.
     """
 
     def __init__(self, auditor: Auditor, others: Others) -> None:
         self.auditor = auditor
         self.others = others
         self.view: View | None = None
+        self.publisher: Publisher | None = None
         self.wanted = asyncio.Event()
         self._for_next: list[Waiting] = []
         self._for_this: list[Waiting] = []
@@ -199,6 +201,8 @@ class Answers:
         async def make(view: View) -> bytes:
             if here:  # What another shard asks, or somebody who wants this one alone.
                 view = replace(view, shards=[])
+            if name == "STATUS" and self.publisher and not view.account:
+                view.publishing = self.publisher.state
             if name == "FINDINGS" and view.shards:
                 return await self.others.findings(view, body)
             return await stepwise(queries.steps(view, name, body))

@@ -108,6 +108,7 @@ class Agent:
         if publish is not None:
             publisher = Publisher(publish, CLIENT_NAME)
             publisher.on_connect.append(self._overhear)
+            self.answers.publisher = publisher
             self.advisories.outbox, beside = publisher, publisher.running()
         await resume(self.state, self.info(), self.auditor, self.advisories, time.time())
         self._resumed_at = self.auditor.number

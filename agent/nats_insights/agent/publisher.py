@@ -32,7 +32,8 @@ from nats_insights.connection.jetstream import JetStream
 from nats_insights.errors import ConnectError, JetStreamError
 from nats_insights.tell.advisory import Message
 from nats_insights.tell.assets import stores
-from nats_insights.text import plain
+from nats_insights.tell.messages import PublishingState
+from nats_insights.text import plain, shortened
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +102,7 @@ class Publisher:
         self._away = "it was not open yet"
         self._trouble = ""
         self._backoff, self._retry_at = FIRST_RETRY, 0.0
-        self._logged = ""
+        self._logged = self._last_problem = ""
         # Something is to be published; all is; the stream was looked for, and has said something;
         # what is not stored is to be looked after.
         self._wanted, self._said = asyncio.Event(), asyncio.Event()
@@ -119,6 +120,19 @@ class Publisher:
         if _ALL in self.client.lacks:
             return f"the user of [publish] may not publish {_ALL}: allow it"
         return self._trouble
+
+    @property
+    def state(self) -> PublishingState:
+        """Where it is connected, what is not stored, and what is or was wrong."""
+        return PublishingState(
+            server=self.client.url if self.client else "",
+            stream=shortened(self.stream or ""),
+            waiting=len(self._queue) + len(self._copies.waiting),
+            unstored=len(self.unstored),
+            dropped=self.dropped,
+            problem=plain(self.problem),
+            last_problem=plain(self._last_problem),
+        )
 
     @property
     def waiting(self) -> list[Message]:
@@ -518,6 +532,7 @@ class Publisher:
         if problem == self._logged:
             return
         if problem:
+            self._last_problem = problem
             log.warning("%s", problem)
         else:
             log.info("advisories are published again as they should be")

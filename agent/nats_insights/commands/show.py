@@ -31,6 +31,7 @@ from nats_insights.tell.messages import (
     MuteState,
     NotEvaluated,
     ParameterInfo,
+    PublishingState,
     ServersReply,
     ShardState,
     StatusReply,
@@ -116,6 +117,8 @@ def status(reply: StatusReply) -> None:
     table.append(("epoch", f"{epoch.number}, {every}"))
     if isinstance(reply.cost, Cost):
         table += _cost(reply.cost)
+    if isinstance(reply.publishing, PublishingState):
+        table.append(("publishing", _publishing(reply.publishing)))
     table += [(f"shard {plain(shard.name)}", _shard(shard)) for shard in reply.shards]
     if epoch.failed:
         what = f"{epoch.failed} epochs, the last by {plain(epoch.last_failure)}"
@@ -123,6 +126,20 @@ def status(reply: StatusReply) -> None:
     for line in wrapped(table, out, 2):
         out.print(line)
     _not_evaluated(out, reply.not_evaluated)
+
+
+def _publishing(now: PublishingState) -> Text:
+    """Where to, what is not stored, and what is or was wrong."""
+    stored = f"stream {plain(now.stream)}" if now.stream else "no stream"
+    parts = [f"on {plain(now.server)}, {stored}"] if now.server else []
+    counts = ((now.waiting, "wait"), (now.unstored, "not stored"), (now.dropped, "lost"))
+    parts += [f"{count} {what}" for count, what in counts if count]
+    text = Text(", ".join(parts))
+    if said := plain(now.problem):
+        return Text(": ").join([*filter(None, (text,)), Text(said, STYLES["warning"])])
+    if now.last_problem:
+        text.append(f" (it was: {plain(now.last_problem)})", "dim")
+    return text
 
 
 def _shard(shard: ShardState) -> Text:

@@ -254,11 +254,30 @@ class EpochInfo(Struct, frozen=True, kw_only=True):
     last_failure: str = ""
 
 
+class PublishingState(Struct, frozen=True, kw_only=True):
+    """The second connection of the agent, on which it publishes.
+
+    `server` is where it is connected, "" while it is not, and `stream` is the one that acknowledges
+    advisories, "" if there is none. Of the advisories so many are `waiting` to be published,
+    `unstored`, which is published but not acknowledged, and `dropped` since the agent started.
+    `problem` is what is wrong now, "" if nothing is, and `last_problem` what was wrong last.
+    """
+
+    server: str = ""
+    stream: str = ""
+    waiting: int = 0
+    unstored: int = 0
+    dropped: int = 0
+    problem: str = ""
+    last_problem: str = ""
+
+
 class StatusReply(Reply, frozen=True, kw_only=True):
     """STATUS: the verdict, what it is based on, and what it costs.
 
     Findings that are `muted` count neither as `open` nor in the verdict; `mutes` is the number of
-    mutes. An account that asks about itself is told neither `access` nor `cost`.
+    mutes. An account that asks about itself is told neither `access` nor `cost`, nor `publishing`,
+    which is there only where the agent has a second connection.
 
     In a divided system verdict, `open`, coverage and `checks_not_evaluated` are of all shards, and
     `shards` has the other ones.
@@ -275,6 +294,7 @@ class StatusReply(Reply, frozen=True, kw_only=True):
     access: Access | UnsetType = UNSET
     cost: Cost | UnsetType = UNSET
     shards: list[ShardState] = []
+    publishing: PublishingState | UnsetType = UNSET
 
 
 class ListReply(Reply, frozen=True, kw_only=True):

@@ -98,6 +98,7 @@ def status(view: View, body: bytes = b"") -> StatusReply:
         access=view.access,
         cost=view.cost,
         shards=view.shards,
+        publishing=view.publishing,
     )
 
 

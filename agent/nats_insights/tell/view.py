@@ -19,7 +19,7 @@ from nats_insights.judge.mutes import Mute, What
 from nats_insights.judge.rules import Rule
 from nats_insights.model.roster import Entry
 from nats_insights.tell.advisory import counts
-from nats_insights.tell.messages import AgentInfo, OpenCounts, ShardState, Verdict
+from nats_insights.tell.messages import AgentInfo, OpenCounts, PublishingState, ShardState, Verdict
 from nats_insights.tell.ranking import parts, worst_first
 from nats_insights.tell.requests import Refused
 from nats_insights.tell.tenants import (
@@ -45,7 +45,7 @@ class View(Struct, kw_only=True, dict=True):
     `shards` are the other ones of a divided system: all else is about this one.
     `muting` has the number of open findings of each of the `mutes`.
     `grouped` has the findings about each account. It is of the whole system, or of what `account`
-    may know.
+    may know. `publishing` is as of now: it changes between epochs.
     """
 
     agent: AgentInfo
@@ -73,6 +73,7 @@ class View(Struct, kw_only=True, dict=True):
     tenants: Tenants = NOBODY
     account: str = ""
     grouped: dict[str, list[Life]] | None = None
+    publishing: PublishingState | UnsetType = UNSET
 
     @cached_property
     def counts(self) -> OpenCounts:
@@ -194,6 +195,7 @@ def of_tenant(view: View, account: str) -> Generator[None, None, View]:
         servers=[],
         swept_at={},
         cost=UNSET,
+        publishing=UNSET,
         mutes=[],
         muting={},
         failed_epochs=0,
