@@ -159,6 +159,31 @@ async def test_a_full_stream_loses_nothing_delays_nobody_and_keeps_the_order(sys
     assert len([line for line in caplog.messages if "maximum messages exceeded" in line]) == 1
 
 
+async def test_a_request_to_jetstream_that_fails_is_no_reason_to_give_up(start_server, caplog):
+    def accounts(denied: str) -> str:
+        users = f"{{ user: u, password: p, permissions: {{ publish: {{ deny: [{denied}] }} }} }}"
+        users += ", { user: all, password: p }"
+        return f"accounts {{ A: {{ jetstream: enabled, users: [{users}] }} }}"
+
+    last = "$JS.API.STREAM.MSG.GET.INSIGHTS"
+    server = start_server("n1", jetstream=True, authorization=accounts(f'"{last}"'))["n1"]
+    settings = module.Settings(servers=(server.url,), user="u", password="p")
+    async with kept(replace(settings, user="all")) as there:
+        await there.make(**FULL | {"max_msgs": 1})
+        async with publishing(settings) as publisher:
+            for number, finding in ((1, "z"), (2, "a"), (3, "a")):
+                publisher.put(message(number, finding))
+            await there.until(lambda: "maximum messages" in publisher.problem)
+            await there.until(lambda: there.numbers == [1, 2, 3])
+            await there.change(max_msgs=-1)
+            sentence = f"nothing is stored: the user may not use {last}: allow it"
+            await there.until(lambda: publisher.problem == sentence)
+            server.reload(accounts(""))
+            await there.until(lambda: publisher.done)
+        assert await there.stored() == [1, 2, 3]
+    assert len([line for line in caplog.messages if line == sentence]) == 1
+
+
 async def test_an_advisory_too_large_for_the_stream_stands_in_the_way_of_no_other(system, caplog):
     async with kept(keeper(system)) as there:
         await there.make(max_msg_size=100)

@@ -265,9 +265,13 @@ class Publisher:
         self.client, self._retry_at = client, 0.0
         self._looked.clear()
         keeping = asyncio.create_task(self._keep_stored(client))
+        # Should it ever fail, the publisher begins again: nothing would be stored any more.
+        keeping.add_done_callback(lambda _: self._wanted.set())
         try:
             await _either(self._looked, client, _now() + PATIENCE)
             while not client.closed.is_set():
+                if keeping.done():
+                    await keeping
                 self._wanted.clear()
                 await self._say(client)
                 self._tell()
@@ -428,7 +432,7 @@ class Publisher:
                     self._retry_at = _NEVER
                     await self._retry(client)
                     self._plan_retry()
-            except (ConnectError, nats.errors.Error, OSError) as error:
+            except (JetStreamError, ConnectError, nats.errors.Error, OSError) as error:
                 self._in_trouble(f"nothing is stored: {error}")
                 self._plan_retry()
             self._tell()
