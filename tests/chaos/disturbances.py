@@ -15,6 +15,7 @@ from math import ceil
 from typing import Any, NamedTuple
 
 from tests.chaos.apart import Apart
+from tests.chaos.keeping import Keeping
 from tests.chaos.model import User
 from tests.chaos.process import House, Process
 from tests.chaos.recorder import Recorder
@@ -57,10 +58,11 @@ class Stage:
         relays: dict[str, Relay],
         rng: random.Random,
         house: House,
+        keeping: Keeping,
     ) -> None:
         self.system, self.network = apart
         self.world, self.crowd, self.recorder = world, crowd, recorder
-        self.relays, self.rng, self.house = relays, rng, house
+        self.relays, self.rng, self.house, self.keeping = relays, rng, house, keeping
         self.agents: Sequence[Process] = ()
         self.names = [server.name for server in self.system]
         self.held: set[str] = set()
@@ -222,7 +224,11 @@ def move(stage: Stage) -> Disturbance | None:
 
 def kill(stage: Stage) -> Disturbance | None:
     """A server dies without a goodbye, and comes back."""
-    server = _victim(stage)
+    return killed(stage, victim(stage))
+
+
+def killed(stage: Stage, server: str | None) -> Disturbance | None:
+    """This server dies, if it may."""
     if server is None:
         return None
     seconds = stage.rng.choice([0.3, 1.0, 2.0, 2.0, 4.0, 4.0, 8.0, 15.0])
@@ -238,7 +244,7 @@ def kill(stage: Stage) -> Disturbance | None:
 
 def restart(stage: Stage) -> Disturbance | None:
     """A server ends in good order, and starts again."""
-    server = _victim(stage)
+    server = victim(stage)
     if server is None:
         return None
     seconds = stage.rng.choice([0.0, 0.0, 2.0, 5.0])
@@ -257,7 +263,7 @@ def lame_duck(stage: Stage) -> Disturbance | None:
 
     Until it has sent all of them away, which may take half a minute, it heeds no other signal.
     """
-    server = _victim(stage)
+    server = victim(stage)
     if server is None:
         return None
     seconds = stage.rng.choice([2.0, 4.0])
@@ -275,7 +281,7 @@ def lame_duck(stage: Stage) -> Disturbance | None:
 
 def freeze(stage: Stage) -> Disturbance | None:
     """A server hangs, and goes on."""
-    server = _victim(stage)
+    server = victim(stage)
     if server is None:
         return None
     seconds = stage.rng.choice([1.5, 1.5, 1.5, 2.0, 2.0, 3.0, 3.0, 4.0, 6.0, 9.0, 20.0])
@@ -424,10 +430,12 @@ async def _start_again(stage: Stage, server: str) -> None:
         await stage.settle_down(server)
 
 
-def _victim(stage: Stage) -> str | None:
-    """A server that may fail: two at a time are enough."""
+def victim(stage: Stage, wanted: str = "") -> str | None:
+    """A server that may fail, the wanted one if there is one: two at a time are enough."""
     free = [name for name in stage.names if name not in stage.held]
-    return stage.rng.choice(free) if len(free) > 1 else None
+    if len(free) < 2 or (wanted and wanted not in free):
+        return None
+    return wanted or stage.rng.choice(free)
 
 
 def _one(stage: Stage, names: Sequence[str]) -> str | None:

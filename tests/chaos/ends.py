@@ -9,10 +9,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from tests.chaos.disturbances import KINDS, Disturbance, Kind, Stage, isolate_one
 from tests.chaos.disturbances import isolate_the_agent as isolate_it
 from tests.chaos.process import INTERVAL, House, Process
+from tests.chaos.streams import ACCESS, OF_STREAMS
 
 # Whoever comes back is waited for until it says how it is, and the others may have heard it.
 _BACK_SECONDS = 30.0
 _SETTLED_SECONDS = 2 * INTERVAL
+_TIMEOUTS = (('"300ms"', '"250ms"'), ('"250ms"', '"300ms"'))
 
 
 def kill_an_agent(stage: Stage) -> Disturbance | None:
@@ -43,12 +45,26 @@ def freeze_an_agent(stage: Stage) -> Disturbance | None:
     return Disturbance(f"{one.name} is frozen for {seconds} s", act, _held(stage, one))
 
 
+def reload_an_agent(stage: Stage) -> Disturbance | None:
+    """An agent is told to read its configuration, in which something else stands."""
+    awake = [one for one in stage.agents if one.awake and one.name not in stage.held]
+    if not awake:
+        return None
+    one, (old, new) = stage.rng.choice(awake), stage.rng.choice(_TIMEOUTS)
+
+    async def act() -> None:
+        one.reload(old, new)
+
+    return Disturbance(f"{one.name} reads its configuration: {new}", act)
+
+
 def kinds(house: House) -> Sequence[tuple[Kind, int]]:
     """The disturbances that a house must survive, and how often each comes."""
     known = [one for one in KINDS if house.isolated or one[0] not in (isolate_one, isolate_it)]
     if house.mortal:
         known += [(kill_an_agent, 6), (stop_an_agent, 4), (freeze_an_agent, 5)]
-    return known
+        known += [(reload_an_agent, 2)]
+    return [*known, *OF_STREAMS] if house.jetstream else known
 
 
 async def _killed(one: Process) -> None:
@@ -81,11 +97,12 @@ def _victim(stage: Stage) -> Process | None:
 def _held(stage: Stage, one: Process) -> frozenset[str]:
     """What fails or is tampered with at no time at which this agent ends and begins.
 
-    One that starts while its replies are tampered with ends, and would be started again. Where only
+    One that starts while its replies are tampered with, or its log-in is refused, ends, and would
+    be started again. Where only
     the other agents know what it knew, these must be there, and be heard.
     """
     if stage.house.state or stage.house.jetstream:
-        return frozenset({one.name, "relay"})
+        return frozenset({one.name, "relay", ACCESS})
     return frozenset({"agents", "relay", "network", *stage.names, one.name})
 
 

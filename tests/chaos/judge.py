@@ -40,7 +40,8 @@ Entity = tuple[str, str]
 
 
 class Said(Struct, frozen=True, kw_only=True):
-    """One advisory. `at` is when its epoch began, `heard` when we first heard it."""
+    """One advisory. `at` is when its epoch began, `heard` when we first heard it, `finding` the
+    fingerprint."""
 
     at: float
     heard: float
@@ -54,6 +55,8 @@ class Said(Struct, frozen=True, kw_only=True):
     stale: float | None = None
     missing: tuple[str, ...] = ()
     summary: str = ""
+    id: str = ""
+    finding: str = ""
     agent: str = ""
     opened_at: float = 0.0
 

@@ -23,6 +23,8 @@ User = tuple[str, str]  # Account, and user within it.
 
 # The agent leaves its own connection out; ours, by which we listen, may be there or not.
 OBSERVERS = 2
+# Each guest may have a connection of the system account beside its own, with some subscriptions.
+GUEST_CONNECTIONS, GUEST_SUBSCRIPTIONS = 2, 6
 
 
 class Load(NamedTuple):
@@ -51,12 +53,14 @@ class Place(Struct, frozen=True):
 class Moment(Struct, frozen=True):
     """All servers of one cluster at one time, which is Unix seconds.
 
-    `honest` is whether the agent hears all that is said to it.
+    `honest` is whether the agent hears all that is said to it, `guests` how many connections may
+    be on each server, or not, beside those that are known.
     """
 
     at: float
     places: Mapping[str, Place]
     honest: bool = True
+    guests: int = 0
 
 
 class Key(NamedTuple):
@@ -96,7 +100,7 @@ def readings(moment: Moment) -> dict[Key, Reading]:
     ways = [sorted(moment.places[name].views) for name in names]
     worlds = [dict(zip(names, way, strict=True)) for way in product(*ways)]
     for world in worlds:
-        for key, figure in _figures(moment.places, world):
+        for key, figure in _figures(moment.places, world, moment.guests):
             figures.setdefault(key, []).append(figure)
     # In the worlds that say nothing of a condition, there is nothing that it could be about, save
     # for servers, of which each world speaks unless they are aside.
@@ -116,10 +120,10 @@ def _reading(figures: list[Figure]) -> Reading:
 
 
 def _figures(
-    places: Mapping[str, Place], world: Mapping[str, View]
+    places: Mapping[str, Place], world: Mapping[str, View], guests: int
 ) -> Iterator[tuple[Key, Figure]]:
     users = {user for place in places.values() for user in place.held}
-    yield from _limits(places, world)
+    yield from _limits(places, world, max(OBSERVERS, GUEST_CONNECTIONS * guests))
     for user in sorted(users):
         held = sum(
             place.held[user].connections
@@ -133,11 +137,13 @@ def _figures(
         if world[name] in ("WHOLE", "EMPTY")
     }
     absent = [name for name in places if world[name] == "ABSENT"]
-    for code, least, counts in (
-        ("OPT_BALANCE_002", 10, {name: place.connections() for name, place in members.items()}),
-        ("OPT_BALANCE_003", 100, {name: place.subscriptions for name, place in members.items()}),
+    held = {name: place.connections() for name, place in members.items()}
+    subscribed = {name: place.subscriptions for name, place in members.items()}
+    for code, least, counts, more in (
+        ("OPT_BALANCE_002", 10, held, guests),
+        ("OPT_BALANCE_003", 100, subscribed, guests * GUEST_SUBSCRIPTIONS),
     ):
-        for name, figure in _hotspots(counts, least):
+        for name, figure in _hotspots(counts, least, more):
             yield Key(code, name, "info"), figure
         for name in absent:
             yield Key(code, name, "info"), Figure(0, False, True)
@@ -146,10 +152,12 @@ def _figures(
         yield Key("OPT_BALANCE_006", account, "info"), _concentration(counts)
 
 
-def _limits(places: Mapping[str, Place], world: Mapping[str, View]) -> Iterator[tuple[Key, Figure]]:
+def _limits(
+    places: Mapping[str, Place], world: Mapping[str, View], more: int
+) -> Iterator[tuple[Key, Figure]]:
     for name, place in places.items():
         held = place.connections() if world[name] in ("WHOLE", "ASIDE") else 0
-        for connections in (held, held + OBSERVERS):
+        for connections in (held, held + more):
             percent = 100 * connections / place.limit if world[name] != "ABSENT" else 0.0
             yield (
                 Key("SERVER_011", name, "warning"),
@@ -161,15 +169,18 @@ def _limits(places: Mapping[str, Place], world: Mapping[str, View]) -> Iterator[
             )
 
 
-def _hotspots(counts: Mapping[str, int], least: int) -> Iterator[tuple[str, Figure]]:
-    total = sum(counts.values())
-    for name, count in counts.items():
-        if len(counts) < 2 or not total:
-            yield name, Figure(0, False, True)
-            continue
-        ratio = count * len(counts) / total
-        enough = count >= least
-        yield name, Figure(ratio, enough and ratio >= 2.0, not enough or ratio < 2.0 * 0.9)
+def _hotspots(counts: Mapping[str, int], least: int, more: int) -> Iterator[tuple[str, Figure]]:
+    """Up to `more` may be on the server, or on all others."""
+    for name, known in counts.items():
+        others = sum(counts.values()) - known
+        for here, there in {(0, more * (len(counts) - 1)), (more, 0), (0, 0)}:
+            count, total = known + here, known + here + others + there
+            if len(counts) < 2 or not total:
+                yield name, Figure(0, False, True)
+                continue
+            ratio = count * len(counts) / total
+            enough = count >= least
+            yield name, Figure(ratio, enough and ratio >= 2.0, not enough or ratio < 2.0 * 0.9)
 
 
 def _concentration(counts: Mapping[str, int]) -> Figure:

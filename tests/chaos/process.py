@@ -24,6 +24,13 @@ lifecycle = {{ settle = "{SETTLE}s", gone_after = "{GONE_AFTER}s", remind_every 
 gather = {{ timeout = "300ms", max_cpu = 1.0 }}
 checks.agent_late.enabled = false
 """
+# The account with JetStream in which agents publish, as whom, and the variable of the password.
+ACCOUNT, KEEPER, PASSWORD = "KEEP", "keeper", "KEEPER_PASSWORD"
+_PUBLISH = f"""
+[publish]
+user = "{KEEPER}"
+password = "env://{PASSWORD}"
+"""
 _END_SECONDS = 10.0
 
 
@@ -48,6 +55,12 @@ class House(Struct, frozen=True):
         """Whether agents may die: what they know is kept by someone."""
         return self.agents > 1 or self.state or self.jetstream
 
+    @property
+    def guests(self) -> int:
+        """The most connections to a server, beside the system account's, that nobody in the world
+        knows of: each agent publishes on one, and whoever listens has one."""
+        return self.agents + 1 if self.jetstream else 0
+
 
 FORGETFUL = House("forgetful")
 ALONE = House("alone", state=True)
@@ -59,8 +72,11 @@ HOUSES = {house.name: house for house in (FORGETFUL, ALONE, PAIR, TRIO)}
 class Process:
     """One agent: its process of now, and the log of all its processes."""
 
-    def __init__(self, name: str, log: Path, start: Callable[[], subprocess.Popen[bytes]]) -> None:
+    def __init__(
+        self, name: str, config: Path, log: Path, start: Callable[[], subprocess.Popen[bytes]]
+    ) -> None:
         self.name = name
+        self.config = config
         self.frozen = False
         self._log = log
         self._start = start
@@ -107,6 +123,11 @@ class Process:
         except subprocess.TimeoutExpired:
             self.kill()
 
+    def reload(self, old: str, new: str) -> None:
+        """It is told to read its configuration again, in which `old` is `new` from now on."""
+        self.config.write_text(self.config.read_text("utf-8").replace(old, new), "utf-8")
+        self._process.send_signal(signal.SIGHUP)
+
     def freeze(self) -> None:
         self._process.send_signal(signal.SIGSTOP)
         self.frozen = True
@@ -117,12 +138,19 @@ class Process:
         self.frozen = False
 
 
+def configuration(system: System, house: House, name: str) -> Path:
+    """The file with the configuration of an agent of this name."""
+    config = next(iter(system)).log.with_name(f"{name}.toml")
+    keeps = _PUBLISH if house.jetstream else ""
+    config.write_text(f'id = "{name}"\n{_CONFIGURATION}{keeps}', "utf-8")
+    return config
+
+
 @asynccontextmanager
 async def agents(system: System, urls: Sequence[str], house: House) -> AsyncIterator[list[Process]]:
     """The agents of a house, which may connect to the servers at these URLs; they end at last."""
-    directory = next(iter(system)).log.parent
     names = [f"chaos-{number}" for number in range(1, house.agents + 1)]
-    started = [_agent(system, urls, house, name, directory) for name in names]
+    started = [_agent(system, urls, house, name) for name in names]
     try:
         yield started
     finally:
@@ -130,25 +158,26 @@ async def agents(system: System, urls: Sequence[str], house: House) -> AsyncIter
             await process.stop()
 
 
-def _agent(
-    system: System, urls: Sequence[str], house: House, name: str, directory: Path
-) -> Process:
-    config, log = directory / f"{name}.toml", directory / f"{name}.log"
-    config.write_text(f'id = "{name}"\n{_CONFIGURATION}', "utf-8")
+def _agent(system: System, urls: Sequence[str], house: House, name: str) -> Process:
+    config = configuration(system, house, name)
+    log = config.with_suffix(".log")
     user, password = system.user("agent")
+    environment = {**os.environ, "NATS_PASSWORD": password}
+    if house.jetstream:
+        _, environment[PASSWORD] = system.user(KEEPER)
     command = [sys.executable, "-m", "nats_insights", "run", "--config", str(config)]
     command += ["--server", ",".join(urls), "--user", user]
     if house.state:
-        command += ["--state", str(directory / f"{name}.state")]
+        command += ["--state", str(config.with_suffix(".state"))]
 
     def start() -> subprocess.Popen[bytes]:
         with log.open("ab") as output:
             return subprocess.Popen(
                 command,
-                env={**os.environ, "NATS_PASSWORD": password},
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
             )
 
-    return Process(name, log, start)
+    return Process(name, config, log, start)

@@ -13,6 +13,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error
 from tests.chaos.judge import Said
 from tests.chaos.model import Load, User
+from tests.chaos.process import ACCOUNT
 
 from nats_insights import subjects
 from nats_insights.connection.client import Client
@@ -23,37 +24,49 @@ from nats_insights.lab.servers.local import System
 from nats_insights.tell.messages import Advisory, Heartbeat
 
 _PAUSE_SECONDS = 0.2
+ROOT = "root"
+# The accounts of those who ask, tell and listen.
+_OURS = ("SYS", ACCOUNT)
 
 
 class Recorder:
-    """All that was heard, once each, whichever server delivered it first."""
+    """All that was heard, once each, whichever server delivered it first.
 
-    def __init__(self, system: System) -> None:
+    It listens as `root`, and where agents publish in another account, as a `listener` there too.
+    """
+
+    def __init__(self, system: System, listener: str = "") -> None:
         self.story: dict[str, Said] = {}
         self.beats: list[tuple[float, Heartbeat]] = []
         self.changed = asyncio.Event()
         self._system = system
-        self._clients: dict[str, Client] = {}
+        self._listener = listener
+        self._clients: dict[tuple[str, str], Client] = {}
         self._epochs: set[str] = set()
 
     async def listen(self) -> None:
         """Listens on all servers, whatever becomes of them, until it is cancelled."""
         async with asyncio.TaskGroup() as listening:
             for server in self._system:
-                listening.create_task(self._listen(server.name))
+                for user in filter(None, (ROOT, self._listener)):
+                    listening.create_task(self._listen(user, server.name))
 
-    async def _listen(self, name: str) -> None:
+    async def _listen(self, user: str, name: str) -> None:
         while True:
             with suppress(ConnectError, Error, OSError):
-                client = await connect(login(self._system, "root", name), name="recorder")
+                client = await connect(login(self._system, user, name), name="recorder")
                 try:
                     await client.subscribe("$INSIGHTS.>", cb=self._hear)
-                    self._clients[name] = client
+                    self._clients[user, name] = client
                     await client.closed.wait()
                 finally:
-                    self._clients.pop(name, None)
+                    self._clients.pop((user, name), None)
                     await client.close()
             await asyncio.sleep(_PAUSE_SECONDS)
+
+    def clients(self, user: str) -> list[Client]:
+        """Its connections as this user, to whatever servers there are."""
+        return [client for (one, _), client in self._clients.items() if one == user]
 
     async def _hear(self, message: Msg) -> None:
         now = time.time()
@@ -65,7 +78,7 @@ class Recorder:
                 self.changed.set()
             return
         said = msgspec.json.decode(message.data, type=Advisory)
-        self.story.setdefault(said.id, _said(said, now))
+        self.story.setdefault(said.id, said_by(said, now))
 
     async def until(self, condition: Any, seconds: float) -> bool:
         """Whether a heartbeat made it true within so many seconds."""
@@ -79,7 +92,7 @@ class Recorder:
 
     async def ask(self, name: str, endpoint: str, body: object = None) -> Any:
         """What a server says, asked on our connection to it; None if it does not."""
-        client = self._clients.get(name)
+        client = self._clients.get((ROOT, name))
         if client is None:
             return None
         subject = subjects.server_request(endpoint, client.server_id)
@@ -101,15 +114,18 @@ class Recorder:
         found: dict[User, Load] = {}
         for row in connz.get("connections") or ():
             user = (row["account"], row["authorized_user"])
-            if user[0] != "SYS":
+            if user[0] not in _OURS:
                 before = found.get(user, Load(0, 0))
                 subscriptions = before.subscriptions + row["subscriptions"]
                 found[user] = Load(before.connections + 1, subscriptions)
         return found
 
 
-def _said(advisory: Advisory, heard: float) -> Said:
+def said_by(advisory: Advisory, heard: float) -> Said:
+    """What the judge reads of an advisory."""
     return Said(
+        id=advisory.id,
+        finding=advisory.fingerprint,
         at=advisory.timestamp.timestamp(),
         heard=heard,
         transition=advisory.transition,

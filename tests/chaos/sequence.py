@@ -11,18 +11,28 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from msgspec import Struct
-from tests.chaos import judge
+from tests.chaos import judge, keeping, stored
 from tests.chaos.apart import ROUTING, Apart, apart
 from tests.chaos.disturbances import Disturbance, Stage, choose
 from tests.chaos.ends import kinds
 from tests.chaos.judge import GRACE, Truth, Violation
+from tests.chaos.keeping import LISTENER, Keeping
 from tests.chaos.network import HUB
-from tests.chaos.process import GONE_AFTER, INTERVAL, SETTLE, House, Process, agents
+from tests.chaos.process import (
+    GONE_AFTER,
+    INTERVAL,
+    SETTLE,
+    House,
+    Process,
+    agents,
+    configuration,
+)
 from tests.chaos.recorder import Recorder
 from tests.chaos.relay import relayed
 from tests.chaos.world import World
 
 from nats_insights.lab.servers.crowd import Crowd
+from nats_insights.tell.assets import CURRENT, HISTORY
 from nats_insights.tell.messages import Heartbeat
 
 SERVERS = ("n1", "n2", "n3")
@@ -31,6 +41,8 @@ LIMIT = 200
 CALM_SECONDS = SETTLE + 6 * INTERVAL
 RECOVER_SECONDS = 60.0
 SILENT_SECONDS = 3.0
+# What was refused is published again after half a minute at last.
+STORED_SECONDS = 90.0
 # After so many disturbances, those that run on are waited for, and all must be well and told.
 PER_CHECKPOINT = 8
 PAUSES = (0.2, 1.5)
@@ -49,6 +61,8 @@ class Verdict(Struct):
     epochs: int = 0
     tampered: int = 0
     lost: int = 0
+    stored: int = 0
+    lacking: int = 0
     violations: list[Violation] = []
     logs: dict[str, str] = {}
 
@@ -59,7 +73,8 @@ class Verdict(Struct):
         return (
             f"{self.disturbances} disturbances, {self.checkpoints} checkpoints, "
             f"{self.epochs} epochs; {told or 'nothing told'}; {self.tampered} replies tampered "
-            f"with, {self.lost} advisories lost; violations: {found}"
+            f"with, {self.lost} advisories lost, {self.stored} stored, {self.lacking} not; "
+            f"violations: {found}"
         )
 
 
@@ -69,7 +84,10 @@ def run(seed: int, disturbances: int, binary: Path, house: House, say: Say) -> V
     Unavailable where that cannot be had.
     """
     routing = f"{ROUTING}, no_advertise: true"  # The agent knows servers by their relays only.
-    with apart({"C1": SERVERS}, binary=binary, options=OPTIONS, routing=routing) as cluster:
+    keeps = keeping.SETTINGS if house.jetstream else {}
+    with apart(
+        {"C1": SERVERS}, binary=binary, options=OPTIONS, routing=routing, **keeps
+    ) as cluster:
         return asyncio.run(_Sequence(cluster, seed, house, say).run(disturbances))
 
 
@@ -84,7 +102,8 @@ class _Sequence:
         self._judged: set[str] = set()
         self._lines: list[tuple[float, str]] = []
         self._running: set[asyncio.Task[None]] = set()
-        self._recorder = Recorder(cluster.system)
+        self._recorder = Recorder(cluster.system, LISTENER if house.jetstream else "")
+        self._keeping = Keeping(self._recorder)
         self._world: World
         self._truth: Truth
         self._stage: Stage
@@ -101,11 +120,20 @@ class _Sequence:
                 for server in system
             }
             limits = dict.fromkeys(SERVERS, LIMIT)
-            self._world = World(limits, GONE_AFTER, lambda: self._stage.agent_at)
+            self._world = World(
+                limits, GONE_AFTER, lambda: self._stage.agent_at, self._house.guests
+            )
             self._truth = Truth(self._world.moments)
             rng = random.Random(self._seed)
             self._stage = Stage(
-                self._apart, self._world, crowd, self._recorder, relays, rng, self._house
+                self._apart,
+                self._world,
+                crowd,
+                self._recorder,
+                relays,
+                rng,
+                self._house,
+                self._keeping,
             )
             async with asyncio.TaskGroup() as group:
                 watching = [
@@ -114,6 +142,10 @@ class _Sequence:
                 ]
                 await self._stage.well()
                 urls = [relay.url for relay in relays.values()]
+                if self._house.jetstream:
+                    config = configuration(system, self._house, "operator")
+                    await self._keeping.make(system, config, urls)
+                    watching.append(group.create_task(self._keeping.keep_looking()))
                 self._agents = await stack.enter_async_context(agents(system, urls, self._house))
                 self._stage.agents = self._agents
                 try:
@@ -142,6 +174,8 @@ class _Sequence:
                 await self._checkpoint()
             if self._ended():
                 break
+        if self._house.jetstream:
+            await self._judge_stored()
         self._judge_all()
 
     def _run_on(self, disturbance: Disturbance) -> None:
@@ -227,6 +261,25 @@ class _Sequence:
     def _ended(self) -> list[Process]:
         """The agents that ended by themselves."""
         return [one for one in self._agents if one.ended and one.name not in self._stage.held]
+
+    async def _judge_stored(self) -> None:
+        """Soon after all is well, the streams hold what was heard, and what FINDINGS has."""
+        deadline = time.monotonic() + STORED_SECONDS
+        while found := await self._not_as_stored():
+            if time.monotonic() > deadline:
+                for violation in found:
+                    self._accuse(violation.kind, violation.what, violation.at)
+                return
+            await asyncio.sleep(INTERVAL)
+
+    async def _not_as_stored(self) -> list[Violation]:
+        findings = await self._keeping.findings()
+        past = await self._keeping.stored(HISTORY)
+        now = await self._keeping.stored(CURRENT)
+        heard = list(self._recorder.story.values())
+        self._verdict.stored = len({said.id for said in past})
+        self._verdict.lacking = stored.lacking(heard, past)
+        return [*stored.history(heard, past), *stored.current(heard, now, findings)]
 
     def _judge_all(self) -> None:
         story = self._recorder.story.values()

@@ -51,10 +51,15 @@ class World:
 
     gone_after: seconds after which the agent may take a dead server, and what it held, for gone.
     agent_at: the server that the agent is connected to, "" for none.
+    guests: connections that may be on each server, or not, beside those of the groups.
     """
 
     def __init__(
-        self, limits: Mapping[str, int], gone_after: float, agent_at: Callable[[], str]
+        self,
+        limits: Mapping[str, int],
+        gone_after: float,
+        agent_at: Callable[[], str],
+        guests: int = 0,
     ) -> None:
         self.servers = {name: Standing(limit) for name, limit in limits.items()}
         self.groups: list[Group] = []
@@ -63,6 +68,7 @@ class World:
         self.moments: list[Moment] = []
         self._gone_after = gone_after
         self._agent_at = agent_at
+        self._guests = guests
 
     def held(self, name: str) -> dict[User, Load]:
         """What clients hold on a server now."""
@@ -106,7 +112,7 @@ class World:
         places = {name: self._place(name, now) for name in self.servers}
         last = self.moments[-1] if self.moments else None
         if last is None or (last.places, last.honest) != (places, self.honest):
-            self.moments.append(Moment(now, places, self.honest))
+            self.moments.append(Moment(now, places, self.honest, self._guests))
 
     async def keep_sampling(self) -> None:
         """Writes moments down until it is cancelled."""
