@@ -84,7 +84,7 @@ async def run(args: Namespace) -> int:
     with unlogged.warnings():
         async for mark, what, found in _tests(args):
             sign, style = _MARKS[mark]
-            out.print(Text.assemble((sign, style), f" {what:<12} {plain(found)}"))
+            out.print(Text.assemble((sign, style), f" {what:<13} {plain(found)}"))
             healthy = healthy and mark != "bad"
             refused = what in _ABOUT_PERMISSIONS or found.startswith(_REFUSED)
             hint = hint or (mark != "ok" and refused)

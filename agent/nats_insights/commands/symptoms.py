@@ -89,4 +89,4 @@ async def tenants(client: Client, config: Config) -> AsyncIterator[Step]:
         yield "warning", "tenants", barring(name)
     if (more := len(barred) - _NAMED) > 0:
         yield "warning", "tenants", f"and {more} more accounts cannot be tenants"
-    yield "ok", "tenants", f"{sum(map(of.has, accounts))} accounts are tenants"
+    yield "ok", "tenants", f"{sum(map(of.has, accounts))} of {len(accounts)} accounts are tenants"
