@@ -130,7 +130,7 @@ async def test_a_standby_of_a_shard_goes_on_with_what_its_leader_found(system, c
     ):
         await first.until(lambda: OVER in first.open)
         async with watching(system, "e2", "e2", more=f'id = "eu-2"\n{EU}') as second:
-            assert (first.agent.role, second.agent.election.role) == ("leader", "standby")
+            assert (first.agent.election.role, second.agent.election.role) == ("leader", "standby")
             await second.until(lambda: second.agent.heir.warm)
             first.running.remove_done_callback(first.wake)
             first.running.cancel()
