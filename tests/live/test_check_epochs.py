@@ -7,6 +7,7 @@ import json
 import sys
 from asyncio import create_subprocess_exec
 from asyncio.subprocess import PIPE
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,10 +20,18 @@ pytestmark = pytest.mark.live
 CHURN = "SERVER_903"
 
 
+@pytest.fixture(autouse=True)
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A configuration in the working directory: a busy machine takes its time for a round trip."""
+    monkeypatch.chdir(tmp_path)
+    Path("agent.toml").write_text("[checks.SERVER_010]\nenabled = false\n")
+
+
 async def check(system: local.System, *arguments: str) -> tuple[int, dict[str, Any]]:
     """The exit code of `check`, and what it prints."""
     server = system["n1"]
-    command = [sys.executable, "-m", "nats_insights", "check", "--format", "json", *arguments]
+    options = ["--config", "agent.toml", "--format", "json", *arguments]
+    command = [sys.executable, "-m", "nats_insights", "check", *options]
     login = system.user("agent")
     program = await create_subprocess_exec(*command, env=environment(server, login), stdout=PIPE)
     said, _ = await program.communicate()
