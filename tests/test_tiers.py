@@ -5,11 +5,15 @@ from __future__ import annotations
 import pytest
 
 from nats_insights.check import (
+    ACCOUNTZ_DETAIL,
     GATEWAYZ,
+    HEALTHZ,
     INFO,
+    SUBSZ,
     VARZ,
     Connection,
     Finding,
+    JwtAccount,
     Server,
     System,
     Tally,
@@ -89,3 +93,59 @@ def test_what_is_rare_waits_for_ten_minutes_where_it_is_postponed(seconds, expec
     story.auditor.postpone(story.now)
     story.hears(SURVEYED, after=seconds)
     assert story.audit.outcomes["TEST_002"].not_due is expected
+
+
+@check("TEST_003", INFO, "health", needs=(GATEWAYZ, HEALTHZ, SUBSZ))
+def needy(server: Server) -> None:
+    """A server is looked at from all sides.
+
+    Finds: nothing. Why: its replies come in turns. Do: wait for them.
+    """
+
+
+def asked(story: Story, epochs: int) -> list[list[str]]:
+    """The keys of what is requested in each of these epochs, the first one now; without VARZ."""
+    wanted, told = {one.key for one in story.auditor.plan.endpoints} - {VARZ.key}, []
+    for number in range(epochs):
+        story.hears(GIVEN, after=30.0 if number else 0.0)
+        told.append(sorted(wanted - story.snapshot.lacking.not_due))
+    return told
+
+
+def test_what_is_not_requested_in_each_epoch_comes_in_turns_where_it_is_postponed():
+    story = Story("gather.every = { GATEWAYZ = 300, SUBSZ = 200 }", [needy])
+    story.auditor.postpone(story.now)
+    assert asked(story, 4) == [[], ["HEALTHZ"], ["SUBSZ"], ["GATEWAYZ", "HEALTHZ"]]
+
+
+def test_what_is_postponed_waits_no_longer_than_its_own_interval():
+    story = Story("gather.every = { GATEWAYZ = 61, SUBSZ = 60 }", [needy])
+    story.auditor.postpone(story.now)
+    assert asked(story, 3) == [[], ["HEALTHZ"], ["GATEWAYZ", "SUBSZ"]]
+
+
+def test_what_is_requested_in_each_epoch_is_not_postponed():
+    story = Story("gather.every = { GATEWAYZ = 30, SUBSZ = 1 }", [needy])
+    story.auditor.postpone(story.now)
+    assert asked(story, 1) == [["GATEWAYZ", "SUBSZ"]]
+
+
+def test_what_another_process_requested_a_moment_ago_is_not_due_earlier():
+    story = Story("gather.every = { GATEWAYZ = 300 }", [gatewayless])
+    story.hears(GIVEN)
+    story.auditor.postpone(story.now)
+    assert asked(story, 12)[1:] == [*9 * [[]], ["GATEWAYZ"], []]
+
+
+@check("TEST_004", INFO, "health", needs=(ACCOUNTZ_DETAIL,))
+def account_by_account(account: JwtAccount) -> None:
+    """An account is read now and then.
+
+    Finds: nothing. Why: one is read after another. Do: wait for it.
+    """
+
+
+def test_what_is_requested_a_few_at_a_time_is_not_postponed():
+    story = Story(checks=[account_by_account])
+    story.auditor.postpone(story.now)
+    assert ACCOUNTZ_DETAIL in story.auditor.begin(story.now).endpoints

@@ -140,10 +140,16 @@ class Auditor:
         self.start_over()
 
     def postpone(self, now: float) -> None:
-        """Let the first epochs do without what is requested rarely, because it is expensive."""
-        for endpoint, seconds in self.every.items():
-            if seconds >= RARE:
-                self._asked_at[endpoint] = now - seconds + FIRST_RARE
+        """Spread what is not requested in each epoch over the next ones: the first is long enough.
+
+        What is requested rarely, because it is expensive, waits longer than the others.
+        """
+        interval = self.config.interval
+        tiers = [(s, one) for one, s in self.every.items() if s > interval and not one.kept]
+        for number, (seconds, endpoint) in enumerate(sorted(tiers, key=_tier), start=1):
+            wait = FIRST_RARE if seconds >= RARE else min(number * interval, seconds)
+            asked_at = self._asked_at.get(endpoint, float("-inf"))
+            self._asked_at[endpoint] = max(asked_at, now - seconds + wait)
 
     def start_over(self) -> None:
         """Reset to the state at the start: another agent now publishes the findings."""
@@ -598,3 +604,9 @@ class Auditor:
         agent.window = self.window
         agent.late, agent.took = self.pace.late, self.pace.took
         agent.interval = self.pace.interval
+
+
+def _tier(one: tuple[float, Endpoint[Any]]) -> tuple[float, str]:
+    """The order in which endpoints are requested for the first time: the most frequent first."""
+    seconds, endpoint = one
+    return seconds, endpoint.key
