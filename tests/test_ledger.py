@@ -29,6 +29,7 @@ def write(ledger: Ledger, puts) -> dict:
         else:
             ledger.put(server, Tally(told))
             held[server] = Counter({key: count for key, count in told.items() if count})
+        assert ledger.most() == max(dict(ledger.items()).values(), default=0)
     return held
 
 
@@ -40,7 +41,9 @@ def test_the_sums_are_those_of_what_was_put_last(puts):
     total = sum(held.values(), Counter())
     assert dict(ledger.items()) == total
     assert len(ledger) == len(total)
-    assert ledger.most() == max(total.values(), default=0)
+    for figure in (float("-inf"), 3):
+        above = {key: count for key, count in total.items() if count > figure}
+        assert dict(ledger.above(figure)) == above
     assert all(ledger[key] == total[key] for key in ["x", "never", *total])
     for server, counted in held.items():
         part = ledger.part(server)

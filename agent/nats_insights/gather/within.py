@@ -16,13 +16,14 @@ class Within:
     """The clusters that match one of these globs; "" is a server that is in none."""
 
     def __init__(self, clusters: Sequence[str]) -> None:
+        self._everywhere = "*" in clusters
         self._patterns = [re.compile(fnmatch.translate(glob)) for glob in clusters]
         names = list(dict.fromkeys(clusters))
         self._names = names if len(names) <= _MOST_REQUESTS and _distinct(names) else []
 
     def has(self, cluster: str) -> bool:
         """Whether an agent looks at this cluster."""
-        return any(pattern.fullmatch(cluster) for pattern in self._patterns)
+        return self._everywhere or any(pattern.fullmatch(cluster) for pattern in self._patterns)
 
     def bodies(self, body: bytes) -> list[bytes]:
         """The bodies of a request to all servers that together reach those of these clusters.

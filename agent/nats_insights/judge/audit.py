@@ -273,13 +273,14 @@ class _Run:
             yield
         return judged
 
-    def _subjects(self) -> Iterator[Noun]:
+    def _subjects(self) -> Iterable[Noun]:
         """The nouns that may have a finding; `above` selects them if there may be a million."""
-        check, about = self.check, self.check.about
-        if not check.above:
-            yield from about.all(self.snapshot)
-            return
-        least = getattr(self.rule.loosest(), check.above)
+        check = self.check
+        return self._above(check.above) if check.above else check.about.all(self.snapshot)
+
+    def _above(self, parameter: str) -> Iterator[Noun]:
+        """Those above the loosest limit in force anywhere, and those that are held."""
+        about, least = self.check.about, getattr(self.rule.loosest(), parameter)
         rest = set(self.held)
         for subject in about.above(self.snapshot, least):
             rest.discard(subject.names)

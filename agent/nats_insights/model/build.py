@@ -118,11 +118,10 @@ def _accounts(snapshot: Snapshot, system_accounts: frozenset[str]) -> Iterator[N
             accounts = server.accounts
         except Missing:
             continue
-        server.connections = 0
-        for name, connections in accounts.items():
-            if name not in system_accounts:
-                server.connections += connections
-                _count(snapshot, server, name, connections)
+        clients = {name: n for name, n in accounts.items() if name not in system_accounts}
+        server.connections = sum(clients.values())
+        for name, connections in clients.items():
+            _count(snapshot, server, name, connections)
 
 
 def _count(snapshot: Snapshot, server: Server, account: str, connections: int) -> None:

@@ -144,6 +144,7 @@ class Ledger:
         self._searched: Counter[Names] = Counter()
         self._indexes: dict[Names, dict[int, int]] = {}
         self._error = self._dropped = 0
+        self._most: int | None = None  # Of the sums as they are, if it was asked for.
 
     @property
     def error(self) -> int:
@@ -176,13 +177,17 @@ class Ledger:
     def above(self, figure: float) -> Iterator[tuple[Any, int]]:
         """Each key whose sum exceeds `figure`, and the sum; fast with a million keys."""
         sums, keys = self.numbers.sums, self.numbers.keys_of
+        if self.most() <= figure:
+            return
         for number in [number for number, count in enumerate(sums) if count > figure]:
             if (key := keys[number]) is not None:
                 yield key, sums[number]
 
     def most(self) -> int:
         """The largest sum, 0 if there is none."""
-        return max(self.numbers.sums, default=0)
+        if self._most is None:
+            self._most = max(self.numbers.sums, default=0)
+        return self._most
 
     def part(self, server: Names) -> Part | None:
         """The counts of this server, None if it was never put."""
@@ -201,6 +206,7 @@ class Ledger:
 
     def put(self, server: Names, tally: Tally) -> None:
         """Replace the counts of this server."""
+        self._most = None
         if not all(tally.values()):
             for key in [key for key, count in tally.items() if not count]:
                 del tally[key]  # A key whose sum is 0 has no number.
@@ -224,6 +230,7 @@ class Ledger:
     def drop(self, server: Names) -> None:
         """Remove the counts of this server."""
         if (part := self._parts.pop(server, None)) is not None:
+            self._most = None
             self._forget_index(server)
             self._subtract(part)
 

@@ -86,7 +86,8 @@ class Gateway(PartOfServer, Noun):
     @property
     def outbound(self) -> Connection | None:
         """The connection by which its server sends to the other cluster; None without one."""
-        link = (self._gatewayz.outbound_gateways or {}).get(self.remote)
+        links = self._gatewayz.outbound_gateways
+        link = links.get(self.remote) if links else None
         return link.connection if link else None
 
     @property
@@ -111,7 +112,8 @@ class Gateway(PartOfServer, Noun):
     @property
     def remote_version(self) -> str:
         """The version of the server that its server sends to; TooSoon until that replied once."""
-        end = self.outbound.name if self.outbound else ""
+        outbound = self.outbound
+        end = outbound.name if outbound else ""
         if not (version := self.snapshot.system.memo(_versions).get(end)):
             raise TooSoon("version", end or self.remote, "a reply of the server")
         return version
