@@ -158,6 +158,16 @@ class Publish(Struct, frozen=True, kw_only=True):
     inbox_prefix: Annotated[
         str, Meta(description="subject prefix of its replies; by default `_INBOX.insights`")
     ] = ""
+    js_domain: Annotated[
+        str, Meta(description="JetStream domain of the streams, such as that of the hub of a leaf")
+    ] = ""
+    js_api_prefix: Annotated[
+        str,
+        Meta(
+            description="subject prefix of requests to JetStream, as its account imports them; by "
+            "default `$JS.API`"
+        ),
+    ] = ""
 
 
 def _shard(description: str = "", least: int = 1) -> Meta:

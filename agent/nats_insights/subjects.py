@@ -21,6 +21,8 @@ PING_SERVICE = f"$SRV.PING.{SERVICE}"
 INSTANCE = "$SRV.PING."
 # Before requests to servers, where no account imports them under another name.
 SYS_REQ = "$SYS.REQ"
+# Before requests to JetStream, where it is in no other domain.
+JS_API = "$JS.API"
 USER_INFO = "$SYS.REQ.USER.INFO"
 # The monitoring endpoints of servers, including those that are not requested yet.
 MONITORING = (

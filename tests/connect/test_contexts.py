@@ -28,6 +28,8 @@ FIELDS = {
     "key": ("tlskey", "NATS_KEY", "key"),
     "ca": ("tlsca", "NATS_CA", "ca"),
     "inbox_prefix": ("inbox_prefix", None, "inbox_prefix"),
+    "js_domain": ("js_domain", None, "jetstream_domain"),
+    "js_api_prefix": ("js_api_prefix", None, "jetstream_api_prefix"),
 }
 BESIDE = {
     "user": "password",
@@ -354,9 +356,43 @@ def test_what_the_agent_cannot_do_is_refused(home: Home) -> None:
 
 
 @pytest.mark.parametrize("prefix", ["_INBOX.>", "a b", "a..b", "a.", ".a", "*"])
-@pytest.mark.parametrize("field", ["inbox_prefix", "sys_req_prefix"])
+@pytest.mark.parametrize("field", ["inbox_prefix", "sys_req_prefix", "js_api_prefix"])
 def test_a_prefix_is_a_subject(field: str, prefix: str, home: Home) -> None:
     assert f"which {prefix!r} is not" in home.refusal({field: prefix})
+
+
+def test_requests_to_jetstream_go_to_a_domain_or_bear_a_prefix(home: Home) -> None:
+    home.context("leaf", jetstream_domain="hub")
+    home.context("far", jetstream_api_prefix="JS.far.API")
+    assert [
+        home.settings(flags).js_api
+        for flags in (
+            {},
+            {"context": "leaf"},
+            {"context": "far"},
+            {"context": "leaf", "js_domain": "other"},
+            {"context": "leaf", "js_api_prefix": "JS.x.API"},
+            {"context": "far", "js_domain": "hub"},
+        )
+    ] == [
+        *("$JS.API", "$JS.hub.API", "JS.far.API"),
+        *("$JS.other.API", "JS.x.API", "$JS.hub.API"),
+    ]
+
+
+@pytest.mark.parametrize("domain", ["a.b", "a b", ">", "*"])
+def test_a_domain_is_one_name(domain: str, home: Home) -> None:
+    assert home.refusal({"js_domain": domain}) == (
+        f"a JetStream domain is a name without dots, which {domain!r} is not"
+    )
+
+
+def test_a_domain_and_a_prefix_in_one_place_exclude_each_other(home: Home) -> None:
+    home.context("both", jetstream_domain="hub", jetstream_api_prefix="JS.far.API")
+    for flags in ({"context": "both"}, {"js_domain": "hub", "js_api_prefix": "JS.far.API"}):
+        assert home.refusal(flags) == (
+            "a JetStream domain and an API prefix exclude each other: give one"
+        )
 
 
 def test_tls_first_comes_from_a_flag_or_a_context(home: Home) -> None:
@@ -391,10 +427,10 @@ def test_every_flag_is_parsed_and_reaches_the_settings(
     parser = argparse.ArgumentParser()
     contexts.add_options(parser)
     line = "-s h:1 --creds c --tlscert p --tlskey k --tlsca a --tlsfirst --inbox-prefix i.n "
-    line += "--sys-req-prefix mon.req"
+    line += "--sys-req-prefix mon.req --js-domain hub"
     assert contexts.from_args(parser.parse_args(line.split())) == Settings(
         servers=("nats://h:1",), creds="c", cert="p", key="k", ca="a", tls_first=True,
-        inbox_prefix="i.n", sys_req_prefix="mon.req",
+        inbox_prefix="i.n", sys_req_prefix="mon.req", js_domain="hub",
     )  # fmt: skip
     for line in ("--user u --password p", "--nkey n", "--token t"):
         flag, value = line.split()[:2]

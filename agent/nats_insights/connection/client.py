@@ -55,10 +55,18 @@ class Client(NatsClient):
     user: our user, as the server last described it.
     expiries: what another log-in would use, with dates; ConnectError if it would fail.
     sys_req: the prefix with which our account imports the requests to servers, else `$SYS.REQ`.
+    js_api: the prefix of requests to JetStream, `$JS.API` where it is in no other domain.
     imports: these requests as servers know them, with wildcards; None if all can be sent.
     """
 
-    def __init__(self, url: str, *, secure: bool, sys_req: str = subjects.SYS_REQ) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        secure: bool,
+        sys_req: str = subjects.SYS_REQ,
+        js_api: str = subjects.JS_API,
+    ) -> None:
         super().__init__()
         self.url = url
         self.closed = asyncio.Event()
@@ -70,8 +78,9 @@ class Client(NatsClient):
         self.expiries: Callable[[], Sequence[Expiry]] = tuple
         self._wire = _Wire()
         self.sys_req = sys_req
+        self.js_api = js_api
         self.imports: Sequence[str] | None = None
-        self._ours = (*_OWN, f"{sys_req}.")
+        self._ours = (*_OWN, f"{sys_req}.", f"{js_api}.")
         self._secure = secure
         self._why = ""
         self._parsed: dict[bytes, dict[str, str] | None] = {}
@@ -202,7 +211,7 @@ class Client(NatsClient):
             subscribing, subject = denied[1].lower() != "publish", denied[2]
             if subject.startswith(f"{self.sys_req}."):
                 subject = f"{subjects.SYS_REQ}{subject.removeprefix(self.sys_req)}"
-            ours = subscribing or subject.startswith(_OWN)
+            ours = subscribing or subject.startswith(self._ours)
             if ours and len(self.denied) < _DENIED_MAX:
                 self.denied.add(subject)
         elif "permissions violation" not in err_msg:

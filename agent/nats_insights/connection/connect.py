@@ -176,7 +176,9 @@ async def _first(
 async def _open(server: _Server, settings: Settings, name: str, timeout: float) -> Client:
     url = without_login(server.url)
     login, tls = credentials.login(settings, server.url), credentials.tls(settings)
-    client = Client(url, secure=tls is not None, sys_req=settings.sys_req_prefix)
+    client = Client(
+        url, secure=tls is not None, sys_req=settings.sys_req_prefix, js_api=settings.js_api
+    )
     client.expiries = partial(credentials.expiries, settings, server.url)
     try:
         async with asyncio.timeout(timeout):

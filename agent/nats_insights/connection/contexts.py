@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from nats_insights.config import Publish
 from nats_insights.errors import ConfigError
-from nats_insights.subjects import SYS_REQ
+from nats_insights.subjects import JS_API, SYS_REQ
 from nats_insights.text import nearest, plain
 
 DEFAULT_SERVER = "nats://127.0.0.1:4222"
@@ -46,6 +46,13 @@ class Settings(Struct, frozen=True, kw_only=True):
     tls_first: bool = False
     inbox_prefix: str = "_INBOX.insights"
     sys_req_prefix: str = SYS_REQ
+    js_domain: str = ""
+    js_api_prefix: str = ""
+
+    @property
+    def js_api(self) -> str:
+        """The prefix of requests to JetStream."""
+        return f"$JS.{self.js_domain}.API" if self.js_domain else self.js_api_prefix or JS_API
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         shown: list[tuple[str, Any]] = [("servers", tuple(map(without_login, self.servers)))]
@@ -105,15 +112,41 @@ _OPTIONS = (
         "PREFIX",
         "subject prefix of requests to servers, as an account imports them",
     ),
+    _Option(
+        "js_domain",
+        "js_domain",
+        "",
+        "jetstream_domain",
+        "plain",
+        "DOMAIN",
+        "JetStream domain in which the streams are",
+    ),
+    _Option(
+        "js_api_prefix",
+        "js_api_prefix",
+        "",
+        "jetstream_api_prefix",
+        "plain",
+        "PREFIX",
+        "subject prefix of requests to JetStream, as an account imports them",
+    ),
 )
 _DEFAULTS = {
     "servers": DEFAULT_SERVER,
     "inbox_prefix": "_INBOX.insights",
     "sys_req_prefix": SYS_REQ,
+    "js_api_prefix": JS_API,
 }
 # Settings that are subjects, and what a sentence calls them.
-_SUBJECTS = {"inbox_prefix": "an inbox prefix", "sys_req_prefix": "--sys-req-prefix"}
-_SUBJECT = re.compile(r"[^\s.*>]+(\.[^\s.*>]+)*")
+_SUBJECTS = {
+    "inbox_prefix": "an inbox prefix",
+    "sys_req_prefix": "--sys-req-prefix",
+    "js_api_prefix": "an API prefix of JetStream",
+}
+# Two ways to say where JetStream is.
+_JETSTREAM = ("js_domain", "js_api_prefix")
+_NAME = re.compile(r"[^\s.*>]+")
+_SUBJECT = re.compile(rf"{_NAME.pattern}(\.{_NAME.pattern})*")
 _SUMMARY = (
     "--server, --context, --creds and the other settings of the nats CLI; "
     "`nats-insights help connection` lists them"
@@ -227,16 +260,20 @@ def _settled(
         raise ConfigError("a SOCKS proxy is set, and the agent cannot connect through one")
     if context.get("windows_cert_store"):
         raise ConfigError("a Windows certificate store is set: use files for cert, key and ca")
-    given, login = _strongest(
-        {option.field: value for option in _OPTIONS if (value := flags.get(option.flag))},
-        variables,
-        {option.field: value for option in _OPTIONS if (value := context.get(option.key))},
-    )
+    own = {option.field: value for option in _OPTIONS if (value := flags.get(option.flag))}
+    others = {option.field: value for option in _OPTIONS if (value := context.get(option.key))}
+    if own.keys() & set(_JETSTREAM):
+        others = {field: value for field, value in others.items() if field not in _JETSTREAM}
+    given, login = _strongest(own, variables, others)
     if ("cert" in given) != ("key" in given):
         raise ConfigError("a client certificate and its key go together: --tlscert and --tlskey")
     for field, what in _SUBJECTS.items():
         if not _SUBJECT.fullmatch(given.get(field, "_INBOX")):
             raise ConfigError(f"{what} is a subject, which {given[field]!r} is not")
+    if given.keys() >= set(_JETSTREAM):
+        raise ConfigError("a JetStream domain and an API prefix exclude each other: give one")
+    if not _NAME.fullmatch(domain := given.get("js_domain", "hub")):
+        raise ConfigError(f"a JetStream domain is a name without dots, which {domain!r} is not")
     is_default = "servers" not in given
     urls = _urls(given.pop("servers", DEFAULT_SERVER))
     return Settings(

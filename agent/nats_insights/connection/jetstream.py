@@ -11,10 +11,10 @@ import msgspec
 import nats.errors
 from msgspec import Struct
 
+from nats_insights import subjects
 from nats_insights.connection.client import Client
 from nats_insights.errors import ConnectError, JetStreamError
 
-_API = "$JS.API"
 _TIMEOUT = 5.0
 # Codes of refusals.
 _NO_MESSAGE = 10037
@@ -142,7 +142,7 @@ class JetStream:
 
     def subject(self, what: str) -> str:
         """Where a request is sent, such as STREAM.NAMES."""
-        return f"{_API}.{what}"
+        return f"{self.client.js_api}.{what}"
 
     async def account(self) -> Account:
         """What the account may use and uses; an error if it has no JetStream."""
@@ -191,6 +191,13 @@ class JetStream:
                 return None
             raise
 
+    @property
+    def _nobody(self) -> str:
+        api = self.client.js_api
+        if api == subjects.JS_API:
+            return "JetStream is not enabled on the servers"
+        return f"nothing answers on {api}.>: give another JetStream domain, or API prefix"
+
     async def _ask(self, what: str, body: Mapping[str, Any], into: type[T]) -> T:
         subject = self.subject(what)
         try:
@@ -198,7 +205,7 @@ class JetStream:
                 subject, msgspec.json.encode(body), timeout=self.timeout
             )
         except nats.errors.NoRespondersError:
-            raise JetStreamError("JetStream is not enabled on the servers", lasting=True) from None
+            raise JetStreamError(self._nobody, lasting=True) from None
         except (nats.errors.Error, OSError) as error:
             if self.client.closed.is_set():
                 raise ConnectError(f"the connection broke: {self.client.last_error}") from None

@@ -1,0 +1,166 @@
+"""Streams that are in another JetStream domain, or in another account, than the agent's own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from kit.keeping import kept, message, publishing
+from nats_insights.__main__ import main
+from nats_insights.commands import publication
+from nats_insights.config import Config, Publish
+from nats_insights.connection.connect import connect
+from nats_insights.connection.contexts import Settings
+from nats_insights.connection.jetstream import JetStream
+from nats_insights.errors import JetStreamError
+from nats_insights.lab.demo.stage import login
+from nats_insights.lab.servers import local
+
+pytestmark = pytest.mark.live
+
+
+@pytest.fixture
+def joined(start_system: Any, tmp_path: Path) -> local.System:
+    """A hub and a leaf of it, each with a JetStream domain of its own, for account APP."""
+
+    def domain(name: str) -> str:
+        return f'jetstream {{ domain: {name}, store_dir: "{tmp_path}/{name}" }}'
+
+    system: local.System = start_system(
+        {"": ["n1"]},
+        leaves={"edge": "n1"},
+        jetstream=True,
+        account_options={"APP": "jetstream: enabled"},
+        options={"n1": domain("hub"), "edge": domain("edge")},
+    )
+    return system
+
+
+def at_the_leaf(joined: local.System, **more: str) -> Settings:
+    return replace(login(joined, "app", "edge"), **more)
+
+
+async def test_what_is_published_at_a_leaf_is_stored_in_the_hub_and_acknowledged(joined):
+    async with kept(login(joined, "app", "n1")) as hub:
+        await hub.make(max_msgs=2, discard="new")
+        async with publishing(at_the_leaf(joined, js_domain="hub")) as publisher:
+            await hub.until(lambda: publisher.stream == "INSIGHTS")
+            for number in (1, 2):
+                publisher.put(message(number))
+            await hub.until(lambda: publisher.done)
+            assert await hub.stored() == [1, 2]
+            # The word of the hub comes back too where it refuses.
+            for number in (3, 4):
+                publisher.put(message(number, "f"))
+            await hub.until(lambda: "maximum messages exceeded" in publisher.problem)
+            await hub.change(max_msgs=-1)
+            await hub.until(lambda: publisher.done)
+        assert await hub.stored() == [1, 2, 3, 4]
+
+
+async def test_without_a_domain_the_leaf_looks_for_streams_of_its_own(joined):
+    async with kept(login(joined, "app", "n1")) as hub:
+        await hub.make()
+        async with publishing(at_the_leaf(joined)) as publisher:
+            await hub.until(lambda: publisher.stream == "")
+            publisher.put(message(1))
+            await hub.until(lambda: publisher.done)
+        await hub.until(lambda: hub.numbers == [1])
+
+
+async def test_doctor_looks_into_the_domain(joined, monkeypatch):
+    user, password = joined["edge"].user("app")
+    monkeypatch.setenv("PUBLISH_PASSWORD", password)
+
+    async def said(domain: str) -> list[tuple[str, str, str]]:
+        section = Publish(user=user, password="env://PUBLISH_PASSWORD", js_domain=domain)
+        first = Settings(servers=(joined["edge"].url,))
+        found = publication.steps(first, Config(publish=section))
+        return [step async for step in found]
+
+    async with kept(login(joined, "app", "n1")) as hub:
+        await hub.make()
+    assert [(mark, found) for mark, _, found in (await said("hub"))[1:]] == [
+        ("ok", "INSIGHTS fits"),
+        ("ok", "INSIGHTS_STATE fits"),
+    ]
+    assert [mark for mark, _, _ in await said("edge")] == ["ok", "warning"]
+    (_, missing) = await said("nowhere")
+    assert missing == (
+        "bad",
+        "jetstream",
+        "nothing answers on $JS.nowhere.API.>: give another JetStream domain, or API prefix",
+    )
+
+
+def test_assets_are_created_in_the_domain_of_a_context(joined, tmp_path, capsys, monkeypatch):
+    user, password = joined["edge"].user("app")
+    context = tmp_path / "leaf.json"
+    more = {"user": user, "password": password, "jetstream_domain": "hub"}
+    context.write_text(json.dumps({"url": joined["edge"].url} | more))
+    assert main(["assets", "apply", "--context", str(context)]) == 0
+    capsys.readouterr()
+
+    def state(server: str, *flags: str) -> list[str]:
+        given = ("--server", joined[server].url, "--user", user, "--password", password)
+        main(["assets", *given, *flags])
+        return [line.split()[1] for line in capsys.readouterr().out.splitlines()[1:]]
+
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    assert state("n1") == ["fits", "fits"]
+    assert state("edge") == ["missing", "missing"]
+    assert state("edge", "--js-domain", "hub") == ["fits", "fits"]
+
+
+IMPORTED = """
+    accounts {
+      KEEP: {
+        jetstream: enabled
+        users: [ { user: keeper, password: p } ]
+        exports: [
+          { service: "$JS.API.>", response_type: stream }
+          { service: "$INSIGHTS.ADVISORY.>" }
+        ]
+      }
+      FAR: {
+        users: [ { user: far, password: p }
+          { user: deaf, password: p, permissions: { publish: { deny: "JS.keep.API.>" } } } ]
+        imports: [
+          { service: { account: KEEP, subject: "$JS.API.>" }, to: "JS.keep.API.>" }
+          { service: { account: KEEP, subject: "$INSIGHTS.ADVISORY.>" } }
+        ]
+      }
+    }"""
+
+
+async def test_an_account_that_imports_the_api_and_the_subjects_publishes_through_them(
+    start_server,
+):
+    server = start_server("n1", jetstream=True, authorization=IMPORTED)["n1"]
+    by = Settings(servers=(server.url,), user="keeper", password="p")
+    far = replace(by, user="far", js_api_prefix="JS.keep.API")
+    async with kept(by) as there:
+        await there.make()
+        async with publishing(far) as publisher:
+            await there.until(lambda: publisher.stream == "INSIGHTS")
+            for number in range(300):
+                publisher.put(message(number))
+            await there.until(lambda: publisher.done)
+            assert (publisher.problem, publisher.dropped) == ("", 0)
+        assert await there.stored() == list(range(300))
+
+
+async def test_a_request_that_is_denied_is_named_with_its_prefix(start_server):
+    server = start_server("n1", jetstream=True, authorization=IMPORTED)["n1"]
+    deaf = Settings(servers=(server.url,), user="deaf", password="p", js_api_prefix="JS.keep.API")
+    client = await connect(deaf, name="test")
+    try:
+        with pytest.raises(JetStreamError) as refused:
+            await JetStream(client, 0.5).account()
+        assert str(refused.value) == "the user may not use JS.keep.API.INFO: allow it"
+    finally:
+        await client.close()
