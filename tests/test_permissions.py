@@ -131,3 +131,31 @@ def test_the_command_prints_each_format(form, capsys):
     said = capsys.readouterr()
     assert said.out == FORMATS[form](ALL)
     assert ("allow_responses" in said.err) == (form == "nats-auth")
+
+
+IMPORTED = ("--sys-req-prefix", "mon.req")
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_prefix_is_in_the_place_of_that_of_servers_in_each_format(form, capsys):
+    assert main(["permissions", "--format", form]) == 0
+    own = capsys.readouterr().out.splitlines()
+    assert main(["permissions", "--format", form, *IMPORTED]) == 0
+    renamed = [
+        line.replace("$SYS.REQ.SERVER.", "mon.req.SERVER.").replace(
+            "$SYS.REQ.ACCOUNT.", "mon.req.ACCOUNT."
+        )
+        for line in own
+        if "$SYS.REQ.SERVER.PING" not in line and ".IDZ" not in line
+    ]
+    found = capsys.readouterr().out.replace("'", "").splitlines()
+    assert sorted(found) == sorted(line.replace("'", "") for line in renamed)
+    assert any("mon.req.SERVER.*.VARZ" in line for line in found)
+
+
+@pytest.mark.parametrize("prefix", ["mon.>", "mon req", ""])
+def test_a_prefix_that_is_no_subject_is_refused(prefix, capsys):
+    assert main(["permissions", "--sys-req-prefix", prefix]) == 3
+    assert capsys.readouterr().err == (
+        f"nats-insights: --sys-req-prefix is a subject, which {prefix!r} is not\n"
+    )

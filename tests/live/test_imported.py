@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import json
+import logging
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
+import nats
 import pytest
+from msgspec.structs import replace
 from nats.aio.msg import Msg
 
 from kit.doctor import about, examined
 from kit.programs import EXAMPLES, connected
 from kit.watching import watching
+from nats_insights import checks
 from nats_insights.connection.connect import connect, user_info
 from nats_insights.connection.contexts import Settings
 from nats_insights.errors import ConnectError
 from nats_insights.gather.access import dangers, recognise
 from nats_insights.gather.asking import Asker
+from nats_insights.judge.declare import discover
 from nats_insights.lab.servers import local
 from nats_insights.lab.servers.jwts import Operator
 from nats_insights.lab.servers.login import Login
@@ -25,6 +32,7 @@ from nats_insights.replies.jsz import JSZ
 from nats_insights.replies.statz import STATZ
 from nats_insights.replies.varz import VARZ
 from nats_insights.subjects import USER_INFO
+from scenario import OF_SILENCE
 
 pytestmark = pytest.mark.live
 
@@ -294,3 +302,53 @@ async def test_nobody_makes_it_send_a_request_to_servers_as_a_reply(start_import
         await status(system)  # Answered one after another.
         await client.request(USER_INFO)
     assert "mon.req.SERVER.PING.any" not in heard
+
+
+OTHER_REQUESTS = (
+    *("mon.req.SERVER.PING", "mon.req.SERVER.N.KICK", "mon.req.SERVER.N.PROFILEZ"),
+    *("$SYS.REQ.SERVER.PING.VARZ", "$SYS.REQ.SERVER.PING.CONNZ", "$SYS.REQ.ACCOUNT.PING.CONNZ"),
+    *("mon.req.ACCOUNT.PING.CONNZ", "$JS.API.INFO", "anything", "_INBOX.other"),
+)
+
+
+def printed(*flags: str) -> str:
+    command = [sys.executable, "-m", "nats_insights", "permissions", *flags]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+async def test_a_user_with_the_permissions_that_are_printed_can_do_that_and_no_more(
+    start_imported, caplog
+):
+    caplog.set_level(logging.INFO, "nats_insights")
+    permissions = printed("--sys-req-prefix", "mon.req")
+    own = "user: agent, password: $AGENT_PASSWORD"
+    reader = "{ user: reader, password: $AGENT_PASSWORD }"
+    bound = f"{own}, permissions: {{ {permissions} }} }}\n{reader}"
+    system = start_imported((f"{{ {own} }}", f"{{ {bound}"))
+    listen = replace(agent(system, "n2"), user="reader")
+    by_default = [check for check in discover(checks) if check.name not in OF_SILENCE]
+    async with watching(system, agent(system), listen, checks=by_default) as watch:
+        await watch.epochs(3)
+        async with connected(system["n2"], ("reader", "pw")) as client:
+            told = json.loads((await client.request("INSIGHTS.API.STATUS", timeout=5)).data)
+    assert told["checks_not_evaluated"] == 0
+    assert [one for one in told["not_evaluated"] if not one["excused"]] == []
+    assert (told["access"]["mode"], told["coverage"]["servers_answered"]) == ("imported", 2)
+    assert "lacks the permission" not in caplog.text
+    said = ""
+
+    async def hear(error: Exception) -> None:
+        nonlocal said
+        said += f"{error}\n".lower()
+
+    login = {"user": "agent", "password": "pw"}
+    client = await nats.connect(system["n1"].url, error_cb=hear, allow_reconnect=False, **login)
+    try:
+        for subject in OTHER_REQUESTS:
+            await client.publish(subject, b"", reply="_INBOX.insights.x")
+        await client.publish("mon.req.SERVER.PING.VARZ", b"", reply="_INBOX.insights.x")
+        await client.flush()
+    finally:
+        await client.close()
+    assert said.count("permissions violation") == len(OTHER_REQUESTS)
+    assert [one for one in OTHER_REQUESTS if f'"{one.lower()}"' not in said] == []

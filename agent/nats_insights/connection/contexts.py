@@ -267,9 +267,8 @@ def _settled(
     given, login = _strongest(own, variables, others)
     if ("cert" in given) != ("key" in given):
         raise ConfigError("a client certificate and its key go together: --tlscert and --tlskey")
-    for field, what in _SUBJECTS.items():
-        if not _SUBJECT.fullmatch(given.get(field, "_INBOX")):
-            raise ConfigError(f"{what} is a subject, which {given[field]!r} is not")
+    for field in _SUBJECTS.keys() & given.keys():
+        subject(field, given[field])
     if given.keys() >= set(_JETSTREAM):
         raise ConfigError("a JetStream domain and an API prefix exclude each other: give one")
     if not _NAME.fullmatch(domain := given.get("js_domain", "hub")):
@@ -282,6 +281,13 @@ def _settled(
         tls_first=bool(given.pop("tls_first", "")),
         **{o.field: _resolve(o, given[o.field], environ) for o in _OPTIONS if o.field in given},
     )
+
+
+def subject(field: str, value: str) -> str:
+    """The value of a setting that is a subject; ConfigError if it cannot be one."""
+    if not _SUBJECT.fullmatch(value):
+        raise ConfigError(f"{_SUBJECTS[field]} is a subject, which {value!r} is not")
+    return value
 
 
 def _home(environ: Mapping[str, str], config_home: Path | None) -> Path:

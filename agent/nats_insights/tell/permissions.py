@@ -47,11 +47,14 @@ _HEAD = """\
 """
 
 
-def permissions(endpoints: Iterable[Endpoint[Any]]) -> str:
-    """The permissions of a user that requests these endpoints, for a server configuration."""
+def permissions(endpoints: Iterable[Endpoint[Any]], prefix: str = subjects.SYS_REQ) -> str:
+    """The permissions of a user that requests these endpoints, for a server configuration.
+
+    Of an account that imports them with another `prefix`, those requests alone.
+    """
     return "\n".join(
         [
-            _list("publish", _publish(endpoints)),
+            _list("publish", _publish(endpoints, prefix)),
             _list("subscribe", _SUBSCRIBED),
             "allow_responses: true",
             "",
@@ -59,33 +62,34 @@ def permissions(endpoints: Iterable[Endpoint[Any]]) -> str:
     )
 
 
-def nats_auth(endpoints: Iterable[Endpoint[Any]]) -> str:
+def nats_auth(endpoints: Iterable[Endpoint[Any]], prefix: str = subjects.SYS_REQ) -> str:
     """The same as flags of `nats auth user add`, but for what `NATS_AUTH_LACKS` says."""
-    return _lines(*_flags("--pub-allow", _publish(endpoints)), *_flags("--sub-allow", _SUBSCRIBED))
+    publish = _publish(endpoints, prefix)
+    return _lines(*_flags("--pub-allow", publish), *_flags("--sub-allow", _SUBSCRIBED))
 
 
-def nsc(endpoints: Iterable[Endpoint[Any]]) -> str:
+def nsc(endpoints: Iterable[Endpoint[Any]], prefix: str = subjects.SYS_REQ) -> str:
     """The same as flags of `nsc edit user`."""
     return _lines(
-        *_flags("--allow-pub", _publish(endpoints)),
+        *_flags("--allow-pub", _publish(endpoints, prefix)),
         *_flags("--allow-sub", _SUBSCRIBED),
         f"--allow-pub-response={_REPLIES}",
         f"--response-ttl {_REPLY_MINUTES}m",
     )
 
 
-def claims(endpoints: Iterable[Endpoint[Any]]) -> str:
+def claims(endpoints: Iterable[Endpoint[Any]], prefix: str = subjects.SYS_REQ) -> str:
     """The same as claims of a user JWT: these belong into its `nats`."""
     nanoseconds = _REPLY_MINUTES * 60 * 10**9
     part = {
-        "pub": {"allow": _publish(endpoints)},
+        "pub": {"allow": _publish(endpoints, prefix)},
         "sub": {"allow": _SUBSCRIBED},
         "resp": {"max": _REPLIES, "ttl": nanoseconds},
     }
     return json.dumps(part, indent=2) + "\n"
 
 
-FORMATS: dict[str, Callable[[Iterable[Endpoint[Any]]], str]] = {
+FORMATS: dict[str, Callable[[Iterable[Endpoint[Any]], str], str]] = {
     "server": permissions,
     "nats-auth": nats_auth,
     "nsc": nsc,
@@ -98,9 +102,11 @@ def file(endpoints: Iterable[Endpoint[Any]]) -> str:
     return _HEAD + permissions(endpoints)
 
 
-def _publish(endpoints: Iterable[Endpoint[Any]]) -> list[str]:
+def _publish(endpoints: Iterable[Endpoint[Any]], prefix: str) -> list[str]:
     asked = {endpoint.subject().replace(".PING.", ".*.", 1) for endpoint in (*_ALWAYS, *endpoints)}
     asked = {subject.replace("ACCOUNT.*.", "ACCOUNT.PING.") for subject in asked}
+    if prefix != subjects.SYS_REQ:
+        return [*sorted(subjects.requests_of(prefix, one) for one in asked), *_PUBLISHED]
     return [*_BY_HAND, *sorted(asked), *_PUBLISHED]
 
 
