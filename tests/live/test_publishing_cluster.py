@@ -94,6 +94,24 @@ async def test_what_follows_on_a_finding_is_never_stored_before_it(cluster):
             assert own[-1] == [number for number in said if number % FINDINGS == finding][-1]
 
 
+async def test_what_a_full_stream_refused_is_stored_when_there_is_room(cluster):
+    """A 2.10 with replicas acknowledges it from then on as the duplicate of a message 0."""
+    async with kept(keeper(cluster)) as there:
+        await there.make(replicas=3, **WINDOW, discard="new", max_msgs=1)
+        async with publishing(keeper(cluster)) as publisher:
+            for number, finding in ((1, "z"), (2, "a"), (3, "b"), (4, "a")):
+                publisher.put(message(number, finding))
+            await there.until(lambda: "maximum messages" in publisher.problem)
+            # All of them have been refused twice.
+            await there.until(lambda: len(there.heard) >= 1 + 2 * 3)
+            await there.change(max_msgs=-1)
+            await there.until(lambda: publisher.done)
+            assert publisher.problem == ""
+        stored = await there.stored()
+        assert sorted(stored) == [1, 2, 3, 4]
+        assert stored.index(2) < stored.index(4)
+
+
 async def test_servers_that_are_restarted_one_after_another_lose_nothing(cluster):
     async with kept(keeper(cluster)) as there:
         await there.make(replicas=3, **WINDOW)

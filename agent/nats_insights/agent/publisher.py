@@ -50,7 +50,8 @@ PATIENCE, FAREWELL = 1.0, 2.0
 # The stream takes no message of this size, now or later.
 _TOO_LARGE = 10054
 # A new leader has seen this id, and nothing of the message, while it was not ready: it refuses it
-# until its window of duplicates is over.
+# until its window of duplicates is over. A 2.10 with replicas that refused a message, since the
+# stream was full, takes it for a duplicate of nothing from then on, for as long.
 _IN_PROCESS = 10158
 _NEVER = float("inf")
 _DEFAULT_PAYLOAD = 1024 * 1024
@@ -66,6 +67,8 @@ class _Problem(Struct):
 
 class _Ack(Struct):
     stream: str = ""
+    seq: int = 0
+    duplicate: bool = False
     error: _Problem | None = None
 
 
@@ -578,4 +581,6 @@ def _decoded(message: Msg) -> _Ack | None:
         ack = msgspec.json.decode(message.data, type=_Ack)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
+    if ack.duplicate and not ack.seq:
+        ack.error = _Problem(err_code=_IN_PROCESS)
     return ack if ack.error or ack.stream else None
