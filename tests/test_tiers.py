@@ -20,7 +20,7 @@ from nats_insights.check import (
     check,
     fold,
 )
-from nats_insights.testing import Story, cluster, system
+from nats_insights.testing import Story, cluster, dead, system
 
 GIVEN = system(cluster(n1=1, n2=1))
 
@@ -149,3 +149,60 @@ def test_what_is_requested_a_few_at_a_time_is_not_postponed():
     story = Story(checks=[account_by_account])
     story.auditor.postpone(story.now)
     assert ACCOUNTZ_DETAIL in story.auditor.begin(story.now).endpoints
+
+
+# --- What is said of a check between two requests.
+
+RARELY = "gather.every.GATEWAYZ = 300"
+ALONE = system(cluster(n1=1, n2=dead, n3=dead))
+THREE = system(cluster(n1=1, n2=1, n3=1))
+
+
+def test_what_was_never_requested_is_not_said_to_be_well():
+    story = Story(RARELY, [gatewayless])
+    story.auditor.postpone(story.now)
+    story.hears(GIVEN, after=0.0)
+    outcome = story.audit.outcomes["TEST_001"]
+    assert (outcome.not_due, outcome.excused) == (True, True)
+    assert outcome.why == "not looked at yet since the start"
+
+
+def test_what_lacked_a_reply_stays_unknown_until_it_is_requested_again():
+    story = Story(RARELY, [gatewayless])
+    story.hears(GIVEN, {("n2", "GATEWAYZ")})
+    why = story.audit.outcomes["TEST_001"].why
+    story.hears(GIVEN)
+    outcome = story.audit.outcomes["TEST_001"]
+    assert "n2" in why
+    assert (outcome.not_due, outcome.why, outcome.excused) == (True, why, False)
+    story.hears(GIVEN, after=300.0)
+    outcome = story.audit.outcomes["TEST_001"]
+    assert (outcome.not_due, outcome.why) == (False, "")
+
+
+def test_what_was_requested_in_vain_is_requested_again_at_once():
+    story = Story(EACH_MINUTE, [gatewayless])
+    story.hears(THREE, after=0.0)
+    story.hears(THREE)
+    story.hears(ALONE)
+    assert story.snapshot.lacking.blind
+    story.hears(THREE)
+    assert not story.audit.outcomes["TEST_001"].not_due
+
+
+def test_an_agent_that_was_cut_off_meanwhile_still_knows_what_it_saw():
+    story = Story(RARELY, [gatewayless])
+    story.hears(THREE, after=0.0)
+    story.hears(ALONE)
+    assert story.audit.outcomes["TEST_001"].why == story.snapshot.lacking.blind
+    story.hears(THREE)
+    outcome = story.audit.outcomes["TEST_001"]
+    assert (outcome.not_due, outcome.judged, outcome.why) == (True, 3, "")
+
+
+def test_a_new_leader_has_looked_at_nothing():
+    story = Story(RARELY, [gatewayless])
+    story.hears(GIVEN, after=0.0)
+    story.auditor.adopt([])
+    story.hears(GIVEN)
+    assert story.audit.outcomes["TEST_001"].why == "not looked at yet since the start"

@@ -16,7 +16,7 @@ from nats_insights.errors import JetStreamError
 from nats_insights.lab.servers import local
 
 PAGE = (Path(__file__).parents[2] / "docs" / "jetstream.md").read_text()
-(SECTION,) = re.findall(r"```toml\n(.*?)```", PAGE, re.S)
+SECTION, *_ = re.findall(r"```toml\n(.*?)```", PAGE, re.S)
 (PERMISSIONS,) = re.findall(r"```\n(permissions: .*?)```", PAGE, re.S)
 
 

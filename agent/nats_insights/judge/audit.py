@@ -106,6 +106,7 @@ class Outcome(Struct, frozen=True):
     `why` is the reason why it could not be judged, wholly or for some nouns, "" if it could. It is
     `excused` if that is expected: a cluster settles, a server's version does not send the figure, a
     check that compares needs another epoch, or the configuration accepts the missing permission.
+    In an epoch in which it is `not_due` the rest is that of the last one in which it was.
     """
 
     judged: int = 0
@@ -124,6 +125,7 @@ class Doubt(NamedTuple):
 
 
 _SETTLING = Doubt("settling", excused=True)
+_NEVER = Outcome(why="not looked at yet since the start", excused=True)
 
 
 class Audit:
@@ -151,8 +153,12 @@ def audit(
     held: Mapping[Key, Held],
     settle: float,
     ruled_out: Mapping[str, Collection[str]] | None = None,
+    before: Mapping[str, Outcome] | None = None,
 ) -> Generator[None, None, Audit]:
-    """Judge every noun. `ruled_out` are clusters in which a check can find nothing, by its code."""
+    """Judge every noun. `ruled_out` are clusters in which a check can find nothing, by its code.
+
+    `before` has the outcome of each check in the last epoch in which it was due.
+    """
     result = Audit()
     by_code: dict[str, dict[Names, Held]] = defaultdict(dict)
     for number, (key, life) in enumerate(held.items()):
@@ -161,7 +167,15 @@ def audit(
             yield
     for rule in rules:
         code = rule.check.code
-        run = _Run(snapshot, rule, by_code[code], settle, (ruled_out or {}).get(code, ()), result)
+        run = _Run(
+            snapshot,
+            rule,
+            by_code[code],
+            settle,
+            (ruled_out or {}).get(code, ()),
+            (before or {}).get(code, _NEVER),
+            result,
+        )
         yield from run.all()
     return result
 
@@ -176,6 +190,7 @@ class _Run:
         held: Mapping[Names, Held],
         settle: float,
         ruled_out: Collection[str],
+        before: Outcome,
         result: Audit,
     ) -> None:
         self.snapshot = snapshot
@@ -184,6 +199,7 @@ class _Run:
         self.held = held
         self.settle = settle
         self.ruled_out = ruled_out
+        self.before = before
         self.result = result
         self.doubts: dict[bool, str] = {}
 
@@ -229,7 +245,7 @@ class _Run:
 
     def _not_due(self) -> None:
         self.result.not_due.add(self.check.code)
-        self.result.outcomes[self.check.code] = Outcome(not_due=True)
+        self.result.outcomes[self.check.code] = replace(self.before, not_due=True)
 
     def _each(self, here: set[Names]) -> Generator[None, None, int]:
         """Judge each noun once: most have no finding, and cost no more than their judgement."""

@@ -82,7 +82,8 @@ class Known(Struct, kw_only=True):
 
     The counts of connections and the accounts are not part of it: they are all read again.
     `asked_at` has the time of the last request to each of the other endpoints, in Unix seconds by
-    their keys. After `known_since`, in Unix seconds, no transition is missing.
+    their keys. `looked` has the outcome of each check when it was last due, by its code. After
+    `known_since`, in Unix seconds, no transition is missing.
     """
 
     number: int
@@ -98,6 +99,7 @@ class Known(Struct, kw_only=True):
     transitions: list[Told] = []
     known_since: float | None = None
     mutes: list[Mute] = []
+    looked: dict[str, Outcome] = {}
 
 
 class Auditor:
@@ -163,6 +165,7 @@ class Auditor:
         self.cut_offs: deque[tuple[int, str]] = deque(maxlen=Agent.MEMORY)
         self.raised: dict[str, tuple[int, str]] = {}
         self.missed = Missed()
+        self._looked: dict[str, Outcome] = {}
         self.services = Services()
         self.shards.start_over()
 
@@ -224,6 +227,7 @@ class Auditor:
             transitions=list(self.transitions),
             known_since=self.transitions.since,
             mutes=list(self.mutes),
+            looked=dict(self._looked),
         )
 
     def restore(self, known: Known, now: float) -> None:
@@ -238,6 +242,7 @@ class Auditor:
         self.lives = {life.key: life for life in known.lives}
         self.transitions = Transitions(known.transitions, known.known_since)
         self.mutes = Mutes(known.mutes)
+        self._looked = known.looked
         self.cut_offs.extend(known.cut_offs)
         self.failures.extend(known.failures)
         self.history.restore(known.history, now)
@@ -289,7 +294,6 @@ class Auditor:
         """Add the small replies, and the servers that did not answer."""
         self.roster.take(heard, self.now)
         yield
-        self._asked_at |= dict.fromkeys(self._due, self.now)
         told = {varz.system_account for varz in heard.replies[VARZ.key].values()}
         self.system_accounts |= told
         self.sweeps.begin({entry.key for entry in self.roster if entry.belongs})
@@ -309,6 +313,8 @@ class Auditor:
         self.shards.begin(self.now, self.snapshot.clusters)
         yield from self.jwt_names.hear(self.snapshot.servers.values())
         lacking = self.snapshot.lacking
+        if not lacking.blind:  # What was asked in vain is due again.
+            self._asked_at |= dict.fromkeys(self._due, self.now)
         late = self.plan.endpoints - self._due
         lacking.not_due = {endpoint.key for endpoint in late if not endpoint.kept}
         for endpoint in self._due:
@@ -496,7 +502,9 @@ class Auditor:
         if self.shards.judges and not snapshot.lacking.blind:
             self.shards.merge(snapshot, self._floors)
         raised = yield from self._remember()
-        audited = yield from audit(snapshot, self.rules, self.lives, settle, self._ruled_out)
+        audited = yield from audit(
+            snapshot, self.rules, self.lives, settle, self._ruled_out, self._looked
+        )
         audited.raised |= raised
         yield from correlate(audited, self._whole, self.lives)
         lives, told = yield from advance(
@@ -508,6 +516,8 @@ class Auditor:
             counts=counts,
         )
         self.audit, self.lives = audited, lives
+        if not snapshot.lacking.blind:
+            self._looked = audited.outcomes
         self._remember_trouble(audited.raised, counts=counts)
         told = yield from self.mutes.mark(lives, told, self.now)
         self.transitions.add(told, self.now)
