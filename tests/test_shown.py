@@ -16,7 +16,7 @@ from msgspec.structs import asdict, replace
 from rich.console import Console
 
 from kit.asked import view
-from kit.told import finding, status
+from kit.told import AGENT, COVERAGE, finding, status
 from nats_insights.commands import rows, show
 from nats_insights.facts import Coverage
 from nats_insights.judge.mutes import Mute
@@ -28,6 +28,7 @@ from nats_insights.tell.messages import (
     EpochInfo,
     FindingsReply,
     Group,
+    HistoryReply,
     OpenCounts,
     PublishingState,
     TransitionState,
@@ -310,6 +311,21 @@ def test_the_status_tells_of_the_second_connection(now, row, capsys):
 def test_the_status_says_nothing_of_a_second_connection_where_there_is_none(capsys):
     show.status(status())
     assert "publishing" not in capsys.readouterr().out
+
+
+def told_history(**more: object) -> HistoryReply:
+    page = {"total": 0, "offset": 0, "more": False, "transitions": []}
+    now = {"timestamp": at(NOW), "known_since": at(NOW)}
+    return HistoryReply(agent=AGENT, coverage=COVERAGE, **now, **page, **more)
+
+
+def test_the_history_names_the_stream_and_why_it_was_not_read(capsys):
+    show.history(told_history())
+    (plain_line,) = capsys.readouterr().out.splitlines()
+    show.history(told_history(stream="INSIGHTS"))
+    assert capsys.readouterr().out.splitlines() == [f"{plain_line}, with stream INSIGHTS"]
+    show.history(told_history(problem="ask again"))
+    assert capsys.readouterr().out.splitlines() == [plain_line, "ask again"]
 
 
 def test_the_first_line_of_findings_counts_the_muted_ones(known):

@@ -122,6 +122,13 @@ def test_what_is_to_be_allowed_is_a_line_of_the_list_of_permissions(denied, allo
     assert f'  "{allowed}"\n' in PERMISSIONS.read_text()
 
 
+@pytest.mark.parametrize("what", ["CREATE", "MSG.NEXT", "DELETE"])
+def test_consumers_are_allowed_whatever_their_name(what):
+    asked = f"$JS.hub.API.CONSUMER.{what}.INSIGHTS.insights-1.$INSIGHTS.ADVISORY.*"
+    assert subjects.permission(asked) == f"$JS.hub.API.CONSUMER.{what}.INSIGHTS.>"
+    assert subjects.permission("$JS.API.STREAM.INFO.INSIGHTS") == "$JS.API.STREAM.INFO.INSIGHTS"
+
+
 def test_what_stands_in_no_list_is_to_be_allowed_as_it_is():
     assert subjects.permission("billing.orders") == "billing.orders"
 

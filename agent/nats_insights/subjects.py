@@ -108,6 +108,8 @@ def permission(subject: str) -> str:
         return subject
     if subject.startswith((ADVISORY, HEARTBEAT, LEDGER)):
         return "$INSIGHTS.>"
+    if consumer := re.match(r"(.+\.CONSUMER\.(CREATE|MSG\.NEXT|DELETE)\.[^.]+)\.", subject):
+        return f"{consumer[1]}.>"
     if subject.startswith("$SRV.") and subject != PING_SERVICE:
         return "$SRV.>"
     return subject

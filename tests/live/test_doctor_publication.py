@@ -260,6 +260,17 @@ async def test_what_is_refused_is_one_sentence_each(account, told, made, sentenc
     assert bad(await told(account(**made))) == sentences
 
 
+async def test_a_user_who_may_not_read_the_history_is_warned(account, told):
+    deny = 'permissions: { publish: { deny: "$JS.API.CONSUMER.>" } }'
+    (_, warning, *_) = await told(account(user=deny))
+    assert warning == (
+        "warning",
+        "publish",
+        "the user of [publish] may not publish $JS.API.CONSUMER.CREATE.INSIGHTS.>: HISTORY begins "
+        "with the memory of the agent",
+    )
+
+
 async def test_a_user_of_the_system_account_is_told_that_it_can_have_no_jetstream(account, told):
     assert bad(await told(account(), user="s")) == [
         (

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TypeVar
 
+import msgspec
 import nats.errors
 from msgspec.structs import replace
 from nats import micro
@@ -17,6 +18,7 @@ from nats.micro.request import ERROR_CODE_HEADER, ERROR_HEADER, Request
 from nats.micro.service import EndpointConfig, Service, ServiceConfig
 
 from nats_insights import __version__, subjects
+from nats_insights.agent.archive import Archive
 from nats_insights.agent.publisher import Publisher
 from nats_insights.agent.shards import Others
 from nats_insights.connection.client import Client
@@ -24,6 +26,7 @@ from nats_insights.facts import Coverage
 from nats_insights.gather.stepwise import stepwise
 from nats_insights.judge.auditor import Auditor
 from nats_insights.tell import advisory, muting, queries, tenants
+from nats_insights.tell.history import Question, merged
 from nats_insights.tell.messages import AgentInfo
 from nats_insights.tell.queries import Refused
 from nats_insights.tell.view import View, of_tenant
@@ -46,7 +49,8 @@ class Answers:
     """The micro service of this agent on one connection, and the requests that wait.
 
     `view` is what queries are answered from, `auditor` what requests change, and `others` are the
-    other shards, of which some queries tell too. Where there is a `publisher`, STATUS tells of it.
+    other shards, of which some queries tell too. Where there is a `publisher`, STATUS tells of it,
+    and HISTORY has what its stream keeps, from the `archive`.
     """
 
     def __init__(self, auditor: Auditor, others: Others) -> None:
@@ -54,6 +58,7 @@ class Answers:
         self.others = others
         self.view: View | None = None
         self.publisher: Publisher | None = None
+        self.archive: Archive | None = None
         self.wanted = asyncio.Event()
         self._for_next: list[Waiting] = []
         self._for_this: list[Waiting] = []
@@ -205,6 +210,11 @@ class Answers:
                 view.publishing = self.publisher.state
             if name == "FINDINGS" and view.shards:
                 return await self.others.findings(view, body)
+            if name == "HISTORY" and self.archive:
+                question = Question(view, body)
+                return msgspec.json.encode(
+                    merged(view, question, await self.archive.about(question))
+                )
             return await stepwise(queries.steps(view, name, body))
 
         reply = await self._reply(request, name, make)

@@ -19,6 +19,7 @@ from nats.aio.msg import Msg
 from nats_insights import __version__, subjects
 from nats_insights.agent.advisories import Advisories
 from nats_insights.agent.answer import Answers
+from nats_insights.agent.archive import Archive
 from nats_insights.agent.barred import Barred
 from nats_insights.agent.election import Deposed, Election
 from nats_insights.agent.epoch import cost, epoch
@@ -108,7 +109,7 @@ class Agent:
         if publish is not None:
             publisher = Publisher(publish, CLIENT_NAME)
             publisher.on_connect.append(self._overhear)
-            self.answers.publisher = publisher
+            self.answers.publisher, self.answers.archive = publisher, Archive(publisher)
             self.advisories.outbox, beside = publisher, publisher.running()
         await resume(self.state, self.info(), self.auditor, self.advisories, time.time())
         self._resumed_at = self.auditor.number

@@ -22,6 +22,7 @@ from nats_insights.tell.assets import HISTORY, Asset, assets, stores
 _TIMEOUT = 2.0
 _ADVISORIES = f"{subjects.ADVISORY}.>"
 # Requests to JetStream without which nothing is known to be stored.
+_TO_READ = f"CONSUMER.CREATE.{HISTORY}.>"
 _NEEDED = ("STREAM.NAMES", f"STREAM.INFO.{HISTORY}", f"STREAM.MSG.GET.{HISTORY}")
 # An advisory with its headers has at most so many bytes.
 _ADVISORY_BYTES = 16 * 1024
@@ -66,6 +67,10 @@ async def _connected(client: Client, configured: Config) -> AsyncIterator[Step]:
         yield "bad", "publish", f"the user of [publish] {sentence}: allow it"
     if lacking:
         return
+    publish = user.permissions.publish if user.permissions else None
+    if publish and not may(publish, subject := jetstream.subject(_TO_READ)):
+        why = "HISTORY begins with the memory of the agent"
+        yield "warning", "publish", f"the user of [publish] may not publish {subject}: {why}"
     wanted = assets(remind_every=configured.lifecycle.remind_every)
     for asset in wanted:  # As many as there are, or as the servers choose.
         del asset.config["num_replicas"]

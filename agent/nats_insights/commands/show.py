@@ -174,10 +174,13 @@ def history(reply: HistoryReply) -> None:
     """HISTORY: how much happened, then that, the last below."""
     out, now = console(), reply.timestamp
     known = f"known since {rows.clock(reply.known_since, now)}"
+    known += f", with stream {plain(reply.stream)}" if reply.stream else ""
     count = f"{reply.total} transition{'s' * (reply.total != 1)}"
     _say(Text(f"{count if reply.total else 'nothing happened'}; {known}"), out)
     if left := reply.total - len(reply.transitions):
         _say(Text(f"{left} more before these; `--limit 0` lists all", "dim"), out)
+    if reply.problem:
+        _say(Text(plain(reply.problem), STYLES["warning"]), out)
     clusters = {one.entity.cluster for one in reply.transitions} - {""}
     table = [
         (

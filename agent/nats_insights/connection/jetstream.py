@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import msgspec
@@ -19,6 +20,7 @@ _TIMEOUT = 5.0
 # Codes of refusals.
 _NO_MESSAGE = 10037
 _NO_STREAM, NOT_FOR_ACCOUNT, _NOT_ENABLED = 10059, 10039, 10076
+_NEVER = datetime.fromtimestamp(0, UTC)
 # Names come in pages; more streams than this are not looked at.
 _MOST_STREAMS = 10_000
 
@@ -36,6 +38,7 @@ class Stored(Struct, frozen=True):
     messages: int = 0
     bytes: int = 0
     first_seq: int = 0
+    first_ts: datetime = _NEVER
     last_seq: int = 0
     num_subjects: int = 0
 
@@ -51,6 +54,7 @@ class Stream(Struct, frozen=True):
 
     config: dict[str, Any]
     state: Stored = Stored()
+    created: datetime = _NEVER
     cluster: Group | None = None
     mirror: Lag | None = None
 
@@ -62,6 +66,18 @@ class Stream(Struct, frozen=True):
     def leaderless(self) -> bool:
         """Whether it has replicas and none of them leads."""
         return self.cluster is not None and not self.cluster.leader
+
+
+class _Delivered(Struct, frozen=True):
+    stream_seq: int = 0
+
+
+class Consumer(Struct, frozen=True):
+    """A place in a stream: how many messages of its subject follow, and what came before it."""
+
+    name: str
+    num_pending: int = 0
+    delivered: _Delivered = _Delivered()
 
 
 class _Problem(Struct, frozen=True):
@@ -197,6 +213,11 @@ class JetStream:
         if api == subjects.JS_API:
             return "JetStream is not enabled on the servers"
         return f"nothing answers on {api}.>: give another JetStream domain, or API prefix"
+
+    async def consumer(self, stream: str, config: Mapping[str, Any]) -> Consumer:
+        """Create a consumer of one subject."""
+        what = f"CONSUMER.CREATE.{stream}.{config['name']}.{config['filter_subject']}"
+        return await self._ask(what, {"stream_name": stream, "config": config}, Consumer)
 
     async def _ask(self, what: str, body: Mapping[str, Any], into: type[T]) -> T:
         subject = self.subject(what)

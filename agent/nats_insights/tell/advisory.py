@@ -118,7 +118,7 @@ def transition_state(told: Told, check: Check | Retired, valid_for: float) -> di
     if told.transition == "resolved":
         members |= _over(told.at)
     return members | {
-        "id": _identity(members["fingerprint"], told),
+        "id": identity(told),
         "timestamp": at(told.at),
         "transition": told.transition,
         "reason": told.reason,
@@ -213,9 +213,11 @@ def _name(severity: Severity | None) -> SeverityName | UnsetType:
     return UNSET if severity is None else str(severity)  # type: ignore[return-value]
 
 
-def _identity(fingerprint: str, told: Told) -> str:
+def identity(told: Told) -> str:
+    """The id of a transition, the same for whoever tells it."""
     life = told.life
-    parts = [fingerprint, at(life.opened_at), life.revision, told.transition, str(life.severity)]
+    figures = (at(life.opened_at), life.revision, told.transition, str(life.severity))
+    parts = [life.fingerprint, *figures]
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:32]
 
 

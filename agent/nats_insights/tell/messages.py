@@ -346,12 +346,15 @@ class FindingsReply(ListReply, frozen=True, kw_only=True):
 class HistoryReply(ListReply, frozen=True, kw_only=True):
     """HISTORY: what opened, changed or resolved, the last first; reminders are left out.
 
-    After `known_since` nothing is missing.
+    After `known_since` nothing is missing. What is older than the agent's memory comes from
+    `stream`, "" if none was read; `problem` says why it was not, or why not as far back as asked.
     """
 
     type: Literal["insights.api.v1.history_response"] = "insights.api.v1.history_response"
     transitions: list[TransitionState]
     known_since: Time
+    stream: str = ""
+    problem: str = ""
 
 
 class MuteState(Struct, frozen=True, kw_only=True, omit_defaults=True):
