@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from kit.asked import after
 from kit.keeping import kept, message, publishing
+from kit.published import openings, tell
 from nats_insights.__main__ import main
+from nats_insights.agent.archive import Archive
 from nats_insights.commands import publication
 from nats_insights.config import Config, Publish
 from nats_insights.connection.connect import connect
@@ -19,6 +22,7 @@ from nats_insights.connection.jetstream import JetStream
 from nats_insights.errors import JetStreamError
 from nats_insights.lab.demo.stage import login
 from nats_insights.lab.servers import local
+from nats_insights.tell.history import Question
 
 pytestmark = pytest.mark.live
 
@@ -60,6 +64,19 @@ async def test_what_is_published_at_a_leaf_is_stored_in_the_hub_and_acknowledged
             await hub.change(max_msgs=-1)
             await hub.until(lambda: publisher.done)
         assert await hub.stored() == [1, 2, 3, 4]
+
+
+async def test_history_is_read_from_the_hub(joined):
+    async with kept(login(joined, "app", "n1")) as hub:
+        await hub.make()
+        _, sent = tell(next(openings()))
+        async with publishing(at_the_leaf(joined, js_domain="hub")) as publisher:
+            publisher.put(sent)
+            await hub.until(lambda: publisher.stream == "INSIGHTS" and publisher.done)
+            # It happened in the future: stories begin there.
+            view = replace(after(), known_since=float("inf"))
+            past = await Archive(publisher).about(Question(view, b""))
+    assert ([row.payload for row in past.rows], past.problem) == ([sent.payload], "")
 
 
 async def test_without_a_domain_the_leaf_looks_for_streams_of_its_own(joined):
