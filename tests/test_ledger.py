@@ -8,6 +8,7 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nats_insights.model import ledger as module
 from nats_insights.model.fold import Sweep, Tally, by_user
 from nats_insights.model.ledger import Ledger
 from nats_insights.replies.connz import Page
@@ -94,6 +95,36 @@ def test_what_a_sweep_dropped_is_dropped_for_as_long_as_it_counts():
     assert (ledger["a"], ledger.error, ledger.dropped, ledger.overflowed) == (10, 1, 3, False)
     ledger.put(A, Tally({"a": 2}))
     assert (ledger["a"], ledger.error, ledger.dropped) == (3, 0, 0)
+
+
+def test_a_large_server_is_put_in_steps_and_dropped_keys_too(monkeypatch):
+    monkeypatch.setattr(module, "_AT_A_STEP", 10)
+    ledger = Ledger(cap=40)
+    assert len(list(ledger.putting(A, Tally({f"a{n}": 1 for n in range(80)})))) == 8
+    # One more after the rare ones were counted, and before each ten that go.
+    assert len(list(ledger.putting(B, Tally({f"b{n}": 2 for n in range(40)})))) == 4 + 1 + 8
+    assert dict(ledger.items()) == {f"b{n}": 2 for n in range(40)}
+
+
+@settings(max_examples=200, deadline=None)
+@given(puts, counts, st.integers(0, 9))
+def test_a_put_that_is_given_up_has_not_been(puts, counts, steps):
+    size, module._AT_A_STEP = module._AT_A_STEP, 2
+    try:
+        ledger = Ledger()
+        held = write(ledger, puts)
+        putting = ledger.putting(A, Tally(counts))
+        ended = any(next(putting, "the end") for _ in range(steps))
+        putting.close()
+    finally:
+        module._AT_A_STEP = size
+    if ended:
+        held[A] = Counter({key: count for key, count in counts.items() if count})
+    total = sum(held.values(), Counter())
+    assert dict(ledger.items()) == total
+    assert len(ledger.numbers) == len(total)
+    ledger.put(B, Tally({"new": 1}))
+    assert dict(ledger.items()) == sum({**held, B: Counter(new=1)}.values(), Counter())
 
 
 def test_names_that_come_and_go_leave_nothing_behind():

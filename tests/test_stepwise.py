@@ -46,6 +46,25 @@ async def test_others_have_their_turn_when_the_time_is_up(monkeypatch, breath, e
     assert (work.result(), order) == ("done", expected)
 
 
+async def test_work_that_is_cancelled_ends_at_once(monkeypatch):
+    monkeypatch.setattr(module, "BREATH", 0.0)
+    order = []
+
+    def work():
+        try:
+            yield from steps(order)
+        finally:
+            order.append("closed")
+
+    given = work()  # Held here, so that nothing but `stepwise` closes it.
+    running = asyncio.create_task(stepwise(given))
+    await asyncio.sleep(0)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert order == [0, "closed"]
+
+
 async def test_what_fails_within_a_step_fails():
     def work():
         yield

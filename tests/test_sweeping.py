@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import nats.errors
@@ -15,6 +16,7 @@ import pytest
 from nats.aio.msg import Msg
 
 from nats_insights.gather import connections as pages
+from nats_insights.gather import stepwise
 from nats_insights.gather.asking import Asker
 from nats_insights.gather.connections import Pages, Target
 from nats_insights.gather.window import Window
@@ -101,11 +103,11 @@ class Swept:
             ],
             row_fields([by_user]),
             lambda: Sweep({by_user: None}, frozenset()),
-            self._take,
+            self.take,
         )
         return self
 
-    def _take(self, names: tuple[str, ...], sweep: Sweep) -> None:
+    def take(self, names: tuple[str, ...], sweep: Sweep) -> None:
         self.users[names[-1]] = dict(sweep.parts[by_user].items())
 
 
@@ -128,6 +130,26 @@ def small_pages(monkeypatch):
     monkeypatch.setattr(pages, "WHOLE", 200)
     monkeypatch.setattr(pages, "PAGE", 50)
     monkeypatch.setattr(pages, "LEAST", 20)
+
+
+class InSteps(Swept):
+    """Servers that are taken in steps, and which of them began and ended."""
+
+    order: tuple[str, ...] = ()
+
+    def take(self, names: tuple[str, ...], sweep: Sweep) -> Iterator[None]:
+        self.order += (f"{names[-1]} begins",)
+        yield from [None] * 50
+        self.order += (f"{names[-1]} ends",)
+
+
+async def test_a_server_is_taken_in_steps_and_before_the_next_one(monkeypatch):
+    monkeypatch.setattr(stepwise, "BREATH", 0.0)
+    swept = await InSteps(Connection(fleet(n1=3, n2=3))).of("n1", "n2")
+    assert swept.order in (
+        ("n1 begins", "n1 ends", "n2 begins", "n2 ends"),
+        ("n2 begins", "n2 ends", "n1 begins", "n1 ends"),
+    )
 
 
 # --- Which pages.

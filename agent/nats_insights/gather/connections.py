@@ -6,7 +6,7 @@ A page is dropped as soon as it is counted.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Generator, Iterable
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -15,6 +15,7 @@ from nats.aio.msg import Msg
 
 from nats_insights.facts import Names
 from nats_insights.gather.asking import Asker, each
+from nats_insights.gather.stepwise import stepwise
 from nats_insights.gather.window import Window
 from nats_insights.replies.connz import CONNZ, Page, PageDecoder, rows_of
 from nats_insights.replies.fields import Malformed
@@ -65,8 +66,8 @@ class Pages:
         self.swept = 0
         self._row_bytes = float(ROW_BYTES)
         self._rows = Window(ROWS_AT_A_TIME)
-        # Pages are decoded one at a time: each step blocks the event loop, and a decoded page takes
-        # ten times as much memory as on the wire.
+        # Pages are decoded and servers taken one at a time: each step blocks the event loop, and a
+        # decoded page takes ten times as much memory as on the wire.
         self._turn = asyncio.Lock()
 
     async def sweep(
@@ -74,11 +75,12 @@ class Pages:
         targets: Collection[Target],
         fields: Iterable[str],
         start: Callable[[], R],
-        take: Callable[[Names, R], None],
+        take: Callable[[Names, R], Generator[None, None, None] | None],
     ) -> None:
         """Read every connection row of these servers, with these fields.
 
-        `start` begins the sweep of a server, `take` gets each one that was read completely.
+        `start` begins the sweep of a server. `take` gets each one that was read completely, one at
+        a time, and may return the steps in which it takes it.
         """
         with_kinds = PageDecoder(fields)
         without_kinds = with_kinds.without("kind")
@@ -94,7 +96,9 @@ class Pages:
                 return
             if sweep.exact:
                 self.swept += 1
-                take(target.key, sweep)
+                async with self._turn:
+                    if (steps := take(target.key, sweep)) is not None:
+                        await stepwise(steps)
             else:
                 told = f"{sweep.rows} rows of {sweep.total}, or figures that have no sum"
                 self.asker.complain(CONNZ, target.key[-1], told)

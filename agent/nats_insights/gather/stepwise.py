@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Generator
+from contextlib import closing
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -32,11 +33,12 @@ def emptied(things: dict[Any, Any]) -> Generator[None, None, None]:
 async def stepwise(work: Generator[None, None, T]) -> T:
     """Run all steps, and yield to the event loop every few milliseconds."""
     turn = time.monotonic() + BREATH
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
-        if time.monotonic() >= turn:
-            await asyncio.sleep(0)
-            turn = time.monotonic() + BREATH
+    with closing(work):  # At once where this is cancelled.
+        while True:
+            try:
+                next(work)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            if time.monotonic() >= turn:
+                await asyncio.sleep(0)
+                turn = time.monotonic() + BREATH

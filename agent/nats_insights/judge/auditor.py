@@ -382,10 +382,10 @@ class Auditor:
         """A new counter for the connections of one server."""
         return Sweep(self.folds, self.system_accounts)
 
-    def take(self, names: Names, sweep: Sweep) -> None:
-        """Add the counts of the connections of one server."""
+    def take(self, names: Names, sweep: Sweep) -> Generator[None, None, None]:
+        """Add the counts of the connections of one server; only one at a time."""
         self.swept += 1
-        self.snapshot.take(names, sweep)
+        yield from self.snapshot.take(names, sweep)
 
     def due_streams(self) -> list[Target]:
         """The servers whose streams to read; those without JetStream have none."""

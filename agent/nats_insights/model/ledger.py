@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from array import array
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator, Iterator
 from typing import Any
 
 from msgspec import Struct
@@ -21,6 +21,8 @@ _SIZE = array("I").itemsize
 # A part with more keys than _LARGE is searched _MANY times at most: after that it gets an index.
 _LARGE = 4096
 _MANY = 64
+# Keys that get a number, or are dropped, between two steps.
+_AT_A_STEP = 2048
 
 
 class Numbers(dict[Any, int]):
@@ -144,7 +146,9 @@ class Ledger:
         self._searched: Counter[Names] = Counter()
         self._indexes: dict[Names, dict[int, int]] = {}
         self._error = self._dropped = 0
-        self._most: int | None = None  # Of the sums as they are, if it was asked for.
+        # What was asked for of the sums as they are.
+        self._most: int | None = None
+        self._above: dict[float, list[int]] = {}
 
     @property
     def error(self) -> int:
@@ -179,7 +183,9 @@ class Ledger:
         sums, keys = self.numbers.sums, self.numbers.keys_of
         if self.most() <= figure:
             return
-        for number in [number for number, count in enumerate(sums) if count > figure]:
+        if figure not in self._above:
+            self._above[figure] = [n for n, count in enumerate(sums) if count > figure]
+        for number in self._above[figure]:
             if (key := keys[number]) is not None:
                 yield key, sums[number]
 
@@ -206,13 +212,28 @@ class Ledger:
 
     def put(self, server: Names, tally: Tally) -> None:
         """Replace the counts of this server."""
-        self._most = None
+        for _ in self.putting(server, tally):
+            pass
+
+    def putting(self, server: Names, tally: Tally) -> Generator[None, None, None]:
+        """The same in steps of some milliseconds; nothing else may use the ledger meanwhile.
+
+        If it is closed before its end, the ledger has the former counts, or the new ones.
+        """
         if not all(tally.values()):
             for key in [key for key, count in tally.items() if not count]:
                 del tally[key]  # A key whose sum is 0 has no number.
         sums, numbers = self.numbers.sums, self.numbers
         before = numbers.shortened
-        held, counts = numbers.of(tally), array("q", tally.values())
+        held, counts, keys = array("I"), array("q", tally.values()), list(tally)
+        try:
+            for at in range(0, len(keys), _AT_A_STEP):
+                held += numbers.of(keys[at : at + _AT_A_STEP])
+                yield
+        except GeneratorExit:
+            # New keys have a number, and no sum.
+            self._subtract(Part(numbers, bytes(held), bytes(len(held) * counts.itemsize)))
+            raise
         if numbers.shortened != before:  # Several of its keys may have one short form.
             once: Counter[int] = Counter()
             for number, count in zip(held, counts, strict=True):
@@ -221,16 +242,17 @@ class Ledger:
         new = Part(numbers, bytes(held), bytes(counts), tally.error, tally.dropped)
         for number, count in new.numbered():
             sums[number] += count
+        self._forget_answers()
         old, self._parts[server] = self._parts.get(server), new
         self._forget_index(server)
         if old is not None:
             self._subtract(old)
-        self._bound()
+        yield from self._bound()
 
     def drop(self, server: Names) -> None:
         """Remove the counts of this server."""
         if (part := self._parts.pop(server, None)) is not None:
-            self._most = None
+            self._forget_answers()
             self._forget_index(server)
             self._subtract(part)
 
@@ -245,6 +267,10 @@ class Ledger:
             index = self._indexes[server] = dict(part.numbered())
         return index.get(number, 0)
 
+    def _forget_answers(self) -> None:
+        self._most = None
+        self._above.clear()
+
     def _forget_index(self, server: Names) -> None:
         self._indexes.pop(server, None)
         self._searched.pop(server, None)
@@ -256,13 +282,17 @@ class Ledger:
             if not sums[number] and keys_of[number] is not None:
                 self.numbers.free(number)
 
-    def _bound(self) -> None:
+    def _bound(self) -> Generator[None, None, None]:
         numbers, sums = self.numbers, self.numbers.sums
         if len(numbers) <= 2 * self.cap:
             return
         floor, kept = rarest([sums[number] for number in numbers.values()], self.cap)
         self._error += floor
         self._dropped += len(numbers) - kept
+        yield
         # Parts still contain these numbers, so they are not reused while the ledger exists.
-        for number in [number for number in numbers.values() if sums[number] <= floor]:
+        rare = [number for number in numbers.values() if sums[number] <= floor]
+        for count, number in enumerate(rare):
+            if count % _AT_A_STEP == 0:
+                yield
             numbers.forget(number)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Generator, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -106,7 +106,7 @@ class Snapshot:
 
     # Counts of connections.
 
-    def take(self, names: Names, sweep: Sweep) -> None:
+    def take(self, names: Names, sweep: Sweep) -> Generator[None, None, None]:
         """Record a finished sweep of a server, whose CONNZ is then no longer missing."""
         server, figures = self.servers[names], {}
         for fold in sweep.parts:
@@ -115,7 +115,7 @@ class Snapshot:
                     figures[fold.moves_with] = getattr(server, fold.moves_with)
         mark = sweeps.mark(server)
         swept = Swept(at=self.now, mark=mark, unnamed=sweep.unnamed, figures=figures)
-        self.sweeps.take(names, swept, sweep)
+        yield from self.sweeps.take(names, swept, sweep)
         for endpoint in {fold.endpoint for fold in sweep.parts}:
             self.lacking.came(endpoint, names)
 

@@ -13,7 +13,7 @@ without another read.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Generator, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -83,13 +83,13 @@ class Sweeps:
             self.ledgers |= {fold: Ledger() for fold in folds}
         return overflowed
 
-    def take(self, server: Names, swept: Swept, sweep: Sweep) -> None:
-        """Record a finished sweep."""
+    def take(self, server: Names, swept: Swept, sweep: Sweep) -> Generator[None, None, None]:
+        """Record a finished sweep, when all its counts are there."""
+        for fold, tally in sweep.parts.items():
+            yield from self.ledgers[fold].putting(server, tally)
         self.last[server] = swept
         if any(fold.slow for fold in sweep.parts):
             self.surveyed[server] = swept.mark
-        for fold, tally in sweep.parts.items():
-            self.ledgers[fold].put(server, tally)
 
     def oldest(self, now: float) -> float:
         """Seconds since the oldest sweep."""

@@ -112,7 +112,7 @@ class Story:
                 sweep = auditor.sweep()
                 sweep.page(page)
                 if sweep.exact:
-                    auditor.take(target.key, sweep)
+                    at_once(auditor.take(target.key, sweep))
         for target in auditor.due_streams():
             if (told := paged[JSZ_STREAMS].get(target.id)) is not None:
                 # `take_streams` changes it, and the system may be used again.
