@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import uvloop
+from msgspec.structs import replace
 from tests.bench.pauses import pauses
 from tests.bench.processes import forget_peak, peak_rss_mib
 
@@ -44,6 +45,8 @@ async def measure(args: Namespace, password: str) -> list[dict[str, Any]]:
     client = await connect(settings, name="bench")
     wanted = FOUNDING if args.checks == "founding" else set(args.checks.split(","))
     known = [one for one in discover(checks) if args.checks == "all" or one.code in wanted]
+    if args.hollow:
+        known = [replace(one, judge=_nothing) for one in known]
     has_clocks = any(one.name == "clock_offset" for one in known)
     config = CONFIG.format(sweep=args.sweep) + (CLOCKS if has_clocks else "")
     auditor = Auditor(known, parse(config))
@@ -61,6 +64,10 @@ async def measure(args: Namespace, password: str) -> list[dict[str, Any]]:
     return measured
 
 
+def _nothing(noun: object, params: object) -> None:
+    """A check that finds nothing, without a look."""
+
+
 async def _epoch(auditor: Auditor, gatherer: Gatherer, now: float, watched: bool) -> dict[str, Any]:
     garbage.collect()
     forget_peak()
@@ -75,6 +82,7 @@ async def _epoch(auditor: Auditor, gatherer: Gatherer, now: float, watched: bool
         "ended": ended,
         "longest_pause": seen.longest if seen else None,
         "peak_rss_mib": peak_rss_mib(),
+        "judged": sum(outcome.judged for outcome in auditor.outcomes.values()),
         "answered": auditor.snapshot.coverage.servers_answered,
         "owing": {key: len(late) for key, late in auditor.snapshot.lacking.owed.items() if late},
         "open": [[*life.key, msgspec.json.decode(life.evidence)] for life in lives],
@@ -89,6 +97,7 @@ def main() -> None:
     parser.add_argument("plan", nargs="+", choices=("epoch", "churn"))
     parser.add_argument("--sweep", choices=("all", "moved"), default="moved")
     parser.add_argument("--checks", default="all", help="founding, all, or codes with commas")
+    parser.add_argument("--hollow", action="store_true", help="checks ask, and do not look")
     parser.add_argument("--apart", type=float, default=0, help="seconds between epochs, pretended")
     parser.add_argument("--pauses", action="store_true", help="watch the event loop")
     args = parser.parse_args()
