@@ -114,6 +114,25 @@ async def test_dropped_messages_are_counted(serve: Any, ours: Any) -> None:
     assert client.closed.is_set() is False
 
 
+async def test_only_so_many_requests_wait_at_an_endpoint(serve: Any, ours: Any) -> None:
+    url = serve().url
+    client, asker = await ours(url), await ours(url)
+    held = asyncio.Event()
+
+    async def wait(_: Msg) -> None:
+        await held.wait()
+
+    await client.subscribe("Q", "group", cb=wait)
+    await user_info(client)  # By now the server has subscribed us.
+    for _ in range(10_003):
+        await asker.publish("Q", b"")
+    await asker.flush()
+    # One is in hand.
+    await until(client, lambda: client.slow == 2)
+    held.set()
+    assert client.closed.is_set() is False
+
+
 async def test_a_failing_callback_of_a_subscription_is_logged_and_harms_nothing(
     serve: Any, ours: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

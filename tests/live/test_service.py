@@ -10,6 +10,8 @@ from typing import Any
 import jsonschema_rs
 import nats
 import pytest
+from nats.aio.msg import Msg
+from nats.micro.request import Request
 
 from kit.watching import Watch, watching
 from nats_insights.commands.ask import ask
@@ -23,6 +25,7 @@ from nats_insights.tell.schemas import schemas
 pytestmark = pytest.mark.live
 
 SCHEMAS = schemas()
+MANY = 4000
 QUERIES = (*queries.QUERIES, "EVALUATE")
 
 
@@ -45,6 +48,29 @@ async def query(watch: Watch, name: str, body: object = None) -> dict[str, Any]:
     reply = json.loads(message.data)
     jsonschema_rs.validate(SCHEMAS[reply["type"]], reply)
     return reply | {"headers": dict(message.headers or {})}
+
+
+async def test_others_have_their_turn_while_many_requests_are_answered(watch):
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    client, inbox = watch.client, watch.client.new_inbox()
+    replies = await client.subscribe(inbox)
+    (handle,) = [
+        one._handler for one in watch.agent.answers._service._endpoints if one._name == "STATUS"
+    ]
+    waiting = asyncio.create_task(other())
+    for _ in range(MANY):
+        await handle(Request(Msg(client, subject="INSIGHTS.API.STATUS", reply=inbox)))
+    waiting.cancel()
+    assert turns > 3
+    for _ in range(MANY):
+        assert json.loads((await replies.next_msg(timeout=10)).data)["verdict"]
 
 
 async def test_it_is_found_as_a_micro_service(watch):

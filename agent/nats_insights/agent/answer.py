@@ -23,7 +23,7 @@ from nats_insights.agent.publisher import Publisher
 from nats_insights.agent.shards import Others
 from nats_insights.connection.client import Client
 from nats_insights.facts import Coverage
-from nats_insights.gather.stepwise import stepwise
+from nats_insights.gather.stepwise import BREATH, stepwise
 from nats_insights.judge.auditor import Auditor
 from nats_insights.tell import advisory, muting, queries, tenants
 from nats_insights.tell.history import Question, merged
@@ -66,6 +66,7 @@ class Answers:
         self._agent: AgentInfo | None = None
         self._group = ""
         self._has_tenants = False
+        self._turn = 0.0
 
     async def serve(self, client: Client, agent: AgentInfo) -> None:
         """Register the service: a leader answers queries, a standby only `$SRV` requests."""
@@ -228,6 +229,7 @@ class Answers:
         if log.isEnabledFor(logging.DEBUG):
             who = shortened((request.headers or {}).get(_REQUESTER, "a user of ours"), _LONGEST)
             log.debug("a request on %s by %s", shortened(request.subject), who)
+        await self._breathe()
         try:
             if self.view is None:
                 raise Refused(503, "the first epoch has not ended yet; ask again in a moment")
@@ -240,6 +242,13 @@ class Answers:
             log.exception("%s raised", name)
             await self._refuse(request, Refused(500, f"{name} failed; the agent's log says why"))
         return None
+
+    async def _breathe(self) -> None:
+        """Let other tasks run every few milliseconds, above all an epoch: requests that have
+        already come are handled one after another, and none of that waits for anything."""
+        if time.monotonic() >= self._turn:
+            await asyncio.sleep(0)
+            self._turn = time.monotonic() + BREATH
 
     async def _seen_through(self, view: View, request: Request) -> View:
         """What a request may see. Its subject decides, which servers enforce; a header never."""

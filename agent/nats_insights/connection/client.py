@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import nats.errors
 from nats.aio.client import Client as NatsClient
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.aio.transport import TcpTransport
 
 from nats_insights import subjects
@@ -26,6 +27,7 @@ _GREETING_BYTES = 256 * 1024  # INFO names every URL of the cluster, some 45 byt
 _CLOSE_SECONDS = 2.0
 _FAREWELL_SECONDS = 1.0
 _DENIED_MAX = 1000
+_REQUESTS_MAX = 10_000  # that wait at one endpoint; nats-py lets half a million wait
 _HEADERS_MAX = 16  # different headers remembered; replies have two or three
 _DENIED = re.compile(r'Permissions Violation for (\w+) to "([^"]+)"', re.IGNORECASE)
 # What we publish begins with one of these. Everything else that we publish are replies, on subjects
@@ -139,6 +141,14 @@ class Client(NatsClient):
     def sent_as(self, subject: str) -> str:
         """The subject under which our account sends a request to servers."""
         return subjects.requests_of(self.sys_req, subject)
+
+    async def subscribe(
+        self, subject: str, queue: str = "", *args: Any, **kwargs: Any
+    ) -> Subscription:
+        """Subscribes; of requests, which come in a queue group, only so many wait here."""
+        if queue:
+            kwargs.setdefault("pending_msgs_limit", _REQUESTS_MAX)
+        return await super().subscribe(subject, queue, *args, **kwargs)
 
     async def publish(self, subject: str, *args: Any, **kwargs: Any) -> None:
         """Publishes; requests to servers under the name that our account has for them."""
