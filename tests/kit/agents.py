@@ -7,8 +7,8 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -17,7 +17,7 @@ from nats_insights import subjects
 from nats_insights.connection.connect import connect
 from nats_insights.lab.demo.stage import login
 from nats_insights.lab.servers.conf import LOOPBACK
-from nats_insights.lab.servers.local import System
+from nats_insights.lab.servers.local import Server, System
 
 # Epochs come quickly and nothing waits; a busy machine is nobody's business.
 QUICK = """
@@ -26,6 +26,47 @@ gather.max_cpu = 1.0
 lifecycle.settle = "0s"
 checks.agent_late.enabled = false
 """
+
+
+Process = subprocess.Popen[bytes]
+Start = Callable[..., Process]
+
+
+def start(
+    config: Path, server: Server, *more: str | Path, url: str = "", user: str = "agent", log: int
+) -> Process:
+    """`nats-insights run` with this configuration and `more` arguments, on a server or at its URL.
+
+    `log` is where its log goes, as `subprocess` has it.
+    """
+    name, password = server.user(user)
+    access = {"NATS_URL": url or server.url, "NATS_USER": name, "NATS_PASSWORD": password}
+    return subprocess.Popen(
+        [sys.executable, "-m", "nats_insights", "run", "--config", config, *more],
+        env=os.environ | access,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=log,
+    )
+
+
+@contextmanager
+def starting(server: Server, directory: Path, settings: str) -> Iterator[Start]:
+    """`run("other")`: an agent of that id on this server, with these settings; killed at last."""
+    running = []
+
+    def run(name: str, *more: str | Path) -> Process:
+        config = directory / f"{name}.toml"
+        config.write_text(f'id = "{name}"\n{settings}')
+        running.append(start(config, server, *more, log=subprocess.DEVNULL))
+        return running[-1]
+
+    try:
+        yield run
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
 
 
 class Runs:
@@ -37,25 +78,17 @@ class Runs:
         self.log: list[str] = []
         self.state, self.past = directory / "state", directory / "state.past"
         self.config(config)
-        self.process: subprocess.Popen[bytes]
+        self.process: Process
 
     def config(self, more: str, interval: str = "200ms") -> None:
         """Another configuration for the next process."""
         (self.directory / "agent.toml").write_text(f'interval = "{interval}"{QUICK}{more}')
 
-    def start(self, url: str = "", user: str = "agent") -> subprocess.Popen[bytes]:
+    def start(self, url: str = "", user: str = "agent") -> Process:
         """Another process, connected to n1 or to this URL."""
-        server = next(iter(self.system))
-        user, password = self.system.user(user)
-        access = {"NATS_URL": url or server.url, "NATS_USER": user, "NATS_PASSWORD": password}
-        files = ["--config", self.directory / "agent.toml", "--state", self.state]
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "nats_insights", "run", *files],
-            env=os.environ | access,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        )
+        config, server = self.directory / "agent.toml", next(iter(self.system))
+        state = ("--state", self.state)
+        self.process = start(config, server, *state, url=url, user=user, log=subprocess.PIPE)
         # By a thread: the log must go on where the process may write no file.
         threading.Thread(target=self._log, args=[self.process.stderr], daemon=True).start()
         return self.process

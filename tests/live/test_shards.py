@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from kit.agents import Start, starting
 from kit.watching import Watch, watching
 from nats_insights.lab.servers import local
 
@@ -36,29 +34,11 @@ def system(start_system) -> local.System:
 
 
 @pytest.fixture
-def run(system, tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
+def run(system, tmp_path: Path) -> Iterator[Start]:
     """An agent of shard `us` in a process of its own."""
-    running = []
-
-    def run() -> subprocess.Popen[bytes]:
-        config = tmp_path / "us.toml"
-        config.write_text(f'id = "us-1"\ninterval = "150ms"\n{US}lifecycle.settle = "0s"\n')
-        user, password = system.user("agent")
-        login = {"NATS_URL": system["u1"].url, "NATS_USER": user, "NATS_PASSWORD": password}
-        process = subprocess.Popen(
-            [sys.executable, "-m", "nats_insights", "run", "--config", config],
-            env=os.environ | login,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        running.append(process)
-        return process
-
-    yield run
-    for process in running:
-        process.kill()
-        process.wait()
+    settings = f'interval = "150ms"\n{US}lifecycle.settle = "0s"\n'
+    with starting(system["u1"], tmp_path, settings) as run:
+        yield run
 
 
 async def ask(watch: Watch, query: str, **body: object) -> Any:
@@ -84,7 +64,7 @@ async def test_a_user_of_both_clusters_is_found_once_and_stays_while_a_shard_is_
     user, password = system.user("app")
     for server in ("e1", "u1"):
         members = await crowd.join(system[server].url, 60, user=user, password=password)
-    us = run()
+    us = run("us-1")
     async with watching(system, "e1", "e2", more=f'id = "eu-1"\n{EU}') as watch:
         await watch.until(lambda: OVER in watch.open)
         assert watch.open[OVER].value == 120
@@ -115,7 +95,7 @@ async def test_a_user_of_both_clusters_is_found_once_and_stays_while_a_shard_is_
         listed = await ask(watch, "FINDINGS", code=OVER[0])
         assert (listed["silent_shards"], listed["findings"][0]["stale"] is None) == (["us"], False)
 
-        run()
+        run("us-1")
         await watch.until(lambda: OVER not in watch.open)
         assert of_users(watch) == [("opened", *OVER), ("resolved", *OVER)]
 

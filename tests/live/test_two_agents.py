@@ -5,12 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import os
 import signal
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from kit.agents import Process, Start, listening, starting
 from kit.stories import is_one_story
 from kit.watching import Watch, watching
 from nats_insights import subjects
@@ -30,8 +27,6 @@ from nats_insights.tell.messages import Heartbeat
 
 pytestmark = pytest.mark.live
 
-Process = subprocess.Popen[bytes]
-Start = Callable[..., Process]
 FULL = {"n1": "max_connections: 20"}
 
 
@@ -44,29 +39,10 @@ def system(binary: Path) -> Iterator[local.System]:
 @pytest.fixture
 def run(system: local.System, tmp_path: Path) -> Iterator[Start]:
     """`run("other")`: an agent of that id on n2, in a process of its own."""
-    running = []
-
-    def run(name: str, *more: str | Path) -> Process:
-        config = tmp_path / f"{name}.toml"
-        # It counts as gone after three seconds and five of these timeouts.
-        quick = 'interval = "150ms"\ngather.timeout = "200ms"\nlifecycle.settle = "0s"\n'
-        config.write_text(f'id = "{name}"\n{quick}')
-        user, password = system.user("agent")
-        login = {"NATS_URL": system["n2"].url, "NATS_USER": user, "NATS_PASSWORD": password}
-        process = subprocess.Popen(
-            [sys.executable, "-m", "nats_insights", "run", "--config", config, *more],
-            env=os.environ | login,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        running.append(process)
-        return process
-
-    yield run
-    for process in running:
-        process.kill()
-        process.wait()
+    # It counts as gone after three seconds and five of these timeouts.
+    quick = 'interval = "150ms"\ngather.timeout = "200ms"\nlifecycle.settle = "0s"\n'
+    with starting(system["n2"], tmp_path, quick) as run:
+        yield run
 
 
 def role(watch: Watch, name: str) -> str:
@@ -96,21 +72,6 @@ async def answering(watch: Watch) -> set[str]:
         return json.loads(reply.data)["agent"]["id"]
 
     return set(await asyncio.gather(*map(one, range(20))))
-
-
-@asynccontextmanager
-async def listening(system: local.System) -> AsyncIterator[Watch]:
-    """A subscriber, and no agent of its own."""
-    watch = Watch()
-    watch.running = asyncio.create_task(asyncio.Event().wait())  # type: ignore[arg-type]
-    watch.client = await connect(login(system, "ops", "n1"), name="subscriber")
-    await watch.client.subscribe("$INSIGHTS.>", cb=watch.hear)
-    await watch.client.request(subjects.USER_INFO)
-    try:
-        yield watch
-    finally:
-        watch.running.cancel()
-        await watch.client.close()
 
 
 def leader(watch: Watch) -> str:
