@@ -20,6 +20,7 @@ from nats_insights.check import (
     check,
     fold,
 )
+from nats_insights.judge import auditor
 from nats_insights.testing import Story, cluster, dead, system
 
 GIVEN = system(cluster(n1=1, n2=1))
@@ -112,16 +113,28 @@ def asked(story: Story, epochs: int) -> list[list[str]]:
     return told
 
 
-def test_what_is_not_requested_in_each_epoch_comes_in_turns_where_it_is_postponed():
-    story = Story("gather.every = { GATEWAYZ = 300, SUBSZ = 200 }", [needy])
-    story.auditor.postpone(story.now)
-    assert asked(story, 4) == [[], ["HEALTHZ"], ["SUBSZ"], ["GATEWAYZ", "HEALTHZ"]]
+TOGETHER = ["GATEWAYZ", "HEALTHZ", "SUBSZ"]
+TIERS = "gather.every = { GATEWAYZ = 300, SUBSZ = 200 }"
 
 
-def test_what_is_postponed_waits_no_longer_than_its_own_interval():
-    story = Story("gather.every = { GATEWAYZ = 61, SUBSZ = 60 }", [needy])
+def test_what_is_not_requested_in_each_epoch_waits_for_the_second_where_it_is_postponed():
+    story = Story(TIERS, [needy])
     story.auditor.postpone(story.now)
-    assert asked(story, 3) == [[], ["HEALTHZ"], ["GATEWAYZ", "SUBSZ"]]
+    assert asked(story, 3) == [[], TOGETHER, []]
+
+
+def test_who_looks_once_requests_all_in_the_first_epoch():
+    assert asked(Story(TIERS, [needy]), 1) == [TOGETHER]
+
+
+@pytest.mark.parametrize(("many", "second"), [(1, ["HEALTHZ"]), (2, TOGETHER)])
+def test_of_many_servers_it_is_requested_in_turns(monkeypatch, many, second):
+    monkeypatch.setattr(auditor, "MANY", many)
+    story = Story(TIERS, [needy])
+    story.auditor.postpone(story.now)
+    first, *others = asked(story, 4)
+    assert (first, others[0]) == ([], second)
+    assert many == 2 or others[1:] == [["SUBSZ"], ["GATEWAYZ", "HEALTHZ"]]
 
 
 def test_what_is_requested_in_each_epoch_is_not_postponed():

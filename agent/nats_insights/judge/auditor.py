@@ -66,6 +66,8 @@ from nats_insights.replies.varz import VARZ
 
 # What is requested once in RARE seconds or less often can wait for FIRST_RARE seconds at the start.
 RARE, FIRST_RARE = 3600.0, 600.0
+# Of more servers than this the rest is requested in turns.
+MANY = 100
 # Figures that are recorded between two yields.
 _AT_A_STEP = 64
 
@@ -139,19 +141,21 @@ class Auditor:
         self._due: frozenset[Endpoint[Any]] = frozenset()
         self._owing: Counter[Names] = Counter()
         self._asked_at: dict[Endpoint[Any], float] = {}
+        # The number of epochs since some were postponed, None where nothing was.
+        self._turn: int | None = None
         self.start_over()
 
     def postpone(self, now: float) -> None:
-        """Spread what is not requested in each epoch over the next ones: the first is long enough.
+        """Leave what is not requested in each epoch to later ones: the first is long enough.
 
-        What is requested rarely, because it is expensive, waits longer than the others.
+        What is requested rarely, because it is expensive, waits longest, and all else for the
+        second epoch, or for one after another where there are many servers.
         """
-        interval = self.config.interval
-        tiers = [(s, one) for one, s in self.every.items() if s > interval and not one.kept]
-        for number, (seconds, endpoint) in enumerate(sorted(tiers, key=_tier), start=1):
-            wait = FIRST_RARE if seconds >= RARE else min(number * interval, seconds)
-            asked_at = self._asked_at.get(endpoint, float("-inf"))
-            self._asked_at[endpoint] = max(asked_at, now - seconds + wait)
+        self._turn = 0
+        for endpoint, seconds in self.every.items():
+            if seconds >= RARE:
+                asked_at = self._asked_at.get(endpoint, float("-inf"))
+                self._asked_at[endpoint] = max(asked_at, now - seconds + FIRST_RARE)
 
     def start_over(self) -> None:
         """Reset to the state at the start: another agent now publishes the findings."""
@@ -287,7 +291,8 @@ class Auditor:
         self.snapshot.clear()
         self.history.forget(now)
         self.jwt_names.begin()
-        self._due = frozenset(filter(self._is_due, self.plan.endpoints))
+        due = frozenset(filter(self._is_due, self.plan.endpoints))
+        self._due = due.difference(self._left_to_later(due))
         return Asking(endpoints=self._due, expected=self.roster.expected())
 
     def hear(self, heard: Heard) -> Generator[None, None, None]:
@@ -568,6 +573,18 @@ class Auditor:
         since = self.now - self._asked_at.get(endpoint, float("-inf"))
         return not 0 <= since < self.every[endpoint] - self.config.interval / 2
 
+    def _left_to_later(self, due: Iterable[Endpoint[Any]]) -> Sequence[Endpoint[Any]]:
+        """What is due and was never requested, and waits for its turn in a later epoch."""
+        if self._turn is None:
+            return ()
+        interval = self.config.interval
+        tiers = [(self.every[one], one.key, one) for one in due if not one.kept]
+        new = sorted(tier for tier in tiers if tier[0] > interval and tier[2] not in self._asked_at)
+        at_a_time = 1 if len(self.roster) > MANY else len(new)
+        requested = at_a_time if self._turn else 0
+        self._turn += 1
+        return [one for _, _, one in new[requested:]]
+
     def _remember(self) -> Generator[None, None, dict[str, str]]:
         """Record the figures of this epoch that checks compare; returns the errors of figures."""
         raised: dict[str, str] = {}
@@ -614,9 +631,3 @@ class Auditor:
         agent.window = self.window
         agent.late, agent.took = self.pace.late, self.pace.took
         agent.interval = self.pace.interval
-
-
-def _tier(one: tuple[float, Endpoint[Any]]) -> tuple[float, str]:
-    """The order in which endpoints are requested for the first time: the most frequent first."""
-    seconds, endpoint = one
-    return seconds, endpoint.key
