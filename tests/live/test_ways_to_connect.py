@@ -12,10 +12,11 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import nats.errors
 import pytest
 
 from kit.certificates import make
-from kit.programs import EXAMPLES
+from kit.programs import EXAMPLES, connected
 from kit.watching import PATIENCE, Watch, watching
 from nats_insights import checks, config
 from nats_insights.__main__ import parser
@@ -33,6 +34,36 @@ from nats_insights.tell.permissions import claims
 from nats_insights.tell.view import View, not_evaluated
 
 pytestmark = pytest.mark.live
+
+# What servers answer a user of an ordinary account, and how many of three do: all, or those with a
+# connection of the account.
+ANSWERED = {
+    "$SYS.REQ.ACCOUNT.PING.CONNZ": 3,
+    "$SYS.REQ.SERVER.PING.CONNZ": 3,
+    "$SYS.REQ.ACCOUNT.PING.STATZ": 1,
+}
+NOT_ANSWERED = (
+    *("SERVER.PING.VARZ", "SERVER.PING.STATSZ", "SERVER.PING", "ACCOUNT.PING.SUBSZ"),
+    *("ACCOUNT.PING.JSZ", "ACCOUNT.PING.INFO", "ACCOUNT.APP.CONNZ", "ACCOUNT.APP.STATZ"),
+)
+
+
+async def test_an_ordinary_account_is_answered_by_all_servers_at_once_and_by_none_alone(
+    shared_cluster,
+):
+    server = shared_cluster["n1"]
+    async with connected(server, server.user("app")) as client:
+        own = client._server_info["server_id"]
+        for subject, servers in ANSWERED.items():
+            heard = await client.subscribe(inbox := client.new_inbox())
+            await client.publish(subject, reply=inbox)
+            replies = [await heard.next_msg(timeout=10) for _ in range(servers)]
+            names = {json.loads(reply.data)["server"]["name"] for reply in replies}
+            assert len(names) == servers, subject
+        for subject in (*NOT_ANSWERED, f"SERVER.{own}.CONNZ", f"SERVER.{own}.VARZ"):
+            with pytest.raises(nats.errors.NoRespondersError):
+                await client.request(f"$SYS.REQ.{subject}", timeout=10)
+
 
 PAGE = (Path(__file__).parents[2] / "docs" / "connecting.md").read_text()
 PERMISSIONS = (EXAMPLES / "servers" / "agent-permissions.conf").read_text()

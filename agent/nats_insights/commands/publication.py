@@ -73,7 +73,7 @@ async def _connected(client: Client, configured: Config) -> AsyncIterator[Step]:
         yield "warning", "publish", f"the user of [publish] may not publish {subject}: {why}"
     wanted = assets(remind_every=configured.lifecycle.remind_every)
     for asset in wanted:  # As many as there are, or as the servers choose.
-        del asset.config["num_replicas"]
+        asset.config.pop("num_replicas", None)
     try:
         found = await look(jetstream, wanted)
         account = await _account(jetstream, user)
@@ -153,7 +153,7 @@ def _storage(
     if not room or (limit := room.limits.max_storage) < 0:
         return
     missing = {one.name for one in found if one.fit.state == "missing"}
-    needed = sum(asset.config["max_bytes"] for asset in wanted if asset.name in missing)
+    needed = sum(asset.config.get("max_bytes", 0) for asset in wanted if asset.name in missing)
     may = f"the account may store {_mib(limit)}"
     if room.storage + _ADVISORY_BYTES > limit:
         yield "bad", "storage", f"{may}, and stores {_mib(room.storage)}: raise its limit"
