@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 from contextlib import suppress
 
 import pytest
 
+from kit.between import free_ports
 from kit.operator_page import PAGE, WAYS, blocks, workplace
 
 pytestmark = pytest.mark.live
@@ -58,18 +58,13 @@ def test_every_block_of_commands_is_run():
     assert len([*blocks(*WAYS, THEN)]) == PAGE.read_text().count("```") / 2
 
 
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
-
-
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("way", WAYS)
 def test_the_page_leads_to_a_finding(way, binary, version, tmp_path):
     home, environment = workplace(tmp_path, way, binary)
     text = script([*blocks(way, THEN)])
-    text = text.replace("127.0.0.1:4222", f"127.0.0.1:{free_port()}")
+    (port,) = free_ports(1)
+    text = text.replace("127.0.0.1:4222", f"127.0.0.1:{port}")
     running = subprocess.Popen(
         ["bash", "-c", text],
         cwd=home,

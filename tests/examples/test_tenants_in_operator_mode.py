@@ -15,6 +15,7 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from kit.operator_page import home_with
 from kit.programs import EXAMPLES, program, until
 from kit.watching import watching
 from nats_insights.connection.contexts import Settings
@@ -57,18 +58,13 @@ def start_layout(start, tmp_path) -> Callable[[str], local.System]:
     nsc = program("NSC", "nsc")
 
     def start_layout(layout: str) -> local.System:
-        (tmp_path / "bin").mkdir()
-        (tmp_path / "bin" / "nsc").symlink_to(nsc)
-        environment = {
-            "HOME": str(tmp_path),
-            "PATH": f"{tmp_path}/bin:/usr/bin:/bin",
+        _, environment = home_with(tmp_path, {"nsc": nsc})
+        environment |= {
             "TMPDIR": str(tmp_path),
             "SCRIPTS": str(EXAMPLES / "servers"),
             "LAYOUT": layout,
             "USERS": " ".join(f"{user}={account}" for user, account in USERS.items()),
         }
-        for variable in ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
-            environment[variable] = str(tmp_path / variable)
         made = subprocess.run(
             ["sh", "-c", SCRIPT],
             cwd=tmp_path,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from kit.programs import program
@@ -30,6 +30,11 @@ def workplace(directory: Path, way: str, nats_server: Path) -> tuple[Path, dict[
     if way == "With nsc":
         programs["nsc"] = program("NSC", "nsc")
     programs["nats-insights"] = Path(sys.executable).parent / "nats-insights"
+    return home_with(directory, programs)
+
+
+def home_with(directory: Path, programs: Mapping[str, Path]) -> tuple[Path, dict[str, str]]:
+    """A home without anything, and the environment in which it has these programs."""
     tools, home = directory / "bin", directory / "home"
     tools.mkdir()
     home.mkdir()
