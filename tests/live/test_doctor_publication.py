@@ -12,7 +12,8 @@ import pytest
 from nats.js.errors import APIError
 
 from kit.doctor import about, examined
-from kit.keeping import KEEP, kept, message
+from kit.keeping import KEEP, keeper, kept, message
+from kit.programs import until
 from nats_insights.agent.publisher import Publisher
 from nats_insights.commands import publication
 from nats_insights.commands.symptoms import Step
@@ -136,6 +137,12 @@ async def test_a_stream_of_another_name_that_stores_all_works(account, told):
     assert bad(steps) == []
     (found,) = [found for mark, _, found in steps if mark == "warning" and "MINE" in found]
     assert found.startswith("MINE is wrong: it stores advisories")
+    # It must not answer queries, all the same.
+    async with kept(by(server)) as there:
+        wide = {"name": "MINE", "subjects": ["$INSIGHTS.>", "INSIGHTS.API.STATUS"]}
+        await there.jetstream.update(wide)
+    ((_, found),) = bad(await told(server))
+    assert found.startswith("MINE is wrong: it stores INSIGHTS.API.*, and so answers queries")
 
 
 FULL = {
@@ -284,6 +291,26 @@ async def test_servers_without_jetstream_are_told(start_server, told):
     text = f"accounts {{ A: {{ users: [ {{ {USER} }} ] }} }}"
     server = start_server("n1", authorization=text)["n1"]
     assert bad(await told(server)) == [("jetstream", "JetStream is not enabled on the servers")]
+
+
+async def test_jetstream_without_a_leader_is_told(start_cluster, monkeypatch):
+    monkeypatch.setattr(publication, "_TIMEOUT", 0.5)
+    system = start_cluster("n1", "n2", "n3", **KEEP)
+    name, password = system.user("keeper")
+    monkeypatch.setenv("PUBLISH_PASSWORD", password)
+    section = Publish(user=name, password="env://PUBLISH_PASSWORD")
+    async with kept(keeper(system)) as there:
+        await there.make(replicas=3)
+    for server in ("n2", "n3"):
+        system[server].kill()
+    first = Settings(servers=(system["n1"].url,))
+
+    async def is_told() -> bool:
+        found = publication.steps(first, Config(publish=section))
+        said = bad([step async for step in found])
+        return any(what == "jetstream" and "may have no leader" in told for what, told in said)
+
+    await until(is_told)
 
 
 async def test_a_wrong_password_a_missing_context_and_a_server_that_is_away(

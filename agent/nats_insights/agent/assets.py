@@ -18,12 +18,16 @@ _ADVISORIES, _QUERIES = f"{subjects.ADVISORY}.>", subjects.api("*")
 
 
 class Found(Struct, frozen=True, kw_only=True):
-    """An asset as it is: how it fits, and what was done about it, "" for nothing."""
+    """An asset as it is: how it fits, and what was done about it, "" for nothing.
+
+    Another stream that is in the way may answer queries.
+    """
 
     name: str
     fit: Fit
     stream: Stream | None = None
     done: str = ""
+    answers_queries: bool = False
 
     @property
     def works(self) -> bool:
@@ -48,6 +52,7 @@ async def in_the_way(jetstream: JetStream) -> AsyncIterator[Found]:
         yield Found(
             name=stream.name,
             stream=stream,
+            answers_queries=True,
             fit=_wrong(
                 f"it stores {_QUERIES}, and so answers queries in the place of the agent: let it "
                 f"store {_ADVISORIES} only"

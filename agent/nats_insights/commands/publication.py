@@ -121,8 +121,7 @@ def _streams(found: Sequence[Found]) -> Iterator[Step]:
         if one.stream is not None and (why := _useless(one)):
             yield "bad", "stream", f"{one.name}: {why}"
         elif one.fit.state == "wrong":
-            works = one.name != HISTORY and one.stream and stores(one.stream.config)
-            mark = "warning" if works else "bad"
+            mark = "warning" if _replaces(one) else "bad"
             yield mark, "stream", f"{one.name} is wrong: {'; '.join(one.fit.notes)}"
         elif one.works:
             as_wanted = f", as its owner wants it: {'; '.join(one.fit.notes)}"
@@ -131,11 +130,15 @@ def _streams(found: Sequence[Found]) -> Iterator[Step]:
         yield "warning", "stream", f"there is no {' and no '.join(missing)}: {_APPLY} creates them"
 
 
+def _replaces(found: Found) -> bool:
+    """Whether the stream that is in the way keeps advisories as well as that of the agent."""
+    is_other = found.name != HISTORY and not found.answers_queries
+    return is_other and found.stream is not None and stores(found.stream.config)
+
+
 def _useless(found: Found) -> str:
     """Why a stream cannot take an advisory now, "" if it can."""
     assert found.stream is not None
-    if found.stream.leaderless:
-        return f"it has no leader; `nats stream info {found.name}` names its replicas"
     config, state = found.stream.config, found.stream.state
     if config.get("discard") == "new":
         if 0 < config.get("max_msgs", -1) <= state.messages:
