@@ -133,6 +133,21 @@ def test_reminders_are_left_out(whole):
     assert stored(whole, question(whole), [reminder]) == []
 
 
+def test_what_other_shards_told_is_left_out(whole):
+    payload = json.loads(tell(whole.transitions[0])[1].payload)
+    of_us = payload | {"agent": payload["agent"] | {"shard": "us"}}
+    told = [json.dumps(one).encode() for one in (payload, of_us)]
+    us = replace(whole, agent=replace(whole.agent, shard="us"))
+    assert [bool(question(whole).recorded(one)) for one in told] == [True, False]
+    assert [bool(question(us).recorded(one)) for one in told] == [False, True]
+
+
+def test_the_pages_of_a_list_are_of_one_question(whole):
+    first, second = (question(whole, offset=n, limit=n + 1, user="bob") for n in (0, 5))
+    assert first.key == second.key
+    assert first.key not in (question(whole).key, question(whole, user="eve").key)
+
+
 @pytest.mark.parametrize("payload", [b"", b"\xff", b"{}", b"[]", b"5", b"[" * 100_000])
 def test_what_is_no_advisory_is_left_out(payload, whole):
     assert question(whole).recorded(payload) is None

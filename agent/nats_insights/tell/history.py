@@ -52,11 +52,16 @@ class Past(Struct, frozen=True, kw_only=True):
     problem: str = ""
 
 
-class _Kind(Struct):
+class _Agent(Struct, frozen=True):
+    shard: str = ""
+
+
+class _Kind(Struct, frozen=True):
     transition: str = ""
+    agent: _Agent = _Agent()
 
 
-class _Moment(Struct):
+class _Moment(Struct, frozen=True):
     timestamp: Time
 
 
@@ -72,6 +77,7 @@ class Question:
         if self.since > self.until:
             raise Refused(400, "since is later than until")
         self.reaches_back = self.since < view.known_since
+        self._shard = view.agent.shard
         self._fingerprint = request.fingerprint.lower()
         self._codes = asked_codes(view.checks, request)
         self._passing = passing(request, self._codes)
@@ -106,7 +112,8 @@ class Question:
     def recorded(self, payload: bytes) -> Recorded | None:
         """An advisory of a stream, if it asks for it; None too if it is none."""
         try:
-            if msgspec.json.decode(payload, type=_Kind).transition == "reminded":
+            kind = msgspec.json.decode(payload, type=_Kind)
+            if kind.transition == "reminded" or kind.agent.shard != self._shard:
                 return None
             said = msgspec.json.decode(payload, type=TransitionState)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
