@@ -12,6 +12,7 @@ from nats_insights.tell.assets import assets, fit, updated
 
 WANTED = {asset.name: asset for asset in assets(replicas=3)}
 HISTORY, CURRENT = "INSIGHTS", "INSIGHTS_STATE"
+LEASES, KEPT = "KV_INSIGHTS_LEASE", "KV_INSIGHTS_AGENT"
 SECOND, HOUR = 10**9, 3600 * 10**9
 
 
@@ -22,13 +23,14 @@ def existing(name: str, **other: Any) -> dict[str, Any]:
     return {key: value for key, value in config.items() if value is not None}
 
 
-def test_the_mirror_comes_after_what_it_mirrors():
-    assert list(WANTED) == [HISTORY, CURRENT]
+def test_there_are_two_streams_and_two_buckets_and_the_mirror_comes_after_what_it_mirrors():
+    assert list(WANTED) == [HISTORY, CURRENT, LEASES, KEPT]
+    assert [asset.bucket for asset in WANTED.values()] == ["", "", these.LEASES, these.KEPT]
     assert {asset.config["num_replicas"] for asset in WANTED.values()} == {3}
 
 
 def test_the_current_state_is_kept_for_four_reminders():
-    (_, current) = assets(remind_every=60)
+    (_, current, *_) = assets(remind_every=60)
     assert current.config["max_age"] == 240 * SECOND
     assert (current.config["mirror"], current.config["max_msgs_per_subject"]) == (
         {"name": HISTORY},
@@ -45,6 +47,14 @@ def test_history_is_kept_for_thirty_days_and_within_bounds():
     assert config["subjects"] == ["$INSIGHTS.ADVISORY.>"]
 
 
+def test_only_leases_expire_and_a_window_of_duplicates_is_never_longer_than_a_life():
+    *_, leases, kept = assets(lease=15)
+    assert (leases.config["max_age"], leases.config["duplicate_window"]) == (15 * SECOND,) * 2
+    assert (kept.config["max_age"], kept.config["duplicate_window"]) == (0, 120 * SECOND)
+    *_, leases, _ = assets(lease=600)
+    assert leases.config["duplicate_window"] == 120 * SECOND
+
+
 @pytest.mark.parametrize("name", WANTED)
 def test_what_is_as_it_should_be_fits(name):
     assert fit(WANTED[name], existing(name)) == these.Fit(state="fits")
@@ -52,7 +62,7 @@ def test_what_is_as_it_should_be_fits(name):
 
 
 def test_what_the_server_leaves_out_because_it_is_not_set_fits():
-    assert fit(WANTED[CURRENT], existing(CURRENT, duplicate_window=None)).state == "fits"
+    assert fit(WANTED[KEPT], existing(KEPT, max_age=None)).state == "fits"
 
 
 DIFFERENT = {
@@ -64,14 +74,15 @@ DIFFERENT = {
         {"subjects": ["a", "$INSIGHTS.>"]},
         "subjects is a, $INSIGHTS.>, not $INSIGHTS.ADVISORY.>",
     ),
-    "storage": (CURRENT, {"storage": "memory"}, "storage is memory, not file"),
-    "a flag": (CURRENT, {"allow_direct": None}, "allow_direct is not set, not true"),
+    "storage": (KEPT, {"storage": "memory"}, "storage is memory, not file"),
+    "a flag": (KEPT, {"deny_delete": None}, "deny_delete is not set, not true"),
     "a full stream refuses": (HISTORY, {"discard": "new"}, "discard is new, not old"),
     "a longer age of the current state": (
         CURRENT,
         {"max_age": 2 * HOUR},
         "max_age is 2h, not 1h",
     ),
+    "TTL": (LEASES, {"max_age": 30 * SECOND}, "max_age is 30s, not 15s"),
 }
 
 
@@ -116,6 +127,18 @@ FAULTY = {
         {"max_age": HOUR // 2 - SECOND},
         "max_age is 29m59s: what is open is valid for 30m",
     ),
+    "no TTL": (
+        LEASES,
+        {"max_age": None},
+        "it has no TTL: a leader that vanished would keep the lead",
+    ),
+    "markers": (
+        LEASES,
+        {"subject_delete_marker_ttl": SECOND},
+        "it has markers for what expired, which keep the lead from being taken",
+    ),
+    "not a bucket": (LEASES, {"subjects": ["other"]}, f"{NOT_ALL}$KV.INSIGHTS_LEASE.>"),
+    "not a bucket either": (KEPT, {"subjects": ["other"]}, f"{NOT_ALL}$KV.INSIGHTS_AGENT.>"),
 }
 
 

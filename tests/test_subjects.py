@@ -170,3 +170,26 @@ def test_which_subjects_are_part_of_another_one(pair, covered):
 def test_how_an_account_sends_requests_that_it_imports(subject, sent):
     assert subjects.requests_of("mon.req", subject) == sent
     assert subjects.requests_of(subjects.SYS_REQ, subject) == subject
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("agent-1_a", "agent-1_a"),
+        ("", "_"),
+        ("_", "=5F"),
+        ("a.b", "a=2Eb"),
+        ("=5F", "=3D5F"),
+        ("a/b:c@d", "a=2Fb=3Ac=40d"),
+        ("é", "=C3=A9"),
+    ],
+)
+def test_a_name_in_a_key_has_only_what_clients_take(name, expected):
+    assert subjects.key(name) == expected
+
+
+def test_a_long_name_in_a_key_is_cut_between_its_bytes_and_stays_its_own():
+    keys = {subjects.key(95 * "a" + tail * "é") for tail in range(20, 24)}
+    assert len(keys) == 4
+    assert all(re.fullmatch(r"a{95}/[0-9a-f]{16}", key) for key in keys)
+    assert subjects.key(128 * "a") == 128 * "a"

@@ -32,6 +32,7 @@ MONITORING = (
 EVENTS = ("$SYS.SERVER.*.SHUTDOWN", "$SYS.SERVER.*.LAMEDUCK")
 
 _VERBATIM = frozenset((string.ascii_letters + string.digits + "-_@:/+=").encode())
+_IN_KEYS = frozenset((string.ascii_letters + string.digits + "-_").encode())
 _LONGEST = 128
 _KEPT = 96
 _A_TOKEN = re.compile(rf"[A-Za-z0-9\-_@:/+=]{{1,{_LONGEST}}}").fullmatch
@@ -51,6 +52,22 @@ def token(name: str) -> str:
         return encoded
     kept = re.sub("%.?$", "", encoded[:_KEPT])
     return f"{kept}~{hashlib.sha256(raw).hexdigest()[:16]}"
+
+
+def key(name: str) -> str:
+    """One token of a key in a bucket for any name: as `token`, with what clients take in a key.
+
+    They refuse `%`, `~` and more, although servers take it: `A-Za-z0-9-_` stay, other bytes become
+    `=XX`, and longer ones are cut as a token is, with `/` before the hash.
+    """
+    if name in ("", "_"):
+        return "=5F" if name else "_"
+    raw = name.encode("utf-8", "surrogatepass")
+    encoded = "".join(chr(byte) if byte in _IN_KEYS else f"={byte:02X}" for byte in raw)
+    if len(encoded) <= _LONGEST:
+        return encoded
+    kept = re.sub("=.?$", "", encoded[:_KEPT])
+    return f"{kept}/{hashlib.sha256(raw).hexdigest()[:16]}"
 
 
 def advisory(

@@ -1,4 +1,4 @@
-"""`assets`: streams on real servers, made by the command and by hand."""
+"""`assets`: streams and buckets on real servers, made by the command and by hand."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from nats.js.api import StreamConfig
+from nats.js.api import KeyValueConfig, StreamConfig
 
 from kit.keeping import KEEP
 from kit.programs import connected, environment, until
@@ -21,7 +21,7 @@ from nats_insights.lab.servers import local
 
 pytestmark = pytest.mark.live
 
-NAMES = ["INSIGHTS", "INSIGHTS_STATE"]
+NAMES = ["INSIGHTS", "INSIGHTS_STATE", "KV_INSIGHTS_LEASE", "KV_INSIGHTS_AGENT"]
 ADVISORY = "$INSIGHTS.ADVISORY.INFO.SYSTEM._._.TEST_001.f"
 CLI = os.environ.get("NATS_CLI") or shutil.which("nats")
 needs_cli = pytest.mark.skipif(
@@ -68,15 +68,15 @@ def by_hand(server: local.Server, work: Callable[..., Any], user: str = "keeper"
 
 def test_they_are_created_when_told_to_and_then_left_alone(server, assets):
     code, rows, beside = assets(server)
-    assert (code, states(rows)) == (3, ["missing"] * 2)
+    assert (code, states(rows)) == (3, ["missing"] * 4)
     assert beside == "`nats-insights assets apply` creates what is missing\n"
     code, rows, beside = assets(server, "apply")
-    assert (code, states(rows), beside) == (0, ["created"] * 2, "")
+    assert (code, states(rows), beside) == (0, ["created"] * 4, "")
     code, rows, _ = assets(server)
-    assert (code, states(rows)) == (0, ["fits"] * 2)
+    assert (code, states(rows)) == (0, ["fits"] * 4)
     assert rows["INSIGHTS"][1] == "0 messages, 0.0 MB"
     code, rows, beside = assets(server, "apply", "--update")
-    assert (code, states(rows), beside) == (0, ["fits"] * 2, "")
+    assert (code, states(rows), beside) == (0, ["fits"] * 4, "")
 
 
 def test_the_mirror_keeps_the_last_message_of_each_subject(server, assets):
@@ -116,7 +116,7 @@ def test_what_cannot_be_changed_is_refused_in_one_sentence_and_the_others_are_ma
     config = StreamConfig(name="INSIGHTS_STATE", subjects=["elsewhere"])
     by_hand(server, lambda js: js.add_stream(config))
     code, rows, _ = assets(server, "apply")
-    assert (code, states(rows)) == (3, ["created", "wrong"])
+    assert (code, states(rows)) == (3, ["created", "wrong", "created", "created"])
     assert "it is not a mirror of INSIGHTS" in rows["INSIGHTS_STATE"][1]
     code, rows, _ = assets(server, "apply", "--update")
     assert (code, rows["INSIGHTS_STATE"][0]) == (3, "wrong")
@@ -185,15 +185,18 @@ def test_it_connects_as_the_section_says_where_no_flag_is_given(
         f"lifecycle.remind_every = '1m'\n[publish]\nserver = ['{server.url}']\n"
         "user = 'keeper'\npassword = 'env://OPS_PASSWORD'\n"
     )
-    assert main(["assets", "apply", "--config", str(config)]) == 0
+    assert main(["assets", "apply", "--config", str(config), "--lease", "3s"]) == 0
     info = by_hand(server, lambda js: js.stream_info("INSIGHTS_STATE"))
     assert info.config.max_age == 240
+    info = by_hand(server, lambda js: js.stream_info("KV_INSIGHTS_LEASE"))
+    assert info.config.max_age == 3
 
 
 WRONG = {
     "a name where none belongs": (["apply", "INSIGHTS"], "`assets apply` takes no name"),
     "an asset that is not one": (["show", "INSIGHT"], "did you mean INSIGHTS?"),
     "replicas": (["apply", "--replicas", "0"], "it must be from 1 to 5"),
+    "a lease": (["show", "--lease", "100ms"], "--lease is refused: '100ms' is not between"),
     "an update of nothing": (["show", "--update"], "--update goes with `assets apply`"),
 }
 
@@ -211,13 +214,13 @@ def test_a_cluster_keeps_as_many_replicas_as_it_is_told_to(start_cluster, assets
         if code == 0:
             break
     assert all(state in ("created", "fits") for state in states(rows))
-    info = by_hand(server, lambda js: js.stream_info("INSIGHTS_STATE"))
+    info = by_hand(server, lambda js: js.stream_info("KV_INSIGHTS_LEASE"))
     assert info.config.num_replicas == 3
     # Replicas that were not asked for are not compared, and not taken away.
     code, rows, _ = assets(server, "apply", "--update")
-    assert (code, states(rows)) == (0, ["fits"] * 2)
+    assert (code, states(rows)) == (0, ["fits"] * 4)
     code, rows, _ = assets(server, "status", "--replicas", "1")
-    assert (code, states(rows)) == (0, ["differs"] * 2)
+    assert (code, states(rows)) == (0, ["differs"] * 4)
 
 
 @needs_cli
@@ -234,7 +237,18 @@ def test_what_show_prints_is_taken_by_the_nats_cli(server, assets, capsys, tmp_p
             capture_output=True,
         )
     code, rows, _ = assets(server)
-    assert (code, states(rows)) == (0, ["fits"] * 2)
+    assert (code, states(rows)) == (0, ["fits"] * 4)
+
+
+def test_buckets_of_a_client_of_nats_work(server, assets):
+    async def makes(js: Any) -> None:
+        config = KeyValueConfig("INSIGHTS_LEASE", ttl=15, history=1)
+        await js.create_key_value(config)
+        await js.create_key_value(bucket="INSIGHTS_AGENT")
+
+    by_hand(server, makes)
+    _, rows, _ = assets(server)
+    assert states(rows)[2:] == ["differs", "differs"]
 
 
 def test_all_of_them_are_one_list(capsys):

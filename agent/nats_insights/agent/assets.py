@@ -1,4 +1,4 @@
-"""The agent's streams in an account: what is there, what fits, and what is in the way.
+"""The agent's streams and buckets in an account: what is there, what fits, and what is in the way.
 
 Nothing is created and nothing is changed, unless `apply` is called.
 """

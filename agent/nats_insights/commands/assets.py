@@ -1,4 +1,4 @@
-"""Show, print or create the streams that keep what the agent publishes."""
+"""Show, print or create the streams and buckets that keep what the agent publishes and knows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from nats_insights.connection.connect import connect
 from nats_insights.connection.contexts import Settings
 from nats_insights.connection.jetstream import JetStream
 from nats_insights.errors import ConfigError
-from nats_insights.tell.assets import Asset, assets
+from nats_insights.tell.assets import LEASE_SECONDS, Asset, assets
 from nats_insights.text import nearest, plain
 
 _STYLES = {"fits": "green", "differs": "yellow", "wrong": "red", "missing": "yellow"}
@@ -57,6 +57,12 @@ def options(parser: ArgumentParser) -> None:
         help="replicas of each stream, 3 in a cluster (default: 1)",
     )
     parser.add_argument(
+        "--lease",
+        default=f"{LEASE_SECONDS:g}s",
+        metavar="DURATION",
+        help="how long a leader that vanished keeps the lead (default: %(default)s)",
+    )
+    parser.add_argument(
         "--update",
         action="store_true",
         help="for `apply`: also change what exists and differs",
@@ -71,6 +77,7 @@ async def run(args: Namespace) -> int:
     wanted = assets(
         replicas=1 if args.replicas is None else args.replicas,
         remind_every=loaded.lifecycle.remind_every,
+        lease=_lease(args.lease),
     )
     if args.action == "show":
         return _show(wanted, args.name)
@@ -96,6 +103,13 @@ def _refuse_what_does_not_go_together(args: Namespace) -> None:
         raise ConfigError("--update goes with `assets apply`")
     if args.replicas is not None and not 1 <= args.replicas <= 5:
         raise ConfigError(f"--replicas {args.replicas} is refused: it must be from 1 to 5")
+
+
+def _lease(text: str) -> float:
+    seconds = config.seconds(text, "--lease")
+    if not 1 <= seconds <= 3600:
+        raise ConfigError(f"--lease is refused: {text!r} is not between 1s and 1h")
+    return seconds
 
 
 def _settings(args: Namespace, loaded: Config) -> Settings:

@@ -17,7 +17,8 @@ from nats_insights.connection.client import Client
 from nats_insights.errors import ConnectError, JetStreamError
 
 _TIMEOUT = 5.0
-# Codes of refusals.
+# The code of a refusal: somebody else stored a message in between.
+STALE = 10071
 _NO_MESSAGE = 10037
 _NO_STREAM, NOT_FOR_ACCOUNT, _NOT_ENABLED = 10059, 10039, 10076
 _NEVER = datetime.fromtimestamp(0, UTC)
@@ -111,6 +112,10 @@ class Value(Struct, frozen=True):
 
 class _Got(Struct, frozen=True):
     message: Value
+
+
+class _Acknowledged(Struct, frozen=True):
+    seq: int
 
 
 class Limits(Struct, frozen=True):
@@ -219,13 +224,34 @@ class JetStream:
         what = f"CONSUMER.CREATE.{stream}.{config['name']}.{config['filter_subject']}"
         return await self._ask(what, {"stream_name": stream, "config": config}, Consumer)
 
+    async def put(self, subject: str, data: bytes, *, after: int | None = None) -> int:
+        """Store a value on the subject of a key, and return its sequence.
+
+        If `after` is given, it must be that of the last message on the subject, 0 for none;
+        JetStreamError with the code STALE otherwise. A JetStreamError without a code leaves open
+        whether it is stored.
+        """
+        headers = None if after is None else {"Nats-Expected-Last-Subject-Sequence": str(after)}
+        # Keys of another domain are written under its prefix: what links it carries no others.
+        if self.client.js_api != subjects.JS_API:
+            subject = self.subject(subject)
+        return (await self._request(subject, data, _Acknowledged, headers)).seq
+
+    async def purge(self, stream: str, subject: str, before: int) -> None:
+        """Remove the messages on a subject, which may have wildcards, before a sequence."""
+        await self._ask(f"STREAM.PURGE.{stream}", {"filter": subject, "seq": before}, _Reply)
+
     async def _ask(self, what: str, body: Mapping[str, Any], into: type[T]) -> T:
-        subject = self.subject(what)
+        return await self._request(self.subject(what), msgspec.json.encode(body), into)
+
+    async def _request(
+        self, subject: str, data: bytes, into: type[T], headers: dict[str, str] | None = None
+    ) -> T:
         try:
-            reply = await self.client.request(
-                subject, msgspec.json.encode(body), timeout=self.timeout
-            )
+            reply = await self.client.request(subject, data, timeout=self.timeout, headers=headers)
         except nats.errors.NoRespondersError:
+            if "$KV." in subject:
+                raise JetStreamError(f"no stream stores {subject}", _NO_STREAM) from None
             raise JetStreamError(self._nobody, lasting=True) from None
         except (nats.errors.Error, OSError) as error:
             if self.client.closed.is_set():

@@ -1,4 +1,4 @@
-"""Assets: the streams of the agent, as they should be, and what of them differs.
+"""Assets: the streams and buckets of the agent, as they should be, and what of them differs.
 
 They are created when their owner asks for it, and never changed behind his back.
 """
@@ -15,14 +15,18 @@ from nats_insights.config import span
 
 # The history of all advisories, and the last one on each subject.
 HISTORY, CURRENT = "INSIGHTS", "INSIGHTS_STATE"
+# Buckets: who leads, each key for one TTL; and what agents go on from after a restart.
+LEASES, KEPT = "INSIGHTS_LEASE", "INSIGHTS_AGENT"
 
+# Seconds that a leader which vanished keeps the lead, unless the bucket is made otherwise.
+LEASE_SECONDS = 15.0
 # An entry in CURRENT lives for so many reminder periods. An advisory is valid for two.
 REMINDERS, VALID_REMINDERS = 4, 2
 
 _EVERY_ADVISORY = f"{subjects.ADVISORY}.>"
 _DAY, _NANOSECONDS = 86_400.0, 1e9
 _MIB = 1024 * 1024
-_HISTORY_BYTES = 1024 * _MIB
+_HISTORY_BYTES, _KEPT_BYTES, _LEASE_BYTES = 1024 * _MIB, 256 * _MIB, _MIB
 # A finding that is reminded every 15 minutes has 2,880 messages in 30 days: one that changes all
 # the time cannot push the others out.
 _MESSAGES_OF_A_FINDING = 5000
@@ -39,10 +43,12 @@ STATES: tuple[str, ...] = get_args(State)
 class Asset(Struct, frozen=True, kw_only=True):
     """A stream as JetStream is asked for it, durations in nanoseconds.
 
-    `faults` finds what about an existing one makes it useless, which is more than that it differs.
+    `bucket` is the name of a key-value bucket, "" for other streams. `faults` finds what about an
+    existing one makes it useless, which is more than that it differs.
     """
 
     config: dict[str, Any]
+    bucket: str = ""
     faults: Callable[[Config], list[str]]
 
     @property
@@ -61,12 +67,21 @@ class Fit(Struct, frozen=True, kw_only=True):
     notes: list[str] = []
 
 
-def assets(*, replicas: int = 1, remind_every: float = 900.0) -> list[Asset]:
+def assets(
+    *, replicas: int = 1, remind_every: float = 900.0, lease: float = LEASE_SECONDS
+) -> list[Asset]:
     """All of them, in the order in which they can be created; durations are in seconds."""
     return [
         _history(replicas),
         _current(replicas, remind_every),
+        _bucket(LEASES, "Insights: who leads", replicas, _LEASE_BYTES, _faults_of_leases, lease),
+        _bucket(KEPT, "Insights: what agents go on from", replicas, _KEPT_BYTES, _faults_of_kept),
     ]
+
+
+def stream_of(bucket: str) -> str:
+    """The name of the stream behind a bucket."""
+    return f"KV_{bucket}"
 
 
 def fit(asset: Asset, existing: Config | None) -> Fit:
@@ -146,6 +161,32 @@ def _current(replicas: int, remind_every: float) -> Asset:
     return Asset(config=config, faults=faults)
 
 
+def _bucket(
+    bucket: str,
+    about: str,
+    replicas: int,
+    size: int,
+    faults: Callable[[Config], list[str]],
+    ttl: float = 0.0,
+) -> Asset:
+    """A bucket as clients of NATS make it."""
+    config = _stream(
+        stream_of(bucket),
+        about,
+        replicas,
+        subjects=[f"$KV.{bucket}.>"],
+        discard="new",
+        max_age=_nanoseconds(ttl),
+        max_bytes=size,
+        max_msgs_per_subject=1,
+        # The server takes no window that is longer than the life of a message.
+        duplicate_window=_nanoseconds(min(ttl, 120.0) if ttl else 120.0),
+        deny_delete=True,
+        allow_rollup_hdrs=True,
+    )
+    return Asset(config=config, bucket=bucket, faults=faults)
+
+
 def _faults_of_history(existing: Config) -> list[str]:
     found = _faults_of_any(existing)
     if not stores(existing):
@@ -164,6 +205,27 @@ def _faults_of_current(existing: Config, remind_every: float) -> list[str]:
     age, least = _seconds(existing.get("max_age")), VALID_REMINDERS * remind_every
     if 0 < age < least:
         found.append(f"max_age is {span(age)}: what is open is valid for {span(least)}")
+    return found
+
+
+def _faults_of_leases(existing: Config) -> list[str]:
+    found = _faults_of_bucket(existing, LEASES)
+    if not existing.get("max_age"):
+        found.append("it has no TTL: a leader that vanished would keep the lead")
+    if existing.get("subject_delete_marker_ttl"):
+        found.append("it has markers for what expired, which keep the lead from being taken")
+    return found
+
+
+def _faults_of_kept(existing: Config) -> list[str]:
+    return _faults_of_bucket(existing, KEPT)
+
+
+def _faults_of_bucket(existing: Config, bucket: str) -> list[str]:
+    found = _faults_of_any(existing)
+    subject = f"$KV.{bucket}.>"
+    if not stores(existing, subject):
+        found.append(f"it does not store and acknowledge all of {subject}")
     return found
 
 
