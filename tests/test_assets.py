@@ -132,11 +132,6 @@ FAULTY = {
         {"max_age": None},
         "it has no TTL: a leader that vanished would keep the lead",
     ),
-    "markers": (
-        LEASES,
-        {"subject_delete_marker_ttl": SECOND},
-        "it has markers for what expired, which keep the lead from being taken",
-    ),
     "not a bucket": (LEASES, {"subjects": ["other"]}, f"{NOT_ALL}$KV.INSIGHTS_LEASE.>"),
     "not a bucket either": (KEPT, {"subjects": ["other"]}, f"{NOT_ALL}$KV.INSIGHTS_AGENT.>"),
 }

@@ -20,7 +20,7 @@ from nats_insights.errors import JetStreamError
 from nats_insights.lab.demo.stage import login
 from nats_insights.lab.servers.local import System
 from nats_insights.tell.advisory import Message
-from nats_insights.tell.assets import HISTORY, assets
+from nats_insights.tell.assets import HISTORY, LEASE_SECONDS, assets
 
 # Settings of a local system: its user `keeper` may do everything in the account KEEP.
 KEEP: Mapping[str, Any] = {
@@ -63,9 +63,9 @@ class Kept:
         """The bodies of what was heard, each once."""
         return list(dict.fromkeys(int(message.data) for message in self.heard))
 
-    async def make(self, replicas: int = 1, **other: Any) -> None:
+    async def make(self, replicas: int = 1, lease: float = LEASE_SECONDS, **other: Any) -> None:
         """The streams and buckets of the agent; `other` keys of the history's configuration."""
-        for asset in assets(replicas=replicas):
+        for asset in assets(replicas=replicas, lease=lease):
             more = other if asset.name == HISTORY else {}
             await self.until(lambda config=asset.config | more: self._make(config))
 

@@ -88,7 +88,7 @@ async def test_who_was_away_does_not_overwrite_what_its_successor_saved(bucket):
     await new.load()
     await new.save(b"new")
     for _ in range(2):
-        with pytest.raises(StateError, match=r"another agent saved its state in .* key me.state"):
+        with pytest.raises(StateError, match=r"another agent has saved .* key me.state"):
             await old.save(b"older")
     assert await bucket().load() == b"new"
     await new.save(b"newer")

@@ -1,4 +1,4 @@
-"""A bucket as a store: one value, in parts that fit into messages, replaced at one stroke.
+"""A bucket as a store: values in parts that fit into messages, each replaced at one stroke.
 
     NAME.head            which parts are valid: their generation, number, size and hash
     NAME.part.GEN.0 …    the parts, compressed
@@ -35,6 +35,8 @@ MOST_BYTES, PART_BYTES = 64 * 1024 * 1024, 512 * 1024
 # Parts that are written or read at a time.
 AT_A_TIME = 8
 _ATTEMPTS = 5
+# Seconds to wait for an answer, and for the word that there is a bucket.
+TIMEOUT, _MOMENT = 5.0, 2.0
 # What is unpacked is never larger than this.
 _MOST_UNPACKED = 1024 * 1024 * 1024
 _STREAM = stream_of(KEPT)
@@ -51,9 +53,10 @@ class _Head(Struct, frozen=True, kw_only=True):
 
 
 class Bucket:
-    """What one agent, or one shard, keeps in the bucket INSIGHTS_AGENT, under its name.
+    """What the agents of one shard keep in the bucket INSIGHTS_AGENT, under its name.
 
     `client` returns the connection into the account with the bucket, None while there is none.
+    `superseded` says whether the last save failed because another agent has saved meanwhile.
     """
 
     def __init__(self, client: Callable[[], Client | None], name: str, what: str = "state") -> None:
@@ -64,14 +67,24 @@ class Bucket:
         # The generation of a save of which it is not known whether it succeeded.
         self._unsure = ""
         self._untidy = False
+        self.superseded = False
 
     @property
     def where(self) -> str:
         return f"bucket {KEPT}, key {self._key}"
 
+    async def exists(self, client: Client | None = None) -> bool:
+        """Whether there is a bucket; StateError if that cannot be known now."""
+        jetstream = JetStream(client, _MOMENT) if client else self._jetstream(_MOMENT)
+        try:
+            return await jetstream.stream(_STREAM) is not None
+        except (JetStreamError, ConnectError) as error:
+            raise StateError(f"cannot reach {self.where}: {error}") from None
+
     async def load(self) -> bytes | None:
         """What was saved last. What cannot be unpacked is returned as it is."""
         jetstream = self._jetstream()
+        self.superseded = False
         try:
             head, packed = await self._read(jetstream)
             for _ in range(_ATTEMPTS):
@@ -100,10 +113,9 @@ class Bucket:
             await self._save(jetstream, packed)
         except JetStreamError as error:
             if error.code == STALE:
-                raise StateError(
-                    f"another agent saved its state in {self.where} meanwhile: give each agent "
-                    "an `id` of its own"
-                ) from None
+                self.superseded = True
+                why = f"another agent has saved the state in {self.where} meanwhile"
+                raise StateError(why) from None
             raise StateError(f"cannot save the state in {self.where}: {error}") from None
         except ConnectError as error:
             raise StateError(f"cannot save the state in {self.where}: {error}") from None
@@ -123,11 +135,11 @@ class Bucket:
         self._revision = 0
         return aside.where
 
-    def _jetstream(self) -> JetStream:
+    def _jetstream(self, timeout: float = TIMEOUT) -> JetStream:
         client = self._client()
         if client is None:
             raise StateError(f"cannot reach {self.where}: there is no connection to it now")
-        return JetStream(client)
+        return JetStream(client, timeout)
 
     def _subject(self, *tokens: str) -> str:
         return ".".join(("$KV", KEPT, self._key, *tokens))

@@ -63,7 +63,8 @@ class _Kept(msgspec.Struct, frozen=True, gc=False):
 class Heir:
     """The open findings of the leader, its mutes, and its servers, which `roster` gets.
 
-    It is `warm` once it had all of them; what it does not hear it asks for again.
+    `leader` is the last heartbeat that it kept up with. It is `warm` once it had all of them; what
+    it does not hear it asks for again.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Heir:
         self._leads = leads
         self._kept: dict[str, _Kept] = {}
         self.mutes: list[Mute] = []
+        self.leader: Heartbeat | None = None
         self._news: dict[str, _Kept | None] | None = None
         self._client: Client | None = None
         self._subscription: Subscription | None = None
@@ -108,13 +110,14 @@ class Heir:
     async def leave(self) -> None:
         """This agent leads now: it hears nobody, and knows all."""
         subscription, self._subscription, self._client = self._subscription, None, None
-        self.warm, self._kept, self.mutes = False, {}, []
+        self.warm, self._kept, self.mutes, self.leader = False, {}, [], None
         if subscription is not None:
             with suppress(nats.errors.Error):
                 await subscription.unsubscribe()
 
     async def keep_up(self, client: Client, leader: Heartbeat | None) -> None:
         """Ask for everything if this is not what the leader counts; called once per heartbeat."""
+        self.leader = leader or self.leader
         await self._ask_mutes(client, leader)
         self._missed |= client.slow != self._slow
         if not self._missed and leader is not None and self._agrees(leader):

@@ -1,4 +1,4 @@
-"""What the next process of this agent needs: kept in every epoch, and taken up at the start."""
+"""What the next process needs: kept in every epoch, and taken up at the start or with the lead."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from msgspec.structs import replace
 from nats_insights.agent.advisories import Advisories
 from nats_insights.agent.heir import Heir
 from nats_insights.agent.kept import Kept
-from nats_insights.agent.state import State
+from nats_insights.agent.shared_state import SharedState
+from nats_insights.agent.state import Left, State
 from nats_insights.judge.auditor import Auditor
+from nats_insights.judge.mutes import Mutes
 from nats_insights.judge.restart import taken_up
-from nats_insights.tell.messages import AgentInfo
+from nats_insights.tell.messages import AgentInfo, Heartbeat
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +27,67 @@ async def resume(
     StateError if there is a state that it cannot go on from.
     """
     left = await state.load(agent.id)
+    if left is not None:
+        _go_on(left, agent, auditor, advisories, now)
+
+
+async def inherit(
+    state: SharedState,
+    agent: AgentInfo,
+    auditor: Auditor,
+    advisories: Advisories,
+    heir: Heir,
+    now: float,
+) -> bool:
+    """Go on from what the last leader saved, at the Unix second `now`; False if that is not known.
+
+    What it told later than that comes first: it was then not able to save.
+    """
+    left = await state.take_up()
+    if left is None:
+        return False
+    if heir.warm and _is_older(left, heir.leader):
+        known = left.kept.known
+        servers, mutes = list(auditor.roster), list(heir.mutes)
+        known = replace(known, lives=heir.lives, mutes=mutes, roster=servers)
+        left = Left(Kept(known=known, checks=left.kept.checks), left.saved_at)
+    auditor.roster.adopt(left.kept.known.roster)
+    _go_on(left, agent, auditor, advisories, now)
+    return True
+
+
+def _is_older(left: Left, leader: Heartbeat | None) -> bool:
+    """Whether a leader has told more than it was able to save."""
+    if leader is None:
+        return False
+    latest = leader.timestamp.timestamp() - leader.silent_after_seconds
+    return left.kept.known.number < leader.agent.epoch or left.saved_at < latest
+
+
+async def catch_up(state: SharedState, auditor: Auditor, advisories: Advisories) -> None:
+    """Read now what could not be read before this agent led, and save it from then on.
+
+    What this agent has told since is true. It goes on with the findings that it does not know, of
+    checks that it has, and with the mutes.
+    """
+    left = await state.take_up()
     if left is None:
         return
+    known, codes = left.kept.known, {check.code for check in auditor.checks}
+    missing = [one for one in known.lives if one.key not in auditor.lives]
+    missing = [one for one in missing if one.is_open and one.key.code in codes]
+    unknown = [one for one in known.roster if auditor.roster.at(one.key) is None]
+    auditor.roster.restore(unknown)
+    auditor.lives |= {life.key: life for life in missing}
+    for life in missing:
+        auditor.jwt_names.restore(life.key.names, life.entity)
+    auditor.mutes = Mutes([*known.mutes, *auditor.mutes])
+    log.info("going on with %d findings more, which could not be read before", len(missing))
+
+
+def _go_on(
+    left: Left, agent: AgentInfo, auditor: Auditor, advisories: Advisories, now: float
+) -> None:
     known, over = taken_up(
         left.kept.known,
         advisories.by_code,

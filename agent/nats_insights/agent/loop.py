@@ -8,8 +8,8 @@ import logging
 import socket
 import time
 import uuid
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, nullcontext, suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager, nullcontext, suppress
 from functools import partial
 
 import nats.errors
@@ -25,10 +25,12 @@ from nats_insights.agent.election import Deposed, Election
 from nats_insights.agent.epoch import cost, epoch
 from nats_insights.agent.farewell import finish
 from nats_insights.agent.heir import Heir
-from nats_insights.agent.keeping import keep, resume
+from nats_insights.agent.keeping import catch_up, inherit, keep, resume
+from nats_insights.agent.lease import Lease
 from nats_insights.agent.peers import Peers
 from nats_insights.agent.publisher import Publisher
 from nats_insights.agent.shards import Others
+from nats_insights.agent.shared_state import SharedState
 from nats_insights.agent.state import State
 from nats_insights.agent.systemd import Systemd, in_a_line
 from nats_insights.config import Config
@@ -63,6 +65,8 @@ MOST_NEWS = 20
 MOST_CHANGES = 100
 # Requested epochs start at least this many seconds apart, or one interval if that is less.
 CLOSEST = 1.0
+# Seconds in which an agent that is stopped stores what its successor goes on from.
+HAND_OVER = 1.5
 _KNOWS_NOTHING = "without the findings of the last leader: what is still true opens again"
 
 
@@ -88,6 +92,7 @@ class Agent:
         self.barred = Barred()
         self._configuration = digest(config, checks)
         self._served = False
+        self._client: Client | None = None
         self._counted_at = float("-inf")
         self._due = 0.0
         self._refused: set[str] = set()
@@ -105,13 +110,9 @@ class Agent:
         agents hear heartbeats on the first one too.
         StateError if there is a state that it cannot go on from.
         """
-        beside: AbstractAsyncContextManager[None] = nullcontext()
-        if publish is not None:
-            publisher = Publisher(publish, CLIENT_NAME)
-            publisher.on_connect.append(self._overhear)
-            self.answers.publisher, self.answers.archive = publisher, Archive(publisher)
-            self.advisories.outbox, beside = publisher, publisher.running()
-        await resume(self.state, self.info(), self.auditor, self.advisories, time.time())
+        beside = nullcontext() if publish is None else self._beside(publish)
+        if not isinstance(self.state, SharedState):
+            await resume(self.state, self.info(), self.auditor, self.advisories, time.time())
         self._resumed_at = self.auditor.number
         self.auditor.postpone(time.time())
         connections = clients(settings, name=CLIENT_NAME, tried=self.systemd.tries)
@@ -128,6 +129,28 @@ class Agent:
                 finally:
                     self._lost = (client.server_id, client.cid)
                     await finish(self._leave(client))
+
+    @asynccontextmanager
+    async def _beside(self, publish: Settings) -> AsyncIterator[None]:
+        """Publish on a second connection meanwhile, and lead only with the lease of its account."""
+        publisher = self.advisories.outbox = Publisher(publish, CLIENT_NAME)
+        publisher.on_connect.append(self._overhear)
+        self.answers.publisher, self.answers.archive = publisher, Archive(publisher)
+        publisher.may_tell = lambda: self.election.may_tell
+        shard = self.auditor.shards.name
+        lease = Lease(lambda: publisher.client, shard, self.id, self.instance)
+        self.election.use(lease)
+        if not self.state.stored:
+            self.state = SharedState(lambda: publisher.client, shard)
+            publisher.on_connect.append(self.state.look)
+        async with publisher.running(), lease.running(self._lives):
+            yield
+
+    def _lives(self) -> bool:
+        """Whether this agent leads and its epochs end in time, on a connection, seeing enough."""
+        on, election = self._client, self.election
+        there = on is not None and not on.closed.is_set() and not self.auditor.roster.cut_off
+        return there and election.leads and election.reign.holds
 
     def info(self) -> AgentInfo:
         """The identity and the role of this agent now."""
@@ -173,7 +196,8 @@ class Agent:
         if access.mode == "system":
             self.auditor.system_accounts |= {access.account}
         await self._listen(client)
-        self._served = True
+        self._served, self._client = True, client
+        await self.election.ready(client)
         gatherer = Gatherer(client, self.config.gather.timeout, self.window, self.within)
         while not client.closed.is_set():
             if not self.election.leads and not await self._take_over(client):
@@ -214,6 +238,8 @@ class Agent:
         await self._learn(gatherer)
         while not client.closed.is_set():
             await self._confirm(client)
+            if isinstance(self.state, SharedState) and not self.state.keeps:
+                await catch_up(self.state, self.auditor, self.advisories)
             await self._epoch(client, gatherer, access)
             await self._wait(client, self.answers.wanted, self._due - time.monotonic())
 
@@ -250,8 +276,10 @@ class Agent:
         )
         was_isolated = bool(self.auditor.roster.cut_off)
         told = await epoch(self.auditor, gatherer, time.time(), counts=counts)
-        if was_isolated or self.auditor.roster.cut_off:
-            self.election.reign.lapse()  # Whoever saw more of the system meanwhile comes first.
+        roster = self.auditor.roster
+        self.election.apart = roster.apart or bool(roster.cut_off)
+        if was_isolated or roster.cut_off:
+            self.election.lapse()  # Whoever saw more of the system meanwhile comes first.
         await self._confirm(client)
         dropped = self.advisories.outbox.dropped
         self.cost = replace(cost(self.auditor, gatherer), dropped_advisories=dropped)
@@ -284,10 +312,13 @@ class Agent:
         tells = bool(told)
         told.clear()  # There may be tens of thousands: each is free once it is published.
         await self._keep(self.auditor.now)
+        if isinstance(self.state, SharedState) and self.state.superseded:
+            raise Deposed("another agent has led meanwhile")
         await self.advisories.publish(client, view.tenants, partial(self._confirm, client))
         if tells and not self.advisories.outbox.waiting:
             await self._keep(self.auditor.now)  # Nothing need be published again.
         await asyncio.sleep(0)
+        await self._confirm(client)
         await self._heartbeat(client)
         await self.answers.end()
 
@@ -316,6 +347,7 @@ class Agent:
         """Keep up with the leader until there is none, and this agent is the next one."""
         peers = self.election.peers
         self._forget()
+        await self.election.release()
         await self.answers.serve(client, self.info())
         await self.heir.listen(client)
         beat_at, kept_up, leader = float("-inf"), None, peers.leader()
@@ -340,6 +372,8 @@ class Agent:
     def _forget(self) -> None:
         """What is true, and is to be published, is for the leader to say from now on."""
         self.election.step_down()
+        if isinstance(self.state, SharedState):
+            self.state.lay_down()
         self.advisories.clear()
         self.answers.view = None
         self.auditor.start_over()
@@ -348,15 +382,26 @@ class Agent:
         """Lead if nobody does, and go on from what the last leader told."""
         if self.election.left > 0 or not await self._claim(client):
             return False
-        if self.heir.warm:
-            self.auditor.adopt(self.heir.lives, self.heir.mutes)
+        told = await self._inherit()
         if self.heir.listens:
             self.auditor.postpone(time.time())
-            known = f"with {len(self.heir.lives)} open findings"
-            told = known if self.heir.warm else _KNOWS_NOTHING
             log.info("no other agent leads any more: taking over, %s", told)
         await self.heir.leave()
         return True
+
+    async def _inherit(self) -> str:
+        """Go on from what the last leader saved, or from what it told; in words how far."""
+        heir, now = self.heir, time.time()
+        if isinstance(self.state, SharedState):
+            if self.state.keeps and not self.state.superseded:
+                return ""  # Nobody else has led.
+            if await inherit(self.state, self.info(), self.auditor, self.advisories, heir, now):
+                self._resumed_at = self.auditor.number
+                return "with what the last leader saved"
+        if not heir.warm:
+            return _KNOWS_NOTHING
+        self.auditor.adopt(heir.lives, heir.mutes)
+        return f"with {len(heir.lives)} open findings"
 
     async def _keep(self, now: float, *, whole: bool = False) -> None:
         await keep(self.state, self.auditor, self.advisories, self.heir, now, whole=whole)
@@ -396,14 +441,16 @@ class Agent:
     @property
     def _is_warm(self) -> bool:
         """Whether it knows what was told last: what a process has saved may be older."""
-        return self.heir.warm or (bool(self.auditor.lives) and not self._is_new)
+        readable = isinstance(self.state, SharedState) and self.state.readable
+        return readable or self.heir.warm or (bool(self.auditor.lives) and not self._is_new)
 
     async def _heartbeat(self, client: Client, claims: bool = False) -> Heartbeat:
         auditor, view = self.auditor, self.answers.view
         reign, role = self.election.reign, self.election.role
         leads = role == "leader" and view is not None
         since = reign.since
-        name = f"{self.instance} {auditor.number} {role} {since} {claims}"
+        term = self.election.term
+        name = f"{self.instance} {auditor.number} {role} {since} {claims} {term}"
         self.election.said = heartbeat = Heartbeat(
             id=hashlib.sha256(name.encode()).hexdigest()[:32],
             timestamp=advisory.at(time.time()),
@@ -421,6 +468,7 @@ class Agent:
             cost=replace(self.cost, dropped_advisories=self.advisories.outbox.dropped),
             claims=claims,
             warm=self._is_warm,
+            lease=term,
             configuration=self._configuration,
         )
         message = advisory.heartbeat_message(heartbeat)
@@ -429,7 +477,7 @@ class Agent:
         self.advisories.outbox.beat(message)
         if leads and view and (share := self.auditor.share):
             await self.others.publish(client, view, share, auditor.pace.silent_after)
-        if role == "leader":
+        if role == "leader" and self.election.holds:
             await self.advisories.outbox.send(client)
         # A frozen server takes heartbeats, too: only what it has read was heard by others.
         with suppress(nats.errors.Error):
@@ -456,10 +504,21 @@ class Agent:
         led = self.election.leads
         if not client.closed.is_set():
             with suppress(nats.errors.Error, OSError):
-                if self.election.reign.holds:
+                if self.election.holds:
                     await self.advisories.outbox.send(client)
+                    await self._hand_over()
                 self.election.role = "stopped"
                 await self._heartbeat(client)
             self.election.step_down()
-        if not self._is_new:
+        if not self._is_new and not isinstance(self.state, SharedState):
             await self._keep(self.auditor.now if led else time.time(), whole=True)
+
+    async def _hand_over(self) -> None:
+        """Leave the successor all that it needs, and then the lead."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(HAND_OVER):
+                if isinstance(self.advisories.outbox, Publisher):
+                    await self.advisories.outbox.stored(HAND_OVER / 2)
+                if isinstance(self.state, SharedState) and not self._is_new:
+                    await self._keep(self.auditor.now, whole=True)
+        await self.election.release()

@@ -4,13 +4,14 @@ Agents that keep no common state must not both publish: their ids would differ, 
 contradict each other. So one leads and the others stand by. Every agent ranks all of them alike,
 by what their last heartbeats said:
 
-    1. those that lead: the one that has led for longest
+    0. those that lead with the lease: the one that took it last
+    1. those that lead without: the one that has led for longest
     2. those that know the findings of the leader, and claim to lead
     3. those that know them, and stand by
     4. those that do not, and claim to lead
     5. all others
 
-Within each by instance. Agents of the first four come before one that claims, if they rank before
+Within each by instance. Agents of the first five come before one that claims, if they rank before
 it. An agent that is silent for longer than it said does not count, nor does an earlier process of
 one that was restarted.
 """
@@ -77,6 +78,8 @@ class Peers:
         self.shard = shard  # An agent of another one is no rival.
         self.changed = asyncio.Event()
         self.on_claim: Callable[[Heartbeat], Awaitable[None]] = _ignore
+        # The instance that has the lease, "" if none has, None where that is not known.
+        self.holder: Callable[[], str | None] = lambda: None
         self._peers: dict[str, _Peer] = {}
         # Leaders that answered, by their instance, and until when they count as there.
         self._answered: dict[str, float] = {}
@@ -85,6 +88,11 @@ class Peers:
     async def listen(self, client: Client) -> None:
         """Subscribe to the heartbeats of others, for as long as the connection lasts."""
         await client.subscribe(f"{subjects.HEARTBEAT}.*", cb=self.hear)
+
+    @property
+    def alone(self) -> bool:
+        """Whether no other agent was ever heard."""
+        return not self._peers
 
     def leader(self) -> Heartbeat | None:
         """The heartbeat of another agent that leads, of several the one that has led longest."""
@@ -110,7 +118,8 @@ class Peers:
 
         The claim is that of an agent which is warm, or not.
         """
-        left = [peer.left for peer in self._peers.values() if _is_ahead(peer.heartbeat, warm)]
+        peers = [peer for peer in self._peers.values() if not self._is_over(peer.heartbeat)]
+        left = [peer.left for peer in peers if _is_ahead(peer.heartbeat, warm)]
         return max([*left, *(at - time.monotonic() for at in self._answered.values())], default=0)
 
     async def ask(self, client: Client, patience: float = 0.0) -> str:
@@ -126,6 +135,8 @@ class Peers:
                 metadata = msgspec.json.decode(message.data, type=_Pong).metadata or {}
                 instance = metadata.get("instance", "")
                 rival = metadata.get("shard", "") == self.shard and instance != self.instance
+                last = self._peers.get(instance)
+                rival = rival and not (last and self._is_over(last.heartbeat))
                 if metadata.get("role") == "leader" and rival:
                     leaders.append(metadata.get("id", "unnamed"))
                     now = time.monotonic()
@@ -194,7 +205,14 @@ class Peers:
         return [difference for _, difference in new]
 
     def _there(self) -> Iterable[Heartbeat]:
-        return [peer.heartbeat for peer in self._peers.values() if peer.left > 0]
+        beats = [peer.heartbeat for peer in self._peers.values() if peer.left > 0]
+        return [beat for beat in beats if not self._is_over(beat)]
+
+    def _is_over(self, heartbeat: Heartbeat) -> bool:
+        """Whether it is of a reign that has lost its lease since."""
+        holder = self.holder()
+        lost = holder is not None and heartbeat.agent.instance != holder
+        return lost and leads(heartbeat) and heartbeat.lease is not None
 
     def _answering(self, instance: str) -> bool:
         return self._answered.get(instance, 0.0) > time.monotonic()
@@ -212,6 +230,8 @@ def leads(heartbeat: Heartbeat) -> bool:
 def rank(heartbeat: Heartbeat) -> Rank:
     """The least comes first; the same for all agents."""
     instance, since = heartbeat.agent.instance, heartbeat.leading_since
+    if leads(heartbeat) and heartbeat.lease is not None:
+        return (0, -heartbeat.lease, instance)
     if leads(heartbeat):
         return (1, since.timestamp() if since else float("inf"), instance)
     if heartbeat.agent.role == "stopped":

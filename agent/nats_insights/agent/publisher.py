@@ -78,6 +78,7 @@ class Publisher:
     client: the connection, None while there is none.
     stream: the stream that acknowledges, "" if there is none, None while that is not known.
     on_connect: called with each new connection.
+    may_tell: whether advisories may be published now; until then they wait.
     dropped: messages that were given up: too many waited, or they can no longer be stored.
     """
 
@@ -87,6 +88,7 @@ class Publisher:
         self.client: Client | None = None
         self.stream: str | None = None
         self.on_connect: list[Hook] = []
+        self.may_tell: Callable[[], bool] = lambda: True
         self.dropped = 0
         self._queue: deque[Message] = deque()
         self._copies = Outbox()
@@ -288,7 +290,7 @@ class Publisher:
         """Publish all that waits, each message at once, behind those of its finding."""
         unproved: list[Message] = []
         try:
-            while self._queue:
+            while self._queue and self.may_tell():
                 message = self._queue[0]
                 await self._say_one(client, message, unproved)
                 if self._queue and self._queue[0] is message:
@@ -360,6 +362,9 @@ class Publisher:
     async def _publish(
         self, client: Client, message: Message, *, acknowledged: bool = False
     ) -> None:
+        # It may have been frozen meanwhile: then another agent tells what is true.
+        if message.subject.startswith(subjects.ADVISORY) and not self.may_tell():
+            return
         reply = ""
         if acknowledged:
             self._in_flight.pop(_id(message), None)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 
-def _clock() -> float:
+def boot_clock() -> float:
     """Seconds that also pass while the machine sleeps, where that can be told."""
     if hasattr(time, "CLOCK_BOOTTIME"):
         return time.clock_gettime(time.CLOCK_BOOTTIME)
@@ -21,7 +21,7 @@ def _clock() -> float:
 class Reign:
     """`since` is the Unix second since which this agent has led without a break, None if not."""
 
-    def __init__(self, clock: Callable[[], float] = _clock) -> None:
+    def __init__(self, clock: Callable[[], float] = boot_clock) -> None:
         self.since: float | None = None
         self.clock = clock
         self._until = float("-inf")

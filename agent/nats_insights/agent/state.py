@@ -68,9 +68,14 @@ class State:
         return cls(file, file.beside)
 
     @property
-    def keeps(self) -> bool:
+    def stored(self) -> bool:
         """Whether there is a store."""
         return self._store is not None
+
+    @property
+    def keeps(self) -> bool:
+        """Whether it is to be saved now."""
+        return self.stored
 
     async def load(self, agent: str) -> Left | None:
         """What the last process of this agent left; None if there is nothing to go on from.

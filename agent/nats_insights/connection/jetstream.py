@@ -20,7 +20,9 @@ _TIMEOUT = 5.0
 # The code of a refusal: somebody else stored a message in between.
 STALE = 10071
 _NO_MESSAGE = 10037
-_NO_STREAM, NOT_FOR_ACCOUNT, _NOT_ENABLED = 10059, 10039, 10076
+_NO_STREAM, NOT_FOR_ACCOUNT = 10059, 10039
+# The account has no JetStream: nobody in it can have any.
+NOT_ENABLED = (NOT_FOR_ACCOUNT, 10076)
 _NEVER = datetime.fromtimestamp(0, UTC)
 # Names come in pages; more streams than this are not looked at.
 _MOST_STREAMS = 10_000
@@ -272,7 +274,7 @@ class JetStream:
 
 
 def _refused(problem: _Problem) -> JetStreamError:
-    if problem.err_code in (NOT_FOR_ACCOUNT, _NOT_ENABLED):
+    if problem.err_code in NOT_ENABLED:
         sentence = "JetStream is not enabled for the account of this connection: enable it there"
         return JetStreamError(sentence, problem.err_code, lasting=True)
     return JetStreamError(problem.description or f"error {problem.code}", problem.err_code)

@@ -269,7 +269,7 @@ class Gatherer:
                 heard.silent[server_id] = Silence("hung", words(problem))
             elif peer:
                 why = f"no server takes requests for it, but {peer} has a link to it"
-                heard.silent[server_id] = Silence("hung", why)
+                heard.silent[server_id] = Silence("hung", why, linked=True)
             else:
                 heard.silent[server_id] = Silence("dead", "no server takes requests for it")
 

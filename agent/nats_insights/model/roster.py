@@ -93,7 +93,8 @@ class Roster:
 
     `cut_off` names the dead servers because of which the agent considers itself disconnected,
     `forgotten` are the keys of servers that were removed by hand. `listens_since` is the Unix
-    second since which it hears events without a break, infinite if it hears none.
+    second since which it hears events without a break, infinite if it hears none. `apart` says
+    whether other servers reach one that the agent does not, as of the last epoch.
     """
 
     def __init__(self, forget_after: float = 86_400.0, gone_after: float = 120.0) -> None:
@@ -102,6 +103,7 @@ class Roster:
         self.overflow = 0
         self.listens_since = inf
         self.cut_off: list[str] = []
+        self.apart = False
         self.forgotten: set[Names] = set()
         self._entries: dict[Names, Entry] = {}
         self._by_id: dict[str, Entry] = {}
@@ -142,6 +144,7 @@ class Roster:
             host.hosted = True
         for info in heard.named.values():
             self.meet(info, now, heard.infos.keys())
+        self.apart = any(silence.linked for silence in heard.silent.values())
         for server_id, silence in heard.silent.items():
             self.unheard(server_id, silence.state, now, silence.why)
         for server_id, why in heard.errors.items():

@@ -32,12 +32,15 @@ class Expected(Struct, frozen=True, kw_only=True):
 class Silence(Struct, frozen=True):
     """The state of a server that did not reply, and why.
 
+    It is `linked` if nothing takes requests for it and yet another server has a link to it.
+
     It is hung if it receives requests and does not reply, or if only the agent cannot reach it; it
     is dead if requests to it have no responders, and no server has a link to it.
     """
 
     state: Literal["hung", "dead"]
     why: str
+    linked: bool = False
 
 
 class Heard:

@@ -74,7 +74,7 @@ def assets(
     return [
         _history(replicas),
         _current(replicas, remind_every),
-        _bucket(LEASES, "Insights: who leads", replicas, _LEASE_BYTES, _faults_of_leases, lease),
+        _bucket(LEASES, "Insights: who leads", replicas, _LEASE_BYTES, faults_of_leases, lease),
         _bucket(KEPT, "Insights: what agents go on from", replicas, _KEPT_BYTES, _faults_of_kept),
     ]
 
@@ -208,13 +208,17 @@ def _faults_of_current(existing: Config, remind_every: float) -> list[str]:
     return found
 
 
-def _faults_of_leases(existing: Config) -> list[str]:
+def faults_of_leases(existing: Config) -> list[str]:
+    """Why no agent can go by the leases in this bucket."""
     found = _faults_of_bucket(existing, LEASES)
     if not existing.get("max_age"):
         found.append("it has no TTL: a leader that vanished would keep the lead")
-    if existing.get("subject_delete_marker_ttl"):
-        found.append("it has markers for what expired, which keep the lead from being taken")
     return found
+
+
+def ttl_of(existing: Config) -> float:
+    """Seconds after which a bucket drops what was not written again, 0 for never."""
+    return _seconds(existing.get("max_age"))
 
 
 def _faults_of_kept(existing: Config) -> list[str]:

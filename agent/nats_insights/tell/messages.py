@@ -139,8 +139,9 @@ class Heartbeat(Struct, frozen=True, kw_only=True):
     the number of mutes.
 
     A standby that `claims` is about to lead, unless another agent objects; one that is `warm` knows
-    the findings of the leader. Agents with the same settings, but for `id`, have the same
-    `configuration`.
+    the findings of the leader, or can read them. `lease` numbers the reign of a leader that has the
+    lease in JetStream, and grows from reign to reign; it is null where an agent leads without.
+    Agents with the same settings, but for `id`, have the same `configuration`.
     """
 
     type: Literal["insights.advisory.v1.heartbeat"] = "insights.advisory.v1.heartbeat"
@@ -160,6 +161,7 @@ class Heartbeat(Struct, frozen=True, kw_only=True):
     cost: Cost
     claims: bool = False
     warm: bool = False
+    lease: int | None = None
     configuration: str = ""
 
 

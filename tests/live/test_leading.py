@@ -1,0 +1,246 @@
+"""Agents that lead by a lease, and go on from one state, in processes of their own."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kit.keeping import KEEP, Kept, keeper, kept
+from kit.leading import Agents, listening
+from kit.stories import is_one_story
+from kit.watching import Watch
+from nats_insights import subjects
+from nats_insights.connection.connect import connect
+from nats_insights.lab.demo.stage import login
+from nats_insights.lab.servers import local
+from nats_insights.lab.servers.crowd import Crowd
+
+pytestmark = pytest.mark.live
+
+FULL = {"n1": "max_connections: 30"}
+HOT = ("SERVER_011", "n1")
+# A lease that a test does not live to see the end of, and one that ends soon.
+LONG, SHORT = 120.0, 2.0
+
+
+@pytest.fixture
+def system(binary: Path) -> Iterator[local.System]:
+    with local.cluster("n1", "n2", binary=binary, options=FULL, **KEEP) as system:
+        yield system
+
+
+@pytest.fixture
+async def there(system: local.System) -> AsyncIterator[Kept]:
+    async with kept(keeper(system, "n2")) as there:
+        yield there
+
+
+@pytest.fixture
+async def watch(system: local.System) -> AsyncIterator[Watch]:
+    async with listening(system, "n2") as watch:
+        yield watch
+
+
+@pytest.fixture
+def agents(system: local.System, tmp_path: Path) -> Iterator[Agents]:
+    agents = Agents(system, tmp_path)
+    yield agents
+    agents.kill(*agents.running)
+
+
+async def fill(system: local.System, crowd: Crowd) -> None:
+    """n1 is nearly full."""
+    user, password = system.user("app")
+    await crowd.join(system["n1"].url, 24, user=user, password=password)
+
+
+def roles(watch: Watch) -> dict[str, str]:
+    """What each agent last said of itself."""
+    return {beat.agent.id: beat.agent.role for beat in watch.heartbeats}
+
+
+def leader(watch: Watch) -> str:
+    """Who leads, by the last heartbeat of each agent."""
+    return "".join(name for name, role in roles(watch).items() if role == "leader")
+
+
+def reigns(watch: Watch) -> list[str]:
+    """The agents that led, one after another."""
+    led = [beat.agent.id for beat in watch.heartbeats if beat.agent.role == "leader"]
+    return [name for name, _ in itertools.groupby(led)]
+
+
+def told(watch: Watch) -> list[Any]:
+    """What was published of n1 being full, each message once."""
+    ours = [said for said in watch.advisories if (said.code, said.entity.name) == HOT]
+    return list({said.id: said for said in ours}.values())
+
+
+def is_told_once(watch: Watch) -> bool:
+    """Whether the finding was opened and resolved once, under one identity, and nothing doubled."""
+    ours = told(watch)
+    assert [one.transition for one in ours if one.transition in ("opened", "resolved")] == [
+        "opened",
+        "resolved",
+    ]
+    assert len({one.opened_at for one in ours}) == 1
+    assert [one.revision for one in ours] == list(range(1, len(ours) + 1))
+    return is_one_story(watch.advisories)
+
+
+async def asked(watch: Watch, system: local.System, name: str, **body: str) -> Any:
+    """The reply to a query, as the first connection of agents has it."""
+    client = await connect(login(system, "root", "n1"), name="asker")
+    try:
+        reply = await client.request(subjects.api(name), json.dumps(body).encode(), timeout=20)
+        return json.loads(reply.data)
+    finally:
+        await client.close()
+
+
+async def two_with_a_finding(watch: Watch, agents: Agents) -> None:
+    """A leader that has told of n1, and a standby."""
+    agents.start("a")
+    await watch.until(lambda: HOT in watch.open)
+    agents.start("b")
+    await watch.until(lambda: roles(watch).get("b") == "standby")
+    assert leader(watch) == "a"
+
+
+def terms(watch: Watch, name: str) -> set[int | None]:
+    """The numbers of the reigns of an agent."""
+    beats = [beat for beat in watch.heartbeats if beat.agent.role == "leader"]
+    return {beat.lease for beat in beats if beat.agent.id == name}
+
+
+@pytest.mark.parametrize(("end", "ttl"), [("kill", SHORT), ("stop", LONG)])
+async def test_a_leader_that_ends_is_followed(system, there, watch, agents, crowd, end, ttl):
+    await there.make(lease=ttl)
+    await fill(system, crowd)
+    await two_with_a_finding(watch, agents)
+    (first,) = terms(watch, "a")
+    getattr(agents, end)("a")
+    await watch.until(lambda: leader(watch) == "b" or roles(watch)["b"] == "leader")
+    (second,) = terms(watch, "b")
+    assert second > first
+    await crowd.leave(list(crowd))
+    await watch.until(lambda: HOT not in watch.open)
+    assert is_told_once(watch)
+    assert reigns(watch) == ["a", "b"]
+
+
+async def test_a_frozen_leader_publishes_nothing_when_it_wakes(system, there, watch, agents, crowd):
+    await there.make(lease=SHORT)
+    await fill(system, crowd)
+    await two_with_a_finding(watch, agents)
+    agents.freeze("a")
+    await watch.until(lambda: roles(watch)["b"] == "leader")
+    await crowd.leave(list(crowd))
+    await watch.until(lambda: HOT not in watch.open)
+    seen = len(watch.heartbeats)
+    agents.thaw("a")
+    await watch.until(lambda: len([b for b in watch.heartbeats[seen:] if b.agent.id == "a"]) > 2)
+    assert {b.agent.role for b in watch.heartbeats[seen:] if b.agent.id == "a"} == {"standby"}
+    assert is_told_once(watch)
+    assert reigns(watch) == ["a", "b"]
+    assert "standing by" in agents.log("a")
+
+
+@pytest.mark.parametrize("names", [["a"], ["a", "b", "c"]], ids=["one", "three"])
+async def test_all_that_were_killed_at_once_go_on(system, there, watch, agents, crowd, names):
+    await there.make(lease=SHORT)
+    await fill(system, crowd)
+    agents.start(*names)
+    await watch.until(lambda: HOT in watch.open)
+    await asked(watch, system, "MUTE", code="SERVER_011", until="1h", who="ada")
+    await watch.until(lambda: watch.open[HOT].muted is not None)
+    before = watch.open[HOT]
+    agents.kill(*names)
+    seen = len(watch.heartbeats)
+    agents.start(*names)
+    await watch.until(lambda: any(b.agent.role == "leader" for b in watch.heartbeats[seen:]))
+    last = watch.heartbeats[-1].agent.epoch
+    await watch.until(lambda: watch.heartbeats[-1].agent.epoch > last + 2)
+    mutes = (await asked(watch, system, "MUTES"))["mutes"]
+    assert [(one["who"], one["findings"]) for one in mutes] == [("ada", 1)]
+    assert watch.open[HOT].opened_at == before.opened_at
+    await crowd.leave(list(crowd))
+    await watch.until(lambda: HOT not in watch.open)
+    assert is_told_once(watch)
+
+
+HOSTILE = "a b.*>\u00e9\U0001f407/=%"
+
+
+async def test_whatever_an_agent_is_called_keys_are_escaped(system, there, watch, agents, crowd):
+    await there.make(lease=SHORT)
+    await there.client.request("$KV.INSIGHTS_AGENT._.state", b"foreign")
+    await there.client.request("$KV.INSIGHTS_AGENT.foreign.%", b"foreign")
+    await fill(system, crowd)
+    agents.start(HOSTILE)
+    await watch.until(lambda: HOT in watch.open)
+    agents.stop(HOSTILE)
+    opened_at = watch.open[HOT].opened_at
+    await crowd.leave(list(crowd))
+    agents.start(HOSTILE)
+    await watch.until(lambda: HOT not in watch.open)
+    assert told(watch)[-1].opened_at == opened_at
+    assert is_told_once(watch)
+    for stream in ("KV_INSIGHTS_LEASE", "KV_INSIGHTS_AGENT"):
+        info = await there.client.jetstream().stream_info(stream, subjects_filter=">")
+        keys = [key.split(".", 2)[2] for key in info.state.subjects]
+        ours = [key for key in keys if "foreign" not in key and key != "_.state"]
+        assert ours
+        assert all(re.fullmatch(r"(leader\._|_\.(state|past)\.(head|part\..*))", k) for k in ours)
+
+
+async def test_without_buckets_agents_elect_their_leader_as_ever(
+    system, there, watch, agents, crowd
+):
+    await there.make()
+    for bucket in ("KV_INSIGHTS_LEASE", "KV_INSIGHTS_AGENT"):
+        await there.client.jetstream().delete_stream(bucket)
+    await fill(system, crowd)
+    await two_with_a_finding(watch, agents)
+    await watch.until(lambda: [b for b in watch.heartbeats if b.agent.id == "b"][-1].warm)
+    agents.stop("a")
+    await watch.until(lambda: roles(watch)["b"] == "leader")
+    await crowd.leave(list(crowd))
+    await watch.until(lambda: HOT not in watch.open)
+    assert is_told_once(watch)
+    assert terms(watch, "a") | terms(watch, "b") == {None}
+    assert "no state is kept: there is no bucket INSIGHTS_AGENT" in agents.log("a")
+    assert "AGENT_009" not in {said.code for said in watch.advisories}
+
+
+async def test_a_state_file_comes_first(system, there, watch, agents, tmp_path):
+    await there.make()
+    agents.start("a", more=["--state", str(tmp_path / "state")])
+    await watch.until(lambda: leader(watch) == "a")
+    agents.stop("a")
+    assert (tmp_path / "state").exists()
+    assert (await there.jetstream.stream("KV_INSIGHTS_AGENT")).state.messages == 0
+
+
+async def test_a_bucket_that_is_full_loses_nothing_that_it_had(system, there, watch, agents, crowd):
+    await there.make()
+    await fill(system, crowd)
+    agents.start("a")
+    await watch.until(lambda: HOT in watch.open)
+    stream = await there.jetstream.stream("KV_INSIGHTS_AGENT")
+    await there.jetstream.update({**stream.config, "max_bytes": 100})
+    await watch.until(lambda: ("AGENT_009", "a") in watch.open)
+    assert "cannot save the state in bucket INSIGHTS_AGENT" in watch.open["AGENT_009", "a"].summary
+    await there.jetstream.update(stream.config)
+    await watch.until(lambda: ("AGENT_009", "a") not in watch.open)
+    agents.stop("a")
+    await crowd.leave(list(crowd))
+    agents.start("a")
+    await watch.until(lambda: HOT not in watch.open)
+    assert is_told_once(watch)
