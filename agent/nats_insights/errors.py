@@ -35,7 +35,11 @@ class RequestError(InsightsError):
 
 
 class StateError(InsightsError):
-    """The state of an agent cannot be read or written."""
+    """The state of an agent cannot be read or written; `lasting` where waiting does not help."""
+
+    def __init__(self, sentence: str, *, lasting: bool = False) -> None:
+        super().__init__(sentence)
+        self.lasting = lasting
 
 
 class JetStreamError(InsightsError):

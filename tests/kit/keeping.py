@@ -76,6 +76,18 @@ class Kept:
             return False
         return True
 
+    async def put(self, subject: str, data: bytes) -> None:
+        """Store a message, as soon as the server knows which stream stores it."""
+
+        async def puts() -> bool:
+            try:
+                await self.jetstream.put(subject, data)
+            except JetStreamError:
+                return False
+            return True
+
+        await self.until(puts)
+
     async def change(self, **other: Any) -> None:
         """Other keys of the configuration of the history."""
         stream = await self.jetstream.stream(HISTORY)

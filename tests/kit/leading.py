@@ -11,10 +11,10 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from kit.keeping import keeper
 from kit.watching import PATIENCE, Watch
 from nats_insights import subjects
 from nats_insights.connection.connect import connect
+from nats_insights.lab.demo.stage import login
 from nats_insights.lab.servers.local import System
 from nats_insights.subjects import key
 
@@ -42,25 +42,34 @@ class Agents:
         self.running: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(
-        self, *names: str, more: Sequence[str] = (), user: str = "keeper", publish: str = ""
+        self,
+        *names: str,
+        more: Sequence[str] = (),
+        publish: System | tuple[str, str, str] | None = None,
     ) -> None:
-        """Start agents, each connected to the servers of the system in another order."""
+        """Start agents, each connected to the servers of the system in another order.
+
+        They publish there too, or in another system, or at this URL with a user and a password.
+        """
         for name in names:
             urls = [server.url for server in self.system]
             turn = len(self.running) % len(urls)
             urls = urls[turn:] + urls[:turn]
             config = self.directory / f"{key(name)}.toml"
-            second = [publish] if publish else urls
-            settings = QUICK.format(
-                timeout=self.timeout, servers=", ".join(f'"{u}"' for u in second), user=user
-            )
+            second, user, secret = urls, *self.system.user("keeper")
+            if isinstance(publish, System):
+                second, user, secret = [one.url for one in publish], *publish.user("keeper")
+            elif publish is not None:
+                second, user, secret = [publish[0]], *publish[1:]
+            servers = ", ".join(f'"{url}"' for url in second)
+            settings = QUICK.format(timeout=self.timeout, servers=servers, user=user)
             config.write_text(f"id = {self._quoted(name)}\n{settings}", "utf-8")
             own, password = self.system.user("agent")
             env = {
                 "NATS_URL": ",".join(urls),
                 "NATS_USER": own,
                 "NATS_PASSWORD": password,
-                "KEEPER_PASSWORD": self.system.user(user)[1],
+                "KEEPER_PASSWORD": secret,
             }
             with self._log(name).open("ab") as log:
                 self.running[name] = subprocess.Popen(
@@ -102,10 +111,10 @@ class Agents:
 
 
 @asynccontextmanager
-async def listening(system: System, *names: str) -> AsyncIterator[Watch]:
-    """A subscriber in the account of the second connection."""
+async def listening(system: System, name: str, user: str = "keeper") -> AsyncIterator[Watch]:
+    """A subscriber in the account of the second connection, or as another user."""
     watch = Watch()
-    watch.client = await connect(keeper(system, *names), name="subscriber")
+    watch.client = await connect(login(system, user, name), name="subscriber")
     watch.running = asyncio.create_task(asyncio.Event().wait())  # type: ignore[arg-type]
     try:
         await watch.client.subscribe("$INSIGHTS.>", cb=watch.hear)

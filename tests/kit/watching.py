@@ -69,10 +69,10 @@ class Watch:
         """The entities of which a check has an open finding."""
         return {name for found, name in self.open if found == code}
 
-    async def until(self, condition: Callable[[], object]) -> None:
+    async def until(self, condition: Callable[[], object], patience: float = PATIENCE) -> None:
         """Until what was heard makes it true; AssertionError if that takes unreasonably long."""
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(patience):
                 while not condition():
                     assert not self.running.done(), f"the agent ended: {self.running}"
                     self.changed.clear()

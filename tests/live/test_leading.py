@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from kit.keeping import KEEP, Kept, keeper, kept
@@ -17,13 +20,16 @@ from kit.stories import is_one_story
 from kit.watching import Watch
 from nats_insights import subjects
 from nats_insights.connection.connect import connect
+from nats_insights.connection.contexts import Settings
 from nats_insights.lab.demo.stage import login
 from nats_insights.lab.servers import local
 from nats_insights.lab.servers.crowd import Crowd
+from nats_insights.tell.messages import Advisory, Heartbeat
 
 pytestmark = pytest.mark.live
 
-FULL = {"n1": "max_connections: 30"}
+# Agents are connected too, and must not make it worse.
+FULL = {"n1": "max_connections: 100"}
 HOT = ("SERVER_011", "n1")
 # A lease that a test does not live to see the end of, and one that ends soon.
 LONG, SHORT = 120.0, 2.0
@@ -52,12 +58,14 @@ def agents(system: local.System, tmp_path: Path) -> Iterator[Agents]:
     agents = Agents(system, tmp_path)
     yield agents
     agents.kill(*agents.running)
+    for name in agents.running:  # For whoever looks why it failed.
+        print(name, agents.log(name), sep="\n")
 
 
 async def fill(system: local.System, crowd: Crowd) -> None:
     """n1 is nearly full."""
     user, password = system.user("app")
-    await crowd.join(system["n1"].url, 24, user=user, password=password)
+    await crowd.join(system["n1"].url, 80, user=user, password=password)
 
 
 def roles(watch: Watch) -> dict[str, str]:
@@ -152,7 +160,11 @@ async def test_a_frozen_leader_publishes_nothing_when_it_wakes(system, there, wa
     assert "standing by" in agents.log("a")
 
 
-@pytest.mark.parametrize("names", [["a"], ["a", "b", "c"]], ids=["one", "three"])
+@pytest.mark.parametrize(
+    "names",
+    [pytest.param(["a"], marks=pytest.mark.catalogue), ["a", "b", "c"]],
+    ids=["one", "three"],
+)
 async def test_all_that_were_killed_at_once_go_on(system, there, watch, agents, crowd, names):
     await there.make(lease=SHORT)
     await fill(system, crowd)
@@ -180,8 +192,8 @@ HOSTILE = "a b.*>\u00e9\U0001f407/=%"
 
 async def test_whatever_an_agent_is_called_keys_are_escaped(system, there, watch, agents, crowd):
     await there.make(lease=SHORT)
-    await there.client.request("$KV.INSIGHTS_AGENT._.state", b"foreign")
-    await there.client.request("$KV.INSIGHTS_AGENT.foreign.%", b"foreign")
+    await there.put("$KV.INSIGHTS_AGENT._.state", b"foreign")
+    await there.put("$KV.INSIGHTS_AGENT.foreign.%", b"foreign")
     await fill(system, crowd)
     agents.start(HOSTILE)
     await watch.until(lambda: HOT in watch.open)
@@ -200,6 +212,7 @@ async def test_whatever_an_agent_is_called_keys_are_escaped(system, there, watch
         assert all(re.fullmatch(r"(leader\._|_\.(state|past)\.(head|part\..*))", k) for k in ours)
 
 
+@pytest.mark.catalogue
 async def test_without_buckets_agents_elect_their_leader_as_ever(
     system, there, watch, agents, crowd
 ):
@@ -219,6 +232,7 @@ async def test_without_buckets_agents_elect_their_leader_as_ever(
     assert "AGENT_009" not in {said.code for said in watch.advisories}
 
 
+@pytest.mark.catalogue
 async def test_a_state_file_comes_first(system, there, watch, agents, tmp_path):
     await there.make()
     agents.start("a", more=["--state", str(tmp_path / "state")])
@@ -228,6 +242,7 @@ async def test_a_state_file_comes_first(system, there, watch, agents, tmp_path):
     assert (await there.jetstream.stream("KV_INSIGHTS_AGENT")).state.messages == 0
 
 
+@pytest.mark.catalogue
 async def test_a_bucket_that_is_full_loses_nothing_that_it_had(system, there, watch, agents, crowd):
     await there.make()
     await fill(system, crowd)
@@ -244,3 +259,128 @@ async def test_a_bucket_that_is_full_loses_nothing_that_it_had(system, there, wa
     agents.start("a")
     await watch.until(lambda: HOT not in watch.open)
     assert is_told_once(watch)
+
+
+@pytest.fixture
+def beside(start_server) -> local.System:
+    """A server with JetStream that no agent watches, and that may come and go."""
+    return start_server("js", **KEEP)
+
+
+async def stored(system: local.System) -> list[Advisory]:
+    """All advisories in the stream, in their order."""
+    async with kept(keeper(system)) as there:
+        stream = await there.jetstream.stream("INSIGHTS")
+        numbers = range(1, stream.state.last_seq + 1)
+        js = there.client.jetstream()
+        bodies = [(await js.get_msg("INSIGHTS", number)).data for number in numbers]
+        return [msgspec.json.decode(body, type=Advisory) for body in bodies]
+
+
+async def until_stored(system: local.System, watch: Watch, transition: str) -> list[Advisory]:
+    """What the stream has of n1, as soon as it has such a transition."""
+    async with asyncio.timeout(60):
+        while True:
+            ours = [one for one in await stored(system) if (one.code, one.entity.name) == HOT]
+            if transition in {one.transition for one in ours}:
+                return ours
+            await asyncio.sleep(0.2)
+
+
+@pytest.fixture
+async def outside(system: local.System) -> AsyncIterator[Watch]:
+    """A subscriber in the account of the first connection: there are heartbeats only."""
+    async with listening(system, "n1", user="root") as watch:
+        yield watch
+
+
+async def until_found(
+    watch: Watch, system: local.System, condition: Callable[[set[str]], object]
+) -> None:
+    """Until the codes of what is open are so."""
+    async with asyncio.timeout(60):
+        while True:
+            found = (await asked(watch, system, "FINDINGS"))["findings"]
+            if condition({one["code"] for one in found}):
+                return
+            await asyncio.sleep(0.1)
+
+
+def last(watch: Watch, name: str) -> Heartbeat:
+    """The last heartbeat of an agent that led."""
+    beats = [beat for beat in watch.heartbeats if beat.agent.id == name]
+    return [beat for beat in beats if beat.agent.role == "leader"][-1]
+
+
+@pytest.mark.catalogue
+async def test_while_jetstream_is_away_a_leader_goes_on_and_nothing_is_lost(
+    system, beside, outside, agents, crowd
+):
+    async with kept(keeper(beside)) as there:
+        await there.make(lease=SHORT)
+    await fill(system, crowd)
+    agents.start("a", publish=beside)
+    opened = await until_stored(beside, outside, "opened")
+    assert last(outside, "a").lease is not None
+    beside["js"].kill()
+    await outside.until(lambda: last(outside, "a").lease is None)
+    assert "heartbeats decide who leads" in agents.log("a")
+    await crowd.leave(list(crowd))
+    await until_found(outside, system, lambda codes: "SERVER_011" not in codes)
+    await until_found(outside, system, lambda codes: {"AGENT_009", "AGENT_010"} <= codes)
+    await asyncio.to_thread(beside["js"].restart)
+    ours = await until_stored(beside, outside, "resolved")
+    assert [one.transition for one in ours] == ["opened", "resolved"]
+    assert {one.opened_at for one in ours} == {opened[0].opened_at}
+    await outside.until(lambda: last(outside, "a").lease is not None)
+    await until_found(outside, system, lambda codes: not {"AGENT_009", "AGENT_010"} & codes)
+
+
+@pytest.mark.catalogue
+async def test_who_starts_while_jetstream_is_away_goes_on_from_what_was_saved_before(
+    system, beside, outside, agents, crowd
+):
+    async with kept(keeper(beside)) as there:
+        await there.make(lease=SHORT)
+    await fill(system, crowd)
+    agents.start("a", publish=beside)
+    (opened,) = await until_stored(beside, outside, "opened")
+    await asked(outside, system, "MUTE", code="SERVER_011", until="1h", who="ada")
+    agents.stop("a")
+    beside["js"].kill()
+    seen = len(outside.heartbeats)
+    agents.start("a", publish=beside)
+    await outside.until(lambda: any(b.agent.role == "leader" for b in outside.heartbeats[seen:]))
+    await until_found(outside, system, lambda codes: {"AGENT_009", "SERVER_011"} <= codes)
+    await asyncio.to_thread(beside["js"].restart)
+    await outside.until(lambda: last(outside, "a").muted.warning == 1)
+    found = (await asked(outside, system, "FINDINGS"))["findings"]
+    (ours,) = [one for one in found if one["code"] == "SERVER_011"]
+    assert msgspec.convert(ours["opened_at"], datetime) == opened.opened_at
+    await crowd.leave(list(crowd))
+    told = await until_stored(beside, outside, "resolved")
+    assert [one.transition for one in told].count("opened") == 1
+    assert [one.revision for one in told] == list(range(1, len(told) + 1))
+
+
+@pytest.mark.catalogue
+async def test_a_user_that_may_not_write_there_leads_all_the_same(
+    system, start_server, outside, agents, crowd
+):
+    deny = 'permissions: { publish: { deny: ["$KV.>"] } }'
+    users = f"users: [{{ user: keeper, password: p, {deny} }}, {{ user: maker, password: p }}]"
+    beside = start_server(
+        "js", jetstream=True, authorization=f"accounts {{ A: {{ {users}, jetstream: enabled }} }}"
+    )
+    settings = Settings(servers=(beside["js"].url,), user="maker", password="p")
+    async with kept(settings) as there:
+        await there.make(lease=SHORT)
+        await fill(system, crowd)
+        agents.start("a", publish=(beside["js"].url, "keeper", "p"))
+        await outside.until(lambda: terms(outside, "a") == {None})
+        await there.until(lambda: any(b"SERVER_011" in one.data for one in there.heard))
+        await until_found(outside, system, lambda codes: "AGENT_009" in codes)
+    found = (await asked(outside, system, "FINDINGS"))["findings"]
+    (unsaved,) = [one["summary"] for one in found if one["code"] == "AGENT_009"]
+    assert "the user may not use $KV.INSIGHTS_AGENT" in unsaved
+    assert "the user may not use $KV.INSIGHTS_LEASE.leader._: allow it" in agents.log("a")

@@ -304,14 +304,17 @@ async def test_a_user_that_may_not_write_it_is_told_so(read_only):
         await client.close()
 
 
-async def test_a_full_bucket_keeps_the_lease_that_is_in_it(there, lease):
+async def test_a_full_bucket_lets_nobody_have_it_beside_its_holder(there, lease):
     mine, other = lease("a"), lease("b")
     await mine.take()
     stream = await there.jetstream.stream(STREAM)
     await there.jetstream.update(stream.config | {"max_bytes": stream.state.bytes})
     with pytest.raises(JetStreamError, match="maximum bytes"):
         await there.jetstream.put("$KV.INSIGHTS_LEASE.foreign", b"x")
-    assert await mine._tried(mine._renew) is True
+    # Old servers refuse even the holder: a message that replaces another one is one more first.
+    renewed = await mine._tried(mine._renew)
+    assert (renewed, mine.standing) in [(True, "mine"), (None, "away")]
+    assert mine.holds
     assert await other.take() is False
 
 

@@ -30,6 +30,7 @@ class Advisories:
     def __init__(self, auditor: Auditor, checks: Iterable[Check]) -> None:
         self.outbox: Outbox | Publisher = Outbox()
         self.untold: deque[Untold] = deque()
+        self._told_before = 0
         self.auditor = auditor
         # A finding that was opened by an earlier process may be of a check that is gone.
         self.by_code: dict[str, Check | Retired] = {check.code: check for check in checks}
@@ -52,6 +53,15 @@ class Advisories:
         for message in left.waiting:
             self.outbox.put(message)
         self.untold.extend(left.untold)
+
+    def begin(self) -> None:
+        """This agent begins to lead."""
+        self._told_before = self.outbox.published
+
+    @property
+    def has_told(self) -> bool:
+        """Whether anybody may have heard anything since then."""
+        return self.outbox.published > self._told_before
 
     def clear(self) -> None:
         """Publish none of it: another agent tells what is true."""

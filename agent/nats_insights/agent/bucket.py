@@ -24,7 +24,7 @@ from msgspec import Meta, Struct
 
 from nats_insights import subjects
 from nats_insights.connection.client import Client
-from nats_insights.connection.jetstream import STALE, JetStream, Value
+from nats_insights.connection.jetstream import NOT_ENABLED, STALE, JetStream, Value
 from nats_insights.errors import ConnectError, JetStreamError, StateError
 from nats_insights.tell.assets import KEPT, stream_of
 
@@ -35,8 +35,8 @@ MOST_BYTES, PART_BYTES = 64 * 1024 * 1024, 512 * 1024
 # Parts that are written or read at a time.
 AT_A_TIME = 8
 _ATTEMPTS = 5
-# Seconds to wait for an answer, and for the word that there is a bucket.
-TIMEOUT, _MOMENT = 5.0, 2.0
+# Seconds to wait for an answer.
+TIMEOUT = 2.0
 # What is unpacked is never larger than this.
 _MOST_UNPACKED = 1024 * 1024 * 1024
 _STREAM = stream_of(KEPT)
@@ -64,8 +64,8 @@ class Bucket:
         self._key = f"{subjects.key(name)}.{what}"
         # The head as it was read or written last; None before that.
         self._revision: int | None = None
-        # The generation of a save of which it is not known whether it succeeded.
-        self._unsure = ""
+        # The generations of saves of which it is not known whether they succeeded.
+        self._unsure: list[str] = []
         self._untidy = False
         self.superseded = False
 
@@ -75,10 +75,15 @@ class Bucket:
 
     async def exists(self, client: Client | None = None) -> bool:
         """Whether there is a bucket; StateError if that cannot be known now."""
-        jetstream = JetStream(client, _MOMENT) if client else self._jetstream(_MOMENT)
+        jetstream = JetStream(client, TIMEOUT) if client else self._jetstream()
         try:
             return await jetstream.stream(_STREAM) is not None
-        except (JetStreamError, ConnectError) as error:
+        except JetStreamError as error:
+            if error.code in NOT_ENABLED:
+                return False
+            why = f"cannot reach {self.where}: {error}"
+            raise StateError(why, lasting=error.lasting) from None
+        except ConnectError as error:
             raise StateError(f"cannot reach {self.where}: {error}") from None
 
     async def load(self) -> bytes | None:
@@ -135,11 +140,11 @@ class Bucket:
         self._revision = 0
         return aside.where
 
-    def _jetstream(self, timeout: float = TIMEOUT) -> JetStream:
+    def _jetstream(self) -> JetStream:
         client = self._client()
         if client is None:
             raise StateError(f"cannot reach {self.where}: there is no connection to it now")
-        return JetStream(client, timeout)
+        return JetStream(client, TIMEOUT)
 
     def _subject(self, *tokens: str) -> str:
         return ".".join(("$KV", KEPT, self._key, *tokens))
@@ -180,27 +185,32 @@ class Bucket:
             bytes=len(packed),
             sha256=hashlib.sha256(packed).hexdigest(),
         )
-        await self._replace_head(jetstream, head)
+        try:
+            await self._replace_head(jetstream, head)
+        except JetStreamError as error:
+            # A save whose answer was lost may only have been stored after it was looked for.
+            if error.code != STALE or not self._unsure:
+                raise
+            await self._revise(jetstream)
+            await self._replace_head(jetstream, head)
         await self._tidy(jetstream, min(written, default=0))
 
     async def _revise(self, jetstream: JetStream) -> None:
         """Read the revision of the head, where no other agent can have changed it unnoticed."""
         found = await jetstream.last(_STREAM, self._subject("head"))
         head = _decoded(found) if found else None
-        if self._revision is None or (head and head.generation == self._unsure):
+        if self._revision is None or (head and head.generation in self._unsure):
             self._revision = found.seq if found else 0
-        self._unsure = ""
 
     async def _replace_head(self, jetstream: JetStream, head: _Head) -> None:
-        self._unsure = head.generation
         data = msgspec.json.encode(head)
         try:
             self._revision = await jetstream.put(self._subject("head"), data, after=self._revision)
         except JetStreamError as error:
-            if error.code:  # It was refused.
-                self._unsure = ""
+            if not error.code:  # Else it was refused.
+                self._unsure = [*self._unsure[-_ATTEMPTS:], head.generation]
             raise
-        self._unsure = ""
+        self._unsure = []
 
     async def _tidy(self, jetstream: JetStream, before: int) -> None:
         """Remove parts that are older than those of the head."""

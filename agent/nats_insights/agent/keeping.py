@@ -11,7 +11,7 @@ from nats_insights.agent.heir import Heir
 from nats_insights.agent.kept import Kept
 from nats_insights.agent.shared_state import SharedState
 from nats_insights.agent.state import Left, State
-from nats_insights.judge.auditor import Auditor
+from nats_insights.judge.auditor import Auditor, Known
 from nats_insights.judge.mutes import Mutes
 from nats_insights.judge.restart import taken_up
 from nats_insights.tell.messages import AgentInfo, Heartbeat
@@ -64,20 +64,30 @@ def _is_older(left: Left, leader: Heartbeat | None) -> bool:
     return left.kept.known.number < leader.agent.epoch or left.saved_at < latest
 
 
-async def catch_up(state: SharedState, auditor: Auditor, advisories: Advisories) -> None:
-    """Read now what could not be read before this agent led, and save it from then on.
+async def catch_up(
+    state: SharedState, agent: AgentInfo, auditor: Auditor, advisories: Advisories, now: float
+) -> None:
+    """Read what could not be read before this agent led, and save it from then on.
 
-    What this agent has told since is true. It goes on with the findings that it does not know, of
-    checks that it has, and with the mutes.
+    As long as nobody has heard anything of this agent, it begins again from there. Later what it
+    has told is true: then it goes on with findings that it does not know, of checks that it has,
+    and with the mutes.
     """
     left = await state.take_up()
     if left is None:
         return
-    known, codes = left.kept.known, {check.code for check in auditor.checks}
+    if advisories.has_told:
+        _go_on_with_more(left.kept.known, auditor)
+    else:
+        advisories.clear()
+        _go_on(left, agent, auditor, advisories, now)
+
+
+def _go_on_with_more(known: Known, auditor: Auditor) -> None:
+    codes = {check.code for check in auditor.checks}
     missing = [one for one in known.lives if one.key not in auditor.lives]
     missing = [one for one in missing if one.is_open and one.key.code in codes]
-    unknown = [one for one in known.roster if auditor.roster.at(one.key) is None]
-    auditor.roster.restore(unknown)
+    auditor.roster.restore([one for one in known.roster if auditor.roster.at(one.key) is None])
     auditor.lives |= {life.key: life for life in missing}
     for life in missing:
         auditor.jwt_names.restore(life.key.names, life.entity)
@@ -97,7 +107,9 @@ def _go_on(
         # As long as advisories are valid, subscribers believe them.
         forget_after=max(auditor.config.lifecycle.forget_after, auditor.valid_for),
     )
+    number = auditor.number
     auditor.restore(known, now)
+    auditor.number = max(number, known.number)  # Others take an earlier one for an old message.
     judged = [told for told in over if told.life.key.code in advisories.by_code]
     auditor.transitions.add(judged, now)
     advisories.resume(left.kept)

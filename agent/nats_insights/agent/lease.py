@@ -6,7 +6,7 @@ The bucket drops a key that was not written for one TTL, and takes a write only 
 the last one: so one agent has it at a time. The holder counts from before it asked, on its own
 clock, and only to SAFE of the TTL: it stops before another one can begin, also if it was frozen.
 
-    away     nobody answers: who has it cannot be known
+    away     nobody answers, or this agent may not take it
     none     there is no such bucket, or no key in it would ever end; heartbeats decide alone
     free     nobody has it
     taken    another agent has it
@@ -86,9 +86,9 @@ class Lease:
         self._key = f"leader.{subjects.key(shard)}"
         self._mine = msgspec.json.encode(_Holder(agent, instance))
         self._holder = ""
-        # The last write, and until when it counts; when JetStream answered last.
+        # The last write, and until when it counts; when anybody was last known to have it.
         self._sequence, self._until = 0, float("-inf")
-        self._answered = clock()
+        self._decided = clock()
         # On which connection the bucket was looked for, and when.
         self._looked_on: Client | None = None
         self._looked_at = float("-inf")
@@ -115,9 +115,9 @@ class Lease:
 
     @property
     def waivable(self) -> bool:
-        """Whether nobody has answered for so long that who else can take it has done so."""
+        """Whether nobody could be seen to have it for so long that who can take it has done so."""
         patience = TTLS_AWAY * self.ttl or PATIENCE
-        return self.standing == "away" and self._clock() - self._answered >= patience
+        return self.standing == "away" and self._clock() - self._decided >= patience
 
     # --- For the agent that leads or wants to.
 
@@ -213,9 +213,10 @@ class Lease:
         if not await self._exists(jetstream):
             return None
         found = await jetstream.last(_STREAM, self._subject)
-        self._answered = self._clock()
         self._holder = _instance(found)
         held = {"": "free", self.instance: "mine"}.get(self._holder, "taken")
+        if held == "taken":
+            self._decided = self._clock()
         self._stands(held)  # type: ignore[arg-type]
         return found
 
@@ -226,8 +227,7 @@ class Lease:
             stream = await _bucket(jetstream)
             faults = faults_of_leases(stream.config) if stream else []
             self.ttl = ttl_of(stream.config) if stream else 0.0
-            self._answered = self._looked_at = self._clock()
-            self._looked_on = jetstream.client
+            self._looked_at, self._looked_on = self._clock(), jetstream.client
             if faults or stream is None:
                 self._stands("none", f"bucket {LEASES} is of no use: {faults[0]}" if faults else "")
             elif self.standing == "none":
@@ -281,7 +281,7 @@ class Lease:
     async def _write(self, jetstream: JetStream, after: int) -> None:
         at = self._clock()
         self._sequence = await jetstream.put(self._subject, self._mine, after=after)
-        self._until, self._answered = at + SAFE * self.ttl, self._clock()
+        self._until, self._decided = at + SAFE * self.ttl, self._clock()
 
     def _stands(self, standing: Standing, why: str = "") -> None:
         """Note how it stands, and call whoever waits for that to change."""

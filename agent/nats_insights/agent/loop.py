@@ -30,7 +30,7 @@ from nats_insights.agent.lease import Lease
 from nats_insights.agent.peers import Peers
 from nats_insights.agent.publisher import Publisher
 from nats_insights.agent.shards import Others
-from nats_insights.agent.shared_state import SharedState
+from nats_insights.agent.shared_state import MOMENT, SharedState
 from nats_insights.agent.state import State
 from nats_insights.agent.systemd import Systemd, in_a_line
 from nats_insights.config import Config
@@ -136,15 +136,26 @@ class Agent:
         publisher = self.advisories.outbox = Publisher(publish, CLIENT_NAME)
         publisher.on_connect.append(self._overhear)
         self.answers.publisher, self.answers.archive = publisher, Archive(publisher)
-        publisher.may_tell = lambda: self.election.may_tell
+        publisher.may_tell = self._may_tell
         shard = self.auditor.shards.name
         lease = Lease(lambda: publisher.client, shard, self.id, self.instance)
         self.election.use(lease)
         if not self.state.stored:
             self.state = SharedState(lambda: publisher.client, shard)
-            publisher.on_connect.append(self.state.look)
+            publisher.on_connect.append(self._look_for_state)
         async with publisher.running(), lease.running(self._lives):
             yield
+
+    async def _look_for_state(self, client: Client) -> None:
+        if isinstance(self.state, SharedState):
+            await self.state.look(client)
+            if self.state.awaited and self.election.leads:
+                self.answers.wanted.set()
+
+    def _may_tell(self) -> bool:
+        """Whether what this agent found may be published now."""
+        awaited = isinstance(self.state, SharedState) and self.state.awaited
+        return self.election.may_tell and not awaited
 
     def _lives(self) -> bool:
         """Whether this agent leads and its epochs end in time, on a connection, seeing enough."""
@@ -238,10 +249,18 @@ class Agent:
         await self._learn(gatherer)
         while not client.closed.is_set():
             await self._confirm(client)
-            if isinstance(self.state, SharedState) and not self.state.keeps:
-                await catch_up(self.state, self.auditor, self.advisories)
+            await self._catch_up(client)
             await self._epoch(client, gatherer, access)
             await self._wait(client, self.answers.wanted, self._due - time.monotonic())
+
+    async def _catch_up(self, client: Client) -> None:
+        """Read what the last leader saved, if that was not possible before."""
+        state = self.state
+        while isinstance(state, SharedState) and not state.keeps:
+            await catch_up(state, self.info(), self.auditor, self.advisories, time.time())
+            if not state.awaited or client.closed.is_set():
+                return
+            await self._wait(client, asyncio.Event(), MOMENT)
 
     async def _learn(self, gatherer: Gatherer) -> None:
         """Ask the server why it closed our last connection: the window may be too large."""
@@ -391,6 +410,7 @@ class Agent:
 
     async def _inherit(self) -> str:
         """Go on from what the last leader saved, or from what it told; in words how far."""
+        self.advisories.begin()
         heir, now = self.heir, time.time()
         if isinstance(self.state, SharedState):
             if self.state.keeps and not self.state.superseded:

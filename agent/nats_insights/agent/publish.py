@@ -17,14 +17,17 @@ MOST = 10_000
 
 
 class Outbox:
-    """Messages to be published. Beyond MOST of them the oldest are dropped, and counted."""
+    """Messages to be published. Beyond MOST of them the oldest are dropped, and counted.
+
+    `published` counts those that somebody may have heard.
+    """
 
     # Nothing is known of what becomes of them, and any server takes an advisory.
     problem, max_payload = "", LONGEST
 
     def __init__(self) -> None:
         self.waiting: deque[Message] = deque()
-        self.dropped = 0
+        self.dropped = self.published = 0
 
     def put(self, message: Message) -> None:
         """Add a message behind all others."""
@@ -51,6 +54,7 @@ class Outbox:
         try:
             for message in batch:
                 if client.fits(message.payload, message.headers):
+                    self.published += 1
                     await client.publish(message.subject, message.payload, headers=message.headers)
                 else:
                     log.error("an advisory on %s is too large for the server", message.subject)

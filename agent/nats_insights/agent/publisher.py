@@ -80,6 +80,7 @@ class Publisher:
     on_connect: called with each new connection.
     may_tell: whether advisories may be published now; until then they wait.
     dropped: messages that were given up: too many waited, or they can no longer be stored.
+    published: how often an advisory was published.
     """
 
     def __init__(self, settings: Settings, name: str) -> None:
@@ -89,7 +90,7 @@ class Publisher:
         self.stream: str | None = None
         self.on_connect: list[Hook] = []
         self.may_tell: Callable[[], bool] = lambda: True
-        self.dropped = 0
+        self.dropped = self.published = 0
         self._queue: deque[Message] = deque()
         self._copies = Outbox()
         self.unstored = Unstored()
@@ -363,8 +364,10 @@ class Publisher:
         self, client: Client, message: Message, *, acknowledged: bool = False
     ) -> None:
         # It may have been frozen meanwhile: then another agent tells what is true.
-        if message.subject.startswith(subjects.ADVISORY) and not self.may_tell():
-            return
+        if message.subject.startswith(subjects.ADVISORY):
+            if not self.may_tell():
+                return
+            self.published += 1
         reply = ""
         if acknowledged:
             self._in_flight.pop(_id(message), None)

@@ -10,12 +10,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from contextlib import suppress
 
 from nats_insights.agent.bucket import Bucket
+from nats_insights.agent.kept import Kept
 from nats_insights.agent.state import Left, State
 from nats_insights.connection.client import Client
 from nats_insights.errors import StateError
+from nats_insights.judge.auditor import Auditor
 from nats_insights.tell.assets import KEPT
 from nats_insights.text import plain
 
@@ -23,6 +24,11 @@ log = logging.getLogger(__name__)
 
 # Seconds between two attempts to read it, or to find a bucket.
 LOOK_AGAIN = 20.0
+# Seconds for which nothing is published on a new connection before it was read, and from one
+# attempt to the next meanwhile.
+HOLD, MOMENT = 10.0, 1.0
+# Seconds from a save that failed to the next one: whoever does not answer would delay each epoch.
+RETRY = 5.0
 
 
 class SharedState(State):
@@ -36,13 +42,21 @@ class SharedState(State):
         super().__init__(self._bucket, Bucket(client, shard, "past"))
         self.readable = False
         self._shard = shard
-        self._is_taken_up = self._told = False
-        self._next_look = float("-inf")
+        # Whether there is a bucket was answered on the connection that was opened then.
+        self._looked, self._connected_at = False, float("-inf")
+        self._is_taken_up = self._had_bucket = self._told = False
+        self._next_look = self._next_save = float("-inf")
 
     @property
     def keeps(self) -> bool:
         """Whether it was read, so that it may be replaced."""
         return self._is_taken_up
+
+    @property
+    def awaited(self) -> bool:
+        """Whether it is to be read before anything is published: JetStream may just be starting."""
+        new = time.monotonic() - self._connected_at < HOLD
+        return new and not self._is_taken_up and (self.readable or not self._looked)
 
     @property
     def superseded(self) -> bool:
@@ -51,8 +65,13 @@ class SharedState(State):
 
     async def look(self, client: Client) -> None:
         """Look whether there is a bucket, on a new connection."""
-        with suppress(StateError):  # Whoever leads says so.
+        self._connected_at, self._looked = time.monotonic(), False
+        self._next_look = float("-inf")
+        try:
             self.readable = await self._bucket.exists(client)
+            self._looked = True
+        except StateError as why:  # Whoever leads says so.
+            self.readable, self._looked = False, why.lasting
 
     async def take_up(self) -> Left | None:
         """What the last leader saved; None if there is nothing, or if it cannot be read now.
@@ -62,12 +81,13 @@ class SharedState(State):
         """
         if time.monotonic() < self._next_look:
             return None
-        self._next_look = time.monotonic() + LOOK_AGAIN
+        self._next_look = time.monotonic() + (MOMENT if self.awaited else LOOK_AGAIN)
         try:
             if not await self._exists():
                 return None
             left = await self.load(self._shard)
         except StateError as why:
+            self._looked = self._looked or why.lasting
             self._heed(plain(str(why)))
             return None
         self._is_taken_up = True
@@ -75,13 +95,23 @@ class SharedState(State):
         return left
 
     async def _exists(self) -> bool:
-        was_readable, self.readable = self.readable, await self._bucket.exists()
-        if was_readable and not self.readable:
-            self._heed(f"there is no bucket {KEPT} any more")
-        elif not self.readable and not self.failure and not self._told:
+        self.readable = await self._bucket.exists()
+        self._looked = True
+        if self.readable:
+            self._had_bucket = True
+        else:
+            self._heed(f"there is no bucket {KEPT} any more" if self._had_bucket else "")
+            if not self._had_bucket and not self._told:
+                log.info("no state is kept: there is no bucket %s", KEPT)
             self._told = True
-            log.info("no state is kept: there is no bucket %s", KEPT)
         return self.readable
+
+    async def save(self, auditor: Auditor, kept: Kept, now: float, *, whole: bool = False) -> None:
+        """Save it, but not all the time while that fails."""
+        if self.failure and time.monotonic() < self._next_save:
+            return
+        await super().save(auditor, kept, now, whole=whole)
+        self._next_save = time.monotonic() + RETRY
 
     def lay_down(self) -> None:
         """Another agent may lead, and save it."""

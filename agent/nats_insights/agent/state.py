@@ -138,6 +138,7 @@ class State:
                 raise StateError(f"the last save of the state in {store.where} has not ended yet")
         data = await asyncio.to_thread(sealed, what, self._agent, __version__, now, lines)
         self._saving[what] = saving = asyncio.create_task(store.save(data))
+        saving.add_done_callback(_heard)  # It may end when nobody waits for it any more.
         done, _ = await asyncio.wait([saving], timeout=PATIENCE)
         if not done:
             raise StateError(f"the state was not saved in {store.where} within {PATIENCE:g} s")
@@ -197,6 +198,11 @@ async def described(file: StateFile, agent: str, now: float) -> str:
     opened = sum(life.is_open for life in left.known.lives)
     age = span(round(max(0.0, now - found.header.written_at)))
     return f"{opened} open findings of the agent {found.header.agent!r}, saved {age} ago"
+
+
+def _heard(saving: asyncio.Task[None]) -> None:
+    if not saving.cancelled() and (error := saving.exception()) is not None:
+        log.debug("a save failed: %s", error)
 
 
 async def _set_aside(store: Store, why: Unreadable) -> None:
