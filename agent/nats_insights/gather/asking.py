@@ -100,7 +100,6 @@ class Asker:
         a killed one for minutes.
         """
         heard: dict[str, Reply] = {}
-        said: dict[str, int] = {}
         disputed: set[str] = set()
         missing, last = set(expected), time.monotonic()
         news = asyncio.Event()
@@ -117,8 +116,9 @@ class Asker:
                 return
             if len(heard) % BREATH == 0:
                 await asyncio.sleep(0)  # nats-py empties its queue without yielding.
-            heard.setdefault(info.id, (info, data))
-            if said.setdefault(info.id, hash(message.data)) != hash(message.data):
+            reply = info, data
+            before = heard.setdefault(info.id, reply)
+            if before is not reply and before != reply:
                 disputed.add(info.id)
                 self.complain(endpoint, info.name, Malformed("two replies in one name"))
             expecting, last = bool(missing), time.monotonic()

@@ -249,6 +249,8 @@ class Rows(dict[Names, Row]):
         self.falls[names] = b"".join([_POINT.pack(*fall) for fall in [*falls, (now, last)]])
 
     def _figure(self, names: Names, value: Any, last: float) -> float:
+        if type(value) is int:  # As most figures are.
+            return float(value)
         if not isinstance(value, (int, float)):
             return self._total(names, value, last)
         if not isfinite(value):

@@ -32,20 +32,20 @@ def subscriptions(server: Server) -> int:
 
 
 def mean_subscriptions(cluster: Cluster) -> float:
-    return fmean(subscriptions(server) for server in cluster.servers)
+    return fmean([subscriptions(server) for server in cluster.servers])
 
 
 def no_server_is_near(cluster: Cluster, params: Hotspot) -> bool:
     """By the local interest: no client holds more than all of it, nor less than what is left of it
     if the internal subscriptions that the last sweep told apart had doubled, and grown by 100."""
-    most = max(server.local_interest for server in cluster.servers)
-    if most < params.min_subscriptions:
+    interest = [server.local_interest for server in cluster.servers]
+    if max(interest) < params.min_subscriptions:
         return True
-    least = fmean(
-        max(0, server.local_interest - 2 * server.internal_interest - 100)
-        for server in cluster.servers
-    )
-    return most < params.ratio * least
+    internal = [server.internal_interest for server in cluster.servers]
+    least = [
+        max(0, all_ - 2 * of_none - 100) for all_, of_none in zip(interest, internal, strict=True)
+    ]
+    return max(interest) < params.ratio * fmean(least)
 
 
 @check(
