@@ -47,6 +47,41 @@ async def test_what_is_stored_is_acknowledged_once_and_in_order(system, caplog):
     assert "stream INSIGHTS acknowledges advisories" in caplog.messages
 
 
+async def test_only_so_many_acknowledgements_are_waited_for_at_a_time(system, monkeypatch):
+    monkeypatch.setattr(module, "IN_FLIGHT", 2)
+    monkeypatch.setattr(module, "ACK_SECONDS", 60.0)
+    async with kept(keeper(system)) as there:
+        await there.make()
+        async with publishing(keeper(system)) as publisher:
+            await there.until(lambda: publisher.stream)
+            system["n1"].freeze()
+            for number in range(5):
+                publisher.put(message(number))
+            # The third one waits for the word on the first two.
+            await there.until(lambda: publisher.state.waiting == 3)
+            system["n1"].thaw()
+            await there.until(lambda: publisher.done)
+        assert await there.stored() == list(range(5))
+
+
+async def test_without_a_connection_an_advisory_may_have_a_mebibyte(system):
+    publisher = module.Publisher(keeper(system), "test")
+    assert publisher.max_payload == 1_048_576
+
+
+async def test_of_a_connection_the_limit_is_that_of_its_server(start_server):
+    system = start_server("n2", **KEEP, options="max_payload: 20000")
+    async with kept(keeper(system)) as there, publishing(keeper(system)) as publisher:
+        await there.until(lambda: publisher.client)
+        assert publisher.max_payload == 20_000
+        large = message(1)
+        publisher.put(Message(large.subject, bytes(19_990), large.headers))
+        publisher.put(message(2))
+        await there.until(lambda: publisher.done)
+        # Its headers count: the server would have closed the connection.
+        assert (there.numbers, publisher.dropped) == ([2], 1)
+
+
 async def test_a_duplicate_is_stored_already(system):
     async with kept(keeper(system)) as there:
         await there.make()
