@@ -105,6 +105,7 @@ async def test_nothing_is_read_for_what_the_agent_remembers(system):
 async def test_the_pages_of_a_list_are_read_once_and_another_question_has_to_wait(
     system, monkeypatch
 ):
+    monkeypatch.setattr(module, "SHARE", 1e-6)  # So that it rests for hours.
     async with kept(keeper(system)) as there:
         await there.make()
         await store(there, *map(advisory, range(3)))
@@ -113,15 +114,13 @@ async def test_the_pages_of_a_list_are_read_once_and_another_question_has_to_wai
             assert numbers(first) == [2, 1, 0]
             busy = "stream INSIGHTS was read a moment ago: ask again in some seconds"
             assert second == Past(problem=busy)
-            monkeypatch.setattr(of, "_rests_until", float("inf"))
             assert await of.about(asked(offset=2, limit=5)) is first
             assert await of.about(asked(server="n1")) == Past(problem=busy)
             monkeypatch.setattr(of, "_rests_until", 0.0)
+            monkeypatch.setattr(module, "KEPT", 0.0)
             assert numbers(await of.about(asked(server="n1"))) == [2, 1, 0]
-            # It rests for nine tenths of the time.
             assert (await of.about(asked(server="n2"))).problem == busy
             monkeypatch.setattr(of, "_rests_until", 0.0)
-            monkeypatch.setattr(module, "KEPT", 0.0)
             await store(there, advisory(3))
             assert numbers(await of.about(asked(server="n1"))) == [3, 2, 1, 0]
 

@@ -51,16 +51,14 @@ class Archive:
         self._publisher = publisher
         self._is_reading = False
         self._rests_until = 0.0
-        self._last: tuple[HistoryRequest, float, Past] | None = None
+        self._last: tuple[HistoryRequest, Past] | None = None
 
     async def about(self, question: Question) -> Past:
         """What it has about a question; nothing where the agent itself remembers enough."""
         if not question.reaches_back:
             return _NOTHING
-        if self._last is not None:
-            key, read_at, past = self._last
-            if key == question.key and _now() - read_at < KEPT:
-                return past
+        if self._last and self._last[0] == question.key:
+            return self._last[1]
         client, stream = self._publisher.client, self._publisher.stream
         if client is None or not stream:
             return replace(_NOTHING, problem=self._publisher.problem)
@@ -74,7 +72,8 @@ class Archive:
         try:
             async with asyncio.timeout(PATIENCE):
                 past = await _Reader(client, stream, question).past()
-            self._last = question.key, _now(), past
+            self._last = question.key, past
+            asyncio.get_running_loop().call_later(KEPT, self._forget, past)
             return past
         except TimeoutError:
             why = f"it took longer than {PATIENCE:g} s: ask for less"
@@ -84,6 +83,11 @@ class Archive:
             self._is_reading = False
             self._rests_until = _now() + (_now() - began) / SHARE
         return replace(_NOTHING, problem=f"stream {plain(stream)} could not be read: {plain(why)}")
+
+    def _forget(self, past: Past) -> None:
+        """It may be megabytes."""
+        if self._last and self._last[1] is past:
+            self._last = None
 
 
 class _Reader:
