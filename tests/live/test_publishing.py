@@ -64,6 +64,32 @@ async def test_only_so_many_acknowledgements_are_waited_for_at_a_time(system, mo
         assert await there.stored() == list(range(5))
 
 
+COPY = Message("INSIGHTS.ACCOUNT.APP.ADVISORY.INFO.TEST_001.f", b"7", {"Nats-Msg-Id": "7"})
+BEAT = Message("$INSIGHTS.HEARTBEAT.a", b"8", {"Nats-Msg-Id": "8"})
+
+
+@pytest.mark.parametrize("one", [message(1), COPY])
+async def test_what_waits_is_counted_until_it_is_forgotten(system, one):
+    publisher = module.Publisher(keeper(system), "test")
+    assert (publisher.done, publisher.state.waiting) == (True, 0)
+    publisher.put(one)
+    assert (publisher.waiting, publisher.state.waiting) == ([one], 1)
+    publisher.put(message(2))
+    assert publisher.state.waiting == 2
+    assert not publisher.done
+    publisher.clear()
+    assert (publisher.waiting, publisher.state.waiting) == ([], 0)
+
+
+async def test_a_heartbeat_that_waits_is_not_done(system):
+    publisher = module.Publisher(keeper(system), "test")
+    publisher.beat(BEAT)
+    assert not publisher.done
+    async with kept(keeper(system)) as there, publisher.running():
+        await there.until(lambda: publisher.done)
+        await there.until(lambda: there.numbers == [8])
+
+
 async def test_without_a_connection_an_advisory_may_have_a_mebibyte(system):
     publisher = module.Publisher(keeper(system), "test")
     assert publisher.max_payload == 1_048_576
