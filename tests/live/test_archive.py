@@ -125,6 +125,32 @@ async def test_the_pages_of_a_list_are_read_once_and_another_question_has_to_wai
             assert numbers(await of.about(asked(server="n1"))) == [3, 2, 1, 0]
 
 
+async def test_what_is_forgotten_is_no_later_answer(system, monkeypatch):
+    monkeypatch.setattr(module, "SHARE", float("inf"))
+    monkeypatch.setattr(module, "KEPT", 0.2)
+    async with kept(keeper(system)) as there:
+        await there.make()
+        await store(there, advisory(1))
+        async with archive(keeper(system)) as (of, _):
+            first = await of.about(asked())
+            monkeypatch.setattr(module, "KEPT", 600.0)
+            second = await of.about(asked(server="n1"))
+            await asyncio.sleep(0.3)  # By now the first one is forgotten.
+            assert await of.about(asked(server="n1")) is second
+            assert await of.about(asked()) is not first
+
+
+async def test_the_clock_of_the_server_may_be_behind(system):
+    async with kept(keeper(system)) as there:
+        await there.make()
+        now = time.time()
+        await store(there, advisory(1), advisory(2, timestamp=at(now + 40)))
+        async with archive(keeper(system)) as (of, _):
+            body = {"since": at(now + 30).isoformat()}
+            ahead = Question(replace(EPOCH, known_since=now + 60), json.dumps(body).encode())
+            assert numbers(await of.about(ahead)) == [2]
+
+
 async def test_of_too_much_the_end_is_read(system, monkeypatch):
     monkeypatch.setattr(module, "MOST", 50)
     monkeypatch.setattr(module, "SHARE", float("inf"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
@@ -25,6 +26,7 @@ from nats_insights.tell.messages import Advisory, PublishingState
 pytestmark = pytest.mark.live
 
 ALLOWED = {"Nats-Msg-Id"}
+FULL = {"discard": "new", "max_msgs": 2}
 
 
 @pytest.fixture
@@ -58,8 +60,10 @@ async def test_only_so_many_acknowledgements_are_waited_for_at_a_time(system, mo
             for number in range(5):
                 publisher.put(message(number))
             # The third one waits for the word on the first two.
+            waiting = asyncio.create_task(publisher.said(600.0))
             await there.until(lambda: publisher.state.waiting == 3)
             system["n1"].thaw()
+            assert await waiting
             await there.until(lambda: publisher.done)
         assert await there.stored() == list(range(5))
 
@@ -79,6 +83,26 @@ async def test_what_waits_is_counted_until_it_is_forgotten(system, one):
     assert not publisher.done
     publisher.clear()
     assert (publisher.waiting, publisher.state.waiting) == ([], 0)
+
+
+async def test_whoever_waits_is_told_whether_all_is_stored(system):
+    first = await connect(login(system, "root", "n1"), name="first")
+    publisher = module.Publisher(keeper(system), "test")
+    publisher.put(message(0))
+    assert not await publisher.send(first)  # Nothing runs yet.
+    await first.close()
+    async with kept(keeper(system)) as there:
+        await there.make(**FULL)
+        async with publisher.running():
+            await there.until(lambda: publisher.stream)
+            publisher.put(message(1))
+            assert await publisher.stored(600.0)
+            publisher.put(message(2))
+            await there.until(lambda: publisher.problem)
+            # At once, for it is not known when there will be room.
+            assert not await publisher.stored(600.0)
+            assert publisher.client is not None
+        assert publisher.client is None
 
 
 async def test_a_heartbeat_that_waits_is_not_done(system):
@@ -191,9 +215,6 @@ async def test_a_stream_of_another_name_acknowledges_and_one_of_some_does_not(sy
             publisher.put(message(2))
             await there.until(lambda: publisher.done)
             assert await there.stored("MINE") == [2]
-
-
-FULL = {"discard": "new", "max_msgs": 2}
 
 
 async def test_a_full_stream_loses_nothing_delays_nobody_and_keeps_the_order(system, caplog):
