@@ -326,6 +326,9 @@ async def test_a_wrong_password_a_missing_context_and_a_server_that_is_away(
         "publish",
         "[publish]: password is env://NONE_SUCH, and there is no such variable",
     )
+    ((what, found),) = bad(await told(server, user="", password="", context="nope"))
+    assert what == "publish"
+    assert found.startswith("[publish]: there is no context 'nope' in ")
     server.kill()
     ((what, found),) = bad(await told(server))
     assert what == "publish"
