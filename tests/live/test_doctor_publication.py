@@ -79,6 +79,30 @@ async def test_streams_that_fit_are_named(account, told):
         ("ok", "publish", f"{server.url} as user u of account A"),
         ("ok", "stream", "INSIGHTS fits"),
         ("ok", "stream", "INSIGHTS_STATE fits"),
+        ("ok", "stream", "KV_INSIGHTS_LEASE fits"),
+        ("ok", "stream", "KV_INSIGHTS_AGENT fits"),
+    ]
+
+
+async def test_a_user_that_may_not_use_a_bucket_is_told_what_to_allow(account, told):
+    server = account(user='permissions: { publish: { deny: ["$KV.>"] } } }, { user: m, password: p')
+    maker = Settings(servers=(server.url,), user="m", password="p")
+    async with kept(maker) as there:
+        await there.make()
+    may_not = "the user of [publish] may not publish"
+    assert [step for step in await told(server) if step[0] != "ok"] == [
+        (
+            "warning",
+            "publish",
+            f"{may_not} $KV.INSIGHTS_LEASE.>, so that this agent leads by heartbeats alone: "
+            "allow it",
+        ),
+        (
+            "warning",
+            "publish",
+            f"{may_not} $KV.INSIGHTS_AGENT.>, so that nothing survives a restart without --state: "
+            "allow it",
+        ),
     ]
 
 
@@ -88,7 +112,8 @@ async def test_streams_that_are_missing_are_a_warning(account, told):
         (
             "warning",
             "stream",
-            "there is no INSIGHTS and no INSIGHTS_STATE: `nats-insights assets apply` creates them",
+            "there is no INSIGHTS, no INSIGHTS_STATE, no KV_INSIGHTS_LEASE, no KV_INSIGHTS_AGENT: "
+            "`nats-insights assets apply` creates them",
         )
     ]
 
@@ -171,7 +196,7 @@ async def test_an_account_that_may_store_less_than_the_missing_streams_reserve(a
         (
             "storage",
             "the account may store 1,536.0 MiB, of which 0.0 MiB are taken, and the missing "
-            "streams reserve 2,048.0 MiB: raise its limit, or create them with a smaller max_bytes",
+            "streams reserve 2,305.0 MiB: raise its limit, or create them with a smaller max_bytes",
         )
     ]
 
@@ -183,7 +208,7 @@ async def test_what_other_streams_reserve_is_taken(account, told):
         await there.jetstream.create({"name": "X", "subjects": ["x"], "max_bytes": 1500 * MIB})
     ((what, found),) = bad(await told(server))
     assert what == "storage"
-    assert "of which 1,500.0 MiB are taken, and the missing streams reserve 2,048.0 MiB" in found
+    assert "of which 1,500.0 MiB are taken, and the missing streams reserve 2,305.0 MiB" in found
 
 
 async def test_an_account_whose_storage_is_used_up_stores_nothing_more(account, told):

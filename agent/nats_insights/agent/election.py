@@ -79,6 +79,12 @@ class Election:
         return self.lease is None or self.lease.standing == "none" or self.holds
 
     @property
+    def unleased(self) -> str:
+        """Why this agent cannot use the lease, "" if it can, need not, or is not connected."""
+        lease = self.lease
+        return lease.problem if lease and lease.connected and not lease.holds else ""
+
+    @property
     def term(self) -> int | None:
         """What numbers the reign of a leader that has the lease."""
         return self.lease.revision if self.lease and self.leads and self.lease.holds else None

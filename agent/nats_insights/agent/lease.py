@@ -102,6 +102,11 @@ class Lease:
         return self.revision is not None and self._clock() < self._until
 
     @property
+    def connected(self) -> bool:
+        """Whether there is a connection into the account with the bucket."""
+        return self._client() is not None
+
+    @property
     def grants(self) -> bool:
         """Whether this agent may lead, as far as the lease decides."""
         return self.holds or (self.waived and self.standing != "taken")

@@ -289,10 +289,8 @@ class Agent:
         started = time.monotonic()
         counts = started - self._counted_at >= self.config.interval / 2
         self.answers.begin()
-        self.auditor.unsaved, self.auditor.unpublished = (
-            self.state.failure,
-            self.advisories.outbox.problem,
-        )
+        self.auditor.unsaved, self.auditor.unleased = self.state.failure, self.election.unleased
+        self.auditor.unpublished = self.advisories.outbox.problem
         was_isolated = bool(self.auditor.roster.cut_off)
         told = await epoch(self.auditor, gatherer, time.time(), counts=counts)
         roster = self.auditor.roster

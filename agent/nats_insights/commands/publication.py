@@ -17,16 +17,29 @@ from nats_insights.connection.contexts import Settings, without_login
 from nats_insights.connection.jetstream import NOT_FOR_ACCOUNT, Account, JetStream
 from nats_insights.errors import ConfigError, InsightsError, JetStreamError
 from nats_insights.gather.access import may, may_publish, recognise
-from nats_insights.tell.assets import HISTORY, Asset, assets, stores
+from nats_insights.tell.assets import HISTORY, KEPT, LEASES, Asset, assets, stores, stream_of
 
 _TIMEOUT = 2.0
 _ADVISORIES = f"{subjects.ADVISORY}.>"
 # Requests to JetStream without which nothing is known to be stored.
 _TO_READ = f"CONSUMER.CREATE.{HISTORY}.>"
 _NEEDED = ("STREAM.NAMES", f"STREAM.INFO.{HISTORY}", f"STREAM.MSG.GET.{HISTORY}")
+# Requests without which an existing bucket is of no use: what is written to it, and to JetStream.
+_BUCKETS = {
+    stream_of(LEASES): ("$KV.INSIGHTS_LEASE.>", "STREAM.MSG.GET.KV_INSIGHTS_LEASE"),
+    stream_of(KEPT): (
+        "$KV.INSIGHTS_AGENT.>",
+        "STREAM.MSG.GET.KV_INSIGHTS_AGENT",
+        "STREAM.PURGE.KV_INSIGHTS_AGENT",
+    ),
+}
+_WITHOUT = {
+    stream_of(LEASES): "this agent leads by heartbeats alone",
+    stream_of(KEPT): "nothing survives a restart without --state",
+}
 # An advisory with its headers has at most so many bytes.
 _ADVISORY_BYTES = 16 * 1024
-_ENLARGE = "make it larger, or let it discard old messages"
+_ENLARGE, _LARGER = "make it larger, or let it discard old messages", "make it larger"
 _APPLY = "`nats-insights assets apply`"
 _MIB = 1024 * 1024
 
@@ -80,7 +93,8 @@ async def _connected(client: Client, configured: Config) -> AsyncIterator[Step]:
     except JetStreamError as error:
         yield "bad", "jetstream", await _why_none(client, error)
         return
-    for step in (*_streams(found), *_storage(account, wanted, found)):
+    steps = (*_streams(found), *_buckets(user, jetstream, found), *_storage(account, wanted, found))
+    for step in steps:
         yield step
 
 
@@ -127,7 +141,19 @@ def _streams(found: Sequence[Found]) -> Iterator[Step]:
             as_wanted = f", as its owner wants it: {'; '.join(one.fit.notes)}"
             yield "ok", "stream", f"{one.name} {one.fit.state}{as_wanted if one.fit.notes else ''}"
     if missing := [one.name for one in found if one.fit.state == "missing"]:
-        yield "warning", "stream", f"there is no {' and no '.join(missing)}: {_APPLY} creates them"
+        yield "warning", "stream", f"there is no {', no '.join(missing)}: {_APPLY} creates them"
+
+
+def _buckets(user: UserInfo, jetstream: JetStream, found: Sequence[Found]) -> Iterator[Step]:
+    """What the user may not do with the buckets that there are."""
+    publish = user.permissions.publish if user.permissions else None
+    there = {one.name for one in found if one.works}
+    for bucket in _BUCKETS if publish else ():
+        needed = [jetstream.written(what) for what in _BUCKETS[bucket]]
+        lacking = [one for one in needed if publish and not may(publish, one)]
+        if bucket in there and lacking:
+            what = f"the user of [publish] may not publish {', '.join(lacking)}"
+            yield "warning", "publish", f"{what}, so that {_WITHOUT[bucket]}: allow it"
 
 
 def _replaces(found: Found) -> bool:
@@ -140,11 +166,12 @@ def _useless(found: Found) -> str:
     """Why a stream cannot take an advisory now, "" if it can."""
     assert found.stream is not None
     config, state = found.stream.config, found.stream.state
+    enlarge = _LARGER if found.name in _BUCKETS else _ENLARGE
     if config.get("discard") == "new":
         if 0 < config.get("max_msgs", -1) <= state.messages:
-            return f"it is full with {state.messages:,} messages: {_ENLARGE}"
+            return f"it is full with {state.messages:,} messages: {enlarge}"
         if 0 < config.get("max_bytes", -1) < state.bytes + _ADVISORY_BYTES:
-            return f"it is full with {_mib(state.bytes)}: {_ENLARGE}"
+            return f"it is full with {_mib(state.bytes)}: {enlarge}"
     return ""
 
 

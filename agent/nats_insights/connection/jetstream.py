@@ -234,10 +234,15 @@ class JetStream:
         whether it is stored.
         """
         headers = None if after is None else {"Nats-Expected-Last-Subject-Sequence": str(after)}
-        # Keys of another domain are written under its prefix: what links it carries no others.
-        if self.client.js_api != subjects.JS_API:
-            subject = self.subject(subject)
-        return (await self._request(subject, data, _Acknowledged, headers)).seq
+        return (await self._request(self.written(subject), data, _Acknowledged, headers)).seq
+
+    def written(self, subject: str) -> str:
+        """Where a key is written, or else a request is sent.
+
+        Keys of another domain are written under its prefix: the link to it carries no others.
+        """
+        own = self.client.js_api == subjects.JS_API and subject.startswith("$KV.")
+        return subject if own else self.subject(subject)
 
     async def purge(self, stream: str, subject: str, before: int) -> None:
         """Remove the messages on a subject, which may have wildcards, before a sequence."""

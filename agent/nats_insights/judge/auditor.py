@@ -111,8 +111,8 @@ class Auditor:
     `swept` is the number of servers whose connections were read in this epoch. `window` is the
     size of the agent's window in bytes; a check may find it too small. `expiries`, `unusable`,
     `dangers` and `restricted` are facts about the agent's own credentials and user. `unsaved` says
-    why its state could not be saved, "" if it was, and `unpublished` what is wrong with its second
-    connection.
+    why its state could not be saved, "" if it was, `unpublished` what is wrong with its second
+    connection, and `unleased` why it cannot use the lease.
     """
 
     def __init__(self, checks: Sequence[Check], config: Config, id: str = "") -> None:
@@ -131,7 +131,7 @@ class Auditor:
         self.unusable = ""
         self.dangers: Sequence[str] = ()
         self.restricted = False
-        self.unsaved = self.unpublished = ""
+        self.unsaved = self.unpublished = self.unleased = ""
         self.swept = 0
         self.snapshot = Snapshot(0.0)
         self.audit = Audit()
@@ -628,6 +628,7 @@ class Auditor:
         agent.expiries, agent.unusable = self.expiries, self.unusable
         agent.dangers, agent.restricted = self.dangers, self.restricted
         agent.unsaved, agent.unpublished = self.unsaved, self.unpublished
+        agent.unleased = self.unleased
         agent.window = self.window
         agent.late, agent.took = self.pace.late, self.pace.took
         agent.interval = self.pace.interval

@@ -25,7 +25,8 @@ class Agent(Noun):
     something, and `restricted` whether that user has a list of what it may publish. `unpublished`
     says why what it publishes does not arrive or is not stored, "" if it is. `raised` maps
     the name of each check that raised in the last MEMORY epochs to the last error and its place.
-    `unsaved` says why the state of the agent was not saved after the last epoch, "" if it was.
+    `unsaved` says why the state of the agent was not saved after the last epoch, "" if it was, and
+    `unleased` why it cannot use the lease that decides who leads, "" if it can or need not.
 
     `missed` is, by endpoint and server, how often in a row no usable reply came from a server that
     otherwise answers, until the epoch before; `hidden_clusters` is how often in a row a gateway
@@ -46,6 +47,7 @@ class Agent(Noun):
         "readers",
         "restricted",
         "took",
+        "unleased",
         "unpublished",
         "unreachable",
         "unsaved",
@@ -65,7 +67,7 @@ class Agent(Noun):
         self.unpublished = ""
         self.dangers: Sequence[str] = ()
         self.restricted = False
-        self.unsaved = ""
+        self.unsaved = self.unleased = ""
         self.raised: Mapping[str, str] = {}
         self.missed: Mapping[str, Mapping[str, int]] = {}
         self.hidden_clusters: Mapping[str, int] = {}
