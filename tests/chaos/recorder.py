@@ -101,6 +101,15 @@ class Recorder:
             return msgspec.json.decode(reply.data)["data"]
         return None
 
+    async def outcome(self, code: str) -> Any:
+        """What the leader says of the last evaluation of a check; None if nobody answers."""
+        for client in self.clients(ROOT):
+            with suppress(Error, OSError):
+                body = msgspec.json.encode({"code": code})
+                reply = await client.request(subjects.api("EXPLAIN"), body, timeout=1.0)
+                return msgspec.json.decode(reply.data).get("check", {}).get("last")
+        return None
+
     async def routes(self, name: str) -> Counter[str]:
         """How many routes a server has to each of its peers."""
         routez = await self.ask(name, "ROUTEZ") or {}

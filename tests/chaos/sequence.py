@@ -215,6 +215,8 @@ class _Sequence:
         story = self._recorder.story.values()
         for violation in judge.untold(story, self._truth, calm + GRACE, now):
             self._accuse(violation.kind, violation.what, violation.at)
+            code = violation.what.split()[1]
+            self._tell(f"    of {code} the agent says: {await self._recorder.outcome(code)}")
         self._verdict.checkpoints += 1
         self._judge_told()
 

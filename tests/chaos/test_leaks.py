@@ -15,6 +15,7 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import replace
 
+from kit import servers
 from kit.between import Between, between
 from kit.keeping import KEEP, keeper, kept
 from nats_insights import checks, config, subjects
@@ -27,6 +28,13 @@ from nats_insights.lab.servers.crowd import Crowd
 from nats_insights.lab.servers.local import System
 
 pytestmark = [pytest.mark.live, pytest.mark.chaos]
+
+
+@pytest.fixture(scope="session", params=servers.selected_versions()[-1:])
+def version(request):
+    """The newest one that is selected: this is about the agent."""
+    return request.param
+
 
 EPOCHS, ROUNDS = 1000, 20
 # No file may ask for an epoch every 15 milliseconds. Nothing waits, and nothing is too expensive.

@@ -11,11 +11,19 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from kit import servers
 from kit.agents import listening, starting
 from kit.storm import Storm
 from nats_insights.lab.servers import local
 
 pytestmark = [pytest.mark.live, pytest.mark.chaos]
+
+
+@pytest.fixture(scope="session", params=servers.selected_versions()[-1:])
+def version(request):
+    """The newest one that is selected: this is about the agent."""
+    return request.param
+
 
 RATE, SECONDS = 10_000, 10
 # As by default, save that what the answers cost on this machine makes no epoch rarer.
