@@ -65,6 +65,19 @@ def test_a_condition_of_each_code_is_met_at_its_limit(places, key, value):
     assert found.most == pytest.approx(value, abs=1.01)
 
 
+def test_guests_may_be_on_a_server_or_on_all_others():
+    known = cluster(0, n1=place(app=48))
+    guested = Moment(0, known.places, guests=4)
+    hot = ("OPT_BALANCE_002", "n1", "info")
+    assert reading(known, *hot).is_met
+    found = reading(guested, *hot)
+    assert (found.may_be_met, found.is_met) == (True, False)
+    assert (found.least, found.most) == pytest.approx((48 * 3 / 80, 52 * 3 / 76))
+    full = ("SERVER_011", "n1", "warning")
+    assert reading(guested, *full).most == pytest.approx(100 * (48 + 2 * 4) / 200)
+    assert reading(guested, *full).least == pytest.approx(100 * 48 / 200)
+
+
 def test_a_condition_between_its_limits_is_neither_met_nor_over():
     found = reading(leaking(0, count=95), *LEAK)
     assert (found.may_be_met, found.may_be_over) == (False, False)
