@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nats_insights.gather.stepwise import at_once
 from nats_insights.model.fold import Sweep, by_user
 from nats_insights.model.sweeps import Mark, Sweeps, Swept
 from nats_insights.replies.connz import Page
@@ -18,7 +19,7 @@ def swept(**times: float) -> Sweeps:
     for name, at in times.items():
         sweep = Sweep({by_user: None}, frozenset())
         sweep.page(Page(ServerInfo(), [row(cid=1, authorized_user="app")], 1))
-        sweeps.take(("C1", name), Swept(at=at, mark=MARK, unnamed=0, figures={}), sweep)
+        at_once(sweeps.take(("C1", name), Swept(at=at, mark=MARK, unnamed=0, figures={}), sweep))
     return sweeps
 
 
