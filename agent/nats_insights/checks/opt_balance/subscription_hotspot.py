@@ -41,9 +41,9 @@ def no_server_is_near(cluster: Cluster, params: Hotspot) -> bool:
     interest = [server.local_interest for server in cluster.servers]
     if max(interest) < params.min_subscriptions:
         return True
-    internal = [server.internal_interest for server in cluster.servers]
     least = [
-        max(0, all_ - 2 * of_none - 100) for all_, of_none in zip(interest, internal, strict=True)
+        max(0, server.local_interest - 2 * server.internal_interest - 100)
+        for server in cluster.servers
     ]
     return max(interest) < params.ratio * fmean(least)
 
