@@ -115,7 +115,7 @@ def _go_on(
     advisories.resume(left.kept)
     advisories.add(over, replace(agent, epoch=auditor.number))
     opened = sum(life.is_open for life in known.lives)
-    log.info("going on with %d open findings, saved %.0f s ago", opened, now - left.saved_at)
+    log.info("going on from %.0f s ago, open findings: %d", now - left.saved_at, opened)
 
 
 async def keep(

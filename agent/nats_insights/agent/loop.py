@@ -419,7 +419,7 @@ class Agent:
         if not heir.warm:
             return _KNOWS_NOTHING
         self.auditor.adopt(heir.lives, heir.mutes)
-        return f"with {len(heir.lives)} open findings"
+        return f"open findings: {len(heir.lives)}"
 
     async def _keep(self, now: float, *, whole: bool = False) -> None:
         await keep(self.state, self.auditor, self.advisories, self.heir, now, whole=whole)
