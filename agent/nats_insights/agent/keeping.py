@@ -9,7 +9,6 @@ from msgspec.structs import replace
 from nats_insights.agent.advisories import Advisories
 from nats_insights.agent.heir import Heir
 from nats_insights.agent.kept import Kept
-from nats_insights.agent.shared_state import SharedState
 from nats_insights.agent.state import Left, State
 from nats_insights.judge.auditor import Auditor, Known
 from nats_insights.judge.mutes import Mutes
@@ -32,7 +31,7 @@ async def resume(
 
 
 async def inherit(
-    state: SharedState,
+    state: State,
     agent: AgentInfo,
     auditor: Auditor,
     advisories: Advisories,
@@ -65,7 +64,7 @@ def _is_older(left: Left, leader: Heartbeat | None) -> bool:
 
 
 async def catch_up(
-    state: SharedState, agent: AgentInfo, auditor: Auditor, advisories: Advisories, now: float
+    state: State, agent: AgentInfo, auditor: Auditor, advisories: Advisories, now: float
 ) -> None:
     """Read what could not be read before this agent led, and save it from then on.
 

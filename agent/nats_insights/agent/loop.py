@@ -111,8 +111,7 @@ class Agent:
         StateError if there is a state that it cannot go on from.
         """
         beside = nullcontext() if publish is None else self._beside(publish)
-        if not isinstance(self.state, SharedState):
-            await resume(self.state, self.info(), self.auditor, self.advisories, time.time())
+        await resume(self.state, self.info(), self.auditor, self.advisories, time.time())
         self._resumed_at = self.auditor.number
         self.auditor.postpone(time.time())
         connections = clients(settings, name=CLIENT_NAME, tried=self.systemd.tries)
@@ -141,21 +140,18 @@ class Agent:
         lease = Lease(lambda: publisher.client, shard, self.id, self.instance)
         self.election.use(lease)
         if not self.state.stored:
-            self.state = SharedState(lambda: publisher.client, shard)
-            publisher.on_connect.append(self._look_for_state)
+            self.state = shared = SharedState(lambda: publisher.client, shard)
+            publisher.on_connect += [shared.look, self._look_for_state]
         async with publisher.running(), lease.running(self._lives):
             yield
 
     async def _look_for_state(self, client: Client) -> None:
-        if isinstance(self.state, SharedState):
-            await self.state.look(client)
-            if self.state.awaited and self.election.leads:
-                self.answers.wanted.set()
+        if self.state.awaited and self.election.leads:
+            self.answers.wanted.set()
 
     def _may_tell(self) -> bool:
         """Whether what this agent found may be published now."""
-        awaited = isinstance(self.state, SharedState) and self.state.awaited
-        return self.election.may_tell and not awaited
+        return self.election.may_tell and not self.state.awaited
 
     def _lives(self) -> bool:
         """Whether this agent leads and its epochs end in time, on a connection, seeing enough."""
@@ -256,7 +252,7 @@ class Agent:
     async def _catch_up(self, client: Client) -> None:
         """Read what the last leader saved, if that was not possible before."""
         state = self.state
-        while isinstance(state, SharedState) and not state.keeps:
+        while state.shared and not state.keeps:
             await catch_up(state, self.info(), self.auditor, self.advisories, time.time())
             if not state.awaited or client.closed.is_set():
                 return
@@ -329,7 +325,7 @@ class Agent:
         tells = bool(told)
         told.clear()  # There may be tens of thousands: each is free once it is published.
         await self._keep(self.auditor.now)
-        if isinstance(self.state, SharedState) and self.state.superseded:
+        if self.state.superseded:
             raise Deposed("another agent has led meanwhile")
         await self.advisories.publish(client, view.tenants, partial(self._confirm, client))
         if tells and not self.advisories.outbox.waiting:
@@ -389,8 +385,7 @@ class Agent:
     def _forget(self) -> None:
         """What is true, and is to be published, is for the leader to say from now on."""
         self.election.step_down()
-        if isinstance(self.state, SharedState):
-            self.state.lay_down()
+        self.state.lay_down()
         self.advisories.clear()
         self.answers.view = None
         self.auditor.start_over()
@@ -410,7 +405,7 @@ class Agent:
         """Go on from what the last leader saved, or from what it told; in words how far."""
         self.advisories.begin()
         heir, now = self.heir, time.time()
-        if isinstance(self.state, SharedState):
+        if self.state.shared:
             if self.state.keeps and not self.state.superseded:
                 return ""  # Nobody else has led.
             if await inherit(self.state, self.info(), self.auditor, self.advisories, heir, now):
@@ -459,8 +454,9 @@ class Agent:
     @property
     def _is_warm(self) -> bool:
         """Whether it knows what was told last: what a process has saved may be older."""
-        readable = isinstance(self.state, SharedState) and self.state.readable
-        return readable or self.heir.warm or (bool(self.auditor.lives) and not self._is_new)
+        return (
+            self.state.readable or self.heir.warm or (bool(self.auditor.lives) and not self._is_new)
+        )
 
     async def _heartbeat(self, client: Client, claims: bool = False) -> Heartbeat:
         auditor, view = self.auditor, self.answers.view
@@ -528,7 +524,7 @@ class Agent:
                 self.election.role = "stopped"
                 await self._heartbeat(client)
             self.election.step_down()
-        if not self._is_new and not isinstance(self.state, SharedState):
+        if not self._is_new and not self.state.shared:
             await self._keep(self.auditor.now if led else time.time(), whole=True)
 
     async def _hand_over(self) -> None:
@@ -537,6 +533,6 @@ class Agent:
             async with asyncio.timeout(HAND_OVER):
                 if isinstance(self.advisories.outbox, Publisher):
                     await self.advisories.outbox.stored(HAND_OVER / 2)
-                if isinstance(self.state, SharedState) and not self._is_new:
+                if self.state.shared and not self._is_new:
                     await self._keep(self.auditor.now, whole=True)
         await self.election.release()

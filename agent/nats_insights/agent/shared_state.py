@@ -37,6 +37,8 @@ class SharedState(State):
     `readable` says whether there was a bucket when it was last looked for.
     """
 
+    shared = True
+
     def __init__(self, client: Callable[[], Client | None], shard: str) -> None:
         self._bucket = Bucket(client, shard)
         super().__init__(self._bucket, Bucket(client, shard, "past"))

@@ -52,8 +52,11 @@ class Left(NamedTuple):
 class State:
     """What an agent keeps in two stores, one for the past; without a store it keeps nothing.
 
-    `failure` says why it was not saved last, "" if it was.
+    `failure` says why it was not saved last, "" if it was. It is `shared` if it belongs to whoever
+    leads: see `SharedState`, of which the rest is meant.
     """
+
+    shared = readable = False
 
     def __init__(self, store: Store | None = None, past: Store | None = None) -> None:
         self._store, self._past = store, past
@@ -71,6 +74,23 @@ class State:
     def stored(self) -> bool:
         """Whether there is a store."""
         return self._store is not None
+
+    async def take_up(self) -> Left | None:
+        """What the last leader saved, where it is shared."""
+        return None
+
+    def lay_down(self) -> None:
+        """This agent leads no more."""
+
+    @property
+    def awaited(self) -> bool:
+        """Whether it is to be read before anything is published."""
+        return False
+
+    @property
+    def superseded(self) -> bool:
+        """Whether another agent has saved it since this one did."""
+        return False
 
     @property
     def keeps(self) -> bool:
