@@ -232,8 +232,8 @@ def publishing(
     flags["tlsfirst"] = "yes" if section.tlsfirst else ""
     if section.user and not section.password:
         raise ConfigError("publish.user needs publish.password, such as env://NAME")
-    context = _context(section.context, _home(environ, config_home)) if section.context else {}
     try:
+        context = _context(section.context, _home(environ, config_home)) if section.context else {}
         found = _settled(flags, {}, context, environ)
     except ConfigError as error:
         raise ConfigError(f"[publish]: {error}") from None
