@@ -54,6 +54,11 @@ class Keeping:
         self._config: dict[str, Any] = {}
         self._turn = 0
 
+    @property
+    def version(self) -> str:
+        """That of the servers."""
+        return next((one.server_version for one in self._recorder.clients(LISTENER)), "")
+
     async def make(self, system: System, config: Path, urls: Sequence[str]) -> None:
         """Creates them as an operator does, with three replicas."""
         command = [sys.executable, "-m", "nats_insights", "assets", "apply", "--replicas", "3"]

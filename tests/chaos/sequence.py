@@ -281,7 +281,11 @@ class _Sequence:
         heard = list(self._recorder.story.values())
         self._verdict.stored = len({said.id for said in past})
         self._verdict.lacking = stored.lacking(heard, past)
-        return [*stored.history(heard, past), *stored.current(heard, now, findings)]
+        in_order = not self._keeping.version.startswith(("2.10.", "2.11."))
+        return [
+            *stored.history(heard, past, in_order=in_order),
+            *stored.current(heard, now, findings),
+        ]
 
     def _judge_all(self) -> None:
         story = self._recorder.story.values()

@@ -3,6 +3,7 @@
 The subscriber is judged by what was true: see `judge`. A stream must hold the same story. It may
 lack a message of a finding that a later one has replaced, because a server that came to lead it may
 refuse a message for minutes; it never lacks the last one, and has all of them in their order.
+Servers before 2.12 refuse what did not fit into a full stream for as long, and then take it again.
 """
 
 from __future__ import annotations
@@ -34,10 +35,12 @@ def as_told(story: Iterable[Said]) -> dict[str, list[Said]]:
     return by_finding(sorted(story, key=lambda said: (said.at, said.revision)))
 
 
-def history(heard: Iterable[Said], stored: Sequence[Said]) -> Iterator[Violation]:
+def history(
+    heard: Iterable[Said], stored: Sequence[Said], *, in_order: bool = True
+) -> Iterator[Violation]:
     """What the history of all advisories holds that was not heard, lacks, or has in another
-    order."""
-    told, kept = as_told(heard), by_finding(stored)
+    order, if it must be `in_order`."""
+    told, kept = as_told(heard), by_finding(stored) if in_order else as_told(stored)
     for finding, some in sorted(kept.items()):
         known = {said.id: number for number, said in enumerate(told.get(finding, ()))}
         for said in some:

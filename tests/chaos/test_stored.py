@@ -54,6 +54,11 @@ def test_what_is_wrong_with_a_history_is_found(stored, what):
     assert any(said.endswith(what) for said in found), found
 
 
+def test_where_servers_take_late_what_they_refused_the_order_is_that_of_the_revisions():
+    assert whats(history(STORY, [RESOLVED, OPENED], in_order=False)) == []
+    assert whats(history(STORY, [REMINDED, OPENED], in_order=False)) != []
+
+
 def test_findings_have_an_order_each_and_none_between_them():
     assert whats(history([OPENED, OTHER, REMINDED], [OTHER, OPENED, REMINDED])) == []
 
