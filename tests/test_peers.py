@@ -280,3 +280,48 @@ async def test_a_heartbeat_counts_from_when_it_was_sent(times, leads, monkeypatc
         said = msgspec.json.encode(beat(epoch, sent, patience=10.0))
         await peers.hear(Msg(_client=None, subject="x", data=said))
     assert (peers.leader() is not None) is leads
+
+
+def led(of: str, lease: int | None, **more: Any) -> Heartbeat:
+    """A leader, by the lease that it took with this revision, or without."""
+    return beat(1, of=of, lease=lease, **more)
+
+
+def test_a_leader_with_the_lease_comes_first_and_of_two_the_one_that_took_it_later():
+    ranked = sorted([led("a", None), led("b", 7), led("c", 12), led("d", None)], key=rank)
+    assert [one.agent.id for one in ranked] == ["c", "b", "a", "d"]
+
+
+@pytest.mark.parametrize(
+    ("lease", "holder", "there"),
+    [
+        (7, None, True),
+        (7, "a", True),
+        (7, "", False),
+        (7, "b", False),
+        (0, "", False),
+        (None, None, True),
+        (None, "", True),
+        (None, "b", True),
+    ],
+)
+async def test_a_leader_whose_lease_is_over_does_not_count(lease, holder, there):
+    peers = await after(beat(1, of="a", lease=lease))
+    peers.holder = lambda: holder
+    own = beat(1, role="standby", claims=True, of="own", warm=True)
+    assert (peers.leader() is not None) == there
+    assert peers.leads("a") == there
+    assert (peers.before(own) is not None) == there
+    assert peers.place(own) == int(there)
+    assert (peers.left(warm=True) > 0) == there
+
+
+async def test_a_standby_counts_whoever_has_the_lease():
+    peers = await after(beat(1, of="a", role="standby", lease=None, warm=True))
+    peers.holder = lambda: "b"
+    assert peers.left(warm=False) > 0
+
+
+async def test_who_never_heard_another_agent_is_alone():
+    assert Peers("own").alone
+    assert not (await after(beat(1, role="stopped"))).alone

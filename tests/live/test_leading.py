@@ -384,3 +384,36 @@ async def test_a_user_that_may_not_write_there_leads_all_the_same(
     (unsaved,) = [one["summary"] for one in found if one["code"] == "AGENT_009"]
     assert "the user may not use $KV.INSIGHTS_AGENT" in unsaved
     assert "the user may not use $KV.INSIGHTS_LEASE.leader._: allow it" in agents.log("a")
+
+
+@pytest.mark.catalogue
+async def test_a_state_that_cannot_be_read_is_not_replaced_and_is_taken_up_later(
+    system, start_server, outside, agents, crowd
+):
+    def accounts(denied: str) -> str:
+        may = f"permissions: {{ publish: {{ deny: [{denied}] }} }}"
+        users = f"{{ user: keeper, password: p, {may} }}, {{ user: maker, password: p }}"
+        return f"accounts {{ A: {{ jetstream: enabled, users: [{users}] }} }}"
+
+    get = "$JS.API.STREAM.MSG.GET.KV_INSIGHTS_AGENT"
+    js = start_server("js", jetstream=True, authorization=accounts(""))["js"]
+    publish = (js.url, "keeper", "p")
+    async with kept(Settings(servers=(js.url,), user="maker", password="p")) as there:
+        await there.make(lease=SHORT)
+        await fill(system, crowd)
+        agents.start("a", publish=publish)
+        await there.until(lambda: any(b"SERVER_011" in one.data for one in there.heard))
+        await asked(outside, system, "MUTE", code="SERVER_011", until="1h", who="ada")
+        agents.stop("a")
+        js.reload(accounts(f'"{get}"'))
+        seen, before = len(outside.heartbeats), len(there.heard)
+        agents.start("a", publish=publish)
+        await outside.until(lambda: any(b.lease for b in outside.heartbeats[seen:]), 60)
+        await until_found(outside, system, lambda codes: {"AGENT_009", "SERVER_011"} <= codes)
+        await there.until(lambda: any(b"AGENT_009" in one.data for one in there.heard[before:]))
+        js.reload(accounts(""))
+        await outside.until(lambda: last(outside, "a").muted.warning == 1, 60)
+        mutes = (await asked(outside, system, "MUTES"))["mutes"]
+        assert [(one["who"], one["findings"]) for one in mutes] == [("ada", 1)]
+        await until_found(outside, system, lambda codes: "AGENT_009" not in codes)
+    assert f"the user may not use {get}: allow it" in agents.log("a")

@@ -81,10 +81,9 @@ class Bucket:
         except JetStreamError as error:
             if error.code in NOT_ENABLED:
                 return False
-            why = f"cannot reach {self.where}: {error}"
-            raise StateError(why, lasting=error.lasting) from None
+            raise _failed(f"cannot reach {self.where}", error) from None
         except ConnectError as error:
-            raise StateError(f"cannot reach {self.where}: {error}") from None
+            raise _failed(f"cannot reach {self.where}", error) from None
 
     async def load(self) -> bytes | None:
         """What was saved last. What cannot be unpacked is returned as it is."""
@@ -98,7 +97,7 @@ class Bucket:
                 # Its parts were being replaced, or are gone for good.
                 head, packed = await self._read(jetstream)
         except (JetStreamError, ConnectError) as error:
-            raise StateError(f"cannot read the state in {self.where}: {error}") from None
+            raise _failed(f"cannot read the state in {self.where}", error) from None
         if head is None:
             return None
         if packed is None:
@@ -231,6 +230,11 @@ async def _some_at_a_time(requests: Iterable[Coroutine[Any, Any, T]]) -> list[T]
     while some := list(islice(waiting, AT_A_TIME)):
         results += await asyncio.gather(*some)
     return results
+
+
+def _failed(what: str, why: JetStreamError | ConnectError) -> StateError:
+    lasting = isinstance(why, JetStreamError) and why.lasting
+    return StateError(f"{what}: {why}", lasting=lasting)
 
 
 def _decoded(found: Value) -> _Head | None:

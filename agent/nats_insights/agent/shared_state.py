@@ -58,7 +58,7 @@ class SharedState(State):
     def awaited(self) -> bool:
         """Whether it is to be read before anything is published: JetStream may just be starting."""
         new = time.monotonic() - self._connected_at < HOLD
-        return new and not self._is_taken_up and (self.readable or not self._looked)
+        return new and not self.keeps and (self.readable or not self._looked)
 
     @property
     def superseded(self) -> bool:
@@ -73,7 +73,7 @@ class SharedState(State):
             self.readable = await self._bucket.exists(client)
             self._looked = True
         except StateError as why:  # Whoever leads says so.
-            self.readable, self._looked = False, why.lasting
+            self._cannot_read(why)
 
     async def take_up(self) -> Left | None:
         """What the last leader saved; None if there is nothing, or if it cannot be read now.
@@ -89,7 +89,7 @@ class SharedState(State):
                 return None
             left = await self.load(self._shard)
         except StateError as why:
-            self._looked = self._looked or why.lasting
+            self._cannot_read(why)
             self._heed(plain(str(why)))
             return None
         self._is_taken_up = True
@@ -107,6 +107,9 @@ class SharedState(State):
                 log.info("no state is kept: there is no bucket %s", KEPT)
             self._told = True
         return self.readable
+
+    def _cannot_read(self, why: StateError) -> None:
+        self.readable, self._looked = False, why.lasting
 
     async def save(self, auditor: Auditor, kept: Kept, now: float, *, whole: bool = False) -> None:
         """Save it, but not all the time while that fails."""
