@@ -10,10 +10,12 @@ import pytest
 from msgspec.structs import replace
 
 from kit.asked import after
-from kit.keeping import kept, message, publishing
+from kit.keeping import Kept, kept, message, publishing
 from kit.published import openings, tell
 from nats_insights.__main__ import main
 from nats_insights.agent.archive import Archive
+from nats_insights.agent.bucket import Bucket
+from nats_insights.agent.lease import Lease
 from nats_insights.commands import publication
 from nats_insights.config import Config, Publish
 from nats_insights.connection.connect import connect
@@ -66,6 +68,37 @@ async def test_what_is_published_at_a_leaf_is_stored_in_the_hub_and_acknowledged
         assert await hub.stored() == [1, 2, 3, 4]
 
 
+async def uses_the_buckets(settings: Settings, there: Kept) -> None:
+    """An agent with this connection has the lease, and keeps its state, where others see both."""
+    client = await connect(settings, name="agent")
+    try:
+        mine = Lease(lambda: client, "", "a", "a")
+        other = Lease(lambda: there.client, "", "b", "b")
+        assert (await mine.take(), await other.take()) == (True, False)
+        await mine.release()
+        assert await other.take()
+        bucket = Bucket(lambda: client, "")
+        for value in (b"one", b"two"):
+            await bucket.save(value)
+        assert await Bucket(lambda: there.client, "").load() == b"two"
+    finally:
+        await client.close()
+
+
+async def test_an_agent_at_a_leaf_uses_the_buckets_of_the_hub(joined):
+    async with kept(login(joined, "app", "n1")) as hub:
+        await hub.make()
+        await uses_the_buckets(at_the_leaf(joined, js_domain="hub"), hub)
+
+
+async def test_an_account_that_imports_the_api_and_the_keys_uses_the_buckets(start_server):
+    server = start_server("n1", jetstream=True, authorization=IMPORTED)["n1"]
+    by = Settings(servers=(server.url,), user="keeper", password="p")
+    async with kept(by) as there:
+        await there.make()
+        await uses_the_buckets(replace(by, user="far", js_api_prefix="JS.keep.API"), there)
+
+
 async def test_history_is_read_from_the_hub(joined):
     async with kept(login(joined, "app", "n1")) as hub:
         await hub.make()
@@ -104,6 +137,8 @@ async def test_doctor_looks_into_the_domain(joined, monkeypatch):
     assert [(mark, found) for mark, _, found in (await said("hub"))[1:]] == [
         ("ok", "INSIGHTS fits"),
         ("ok", "INSIGHTS_STATE fits"),
+        ("ok", "KV_INSIGHTS_LEASE fits"),
+        ("ok", "KV_INSIGHTS_AGENT fits"),
     ]
     assert [mark for mark, _, _ in await said("edge")] == ["ok", "warning"]
     (_, missing) = await said("nowhere")
@@ -128,9 +163,9 @@ def test_assets_are_created_in_the_domain_of_a_context(joined, tmp_path, capsys,
         return [line.split()[1] for line in capsys.readouterr().out.splitlines()[1:]]
 
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    assert state("n1") == ["fits", "fits"]
-    assert state("edge") == ["missing", "missing"]
-    assert state("edge", "--js-domain", "hub") == ["fits", "fits"]
+    assert state("n1") == ["fits"] * 4
+    assert state("edge") == ["missing"] * 4
+    assert state("edge", "--js-domain", "hub") == ["fits"] * 4
 
 
 IMPORTED = """
@@ -141,6 +176,7 @@ IMPORTED = """
         exports: [
           { service: "$JS.API.>", response_type: stream }
           { service: "$INSIGHTS.ADVISORY.>" }
+          { service: "$KV.>" }
         ]
       }
       FAR: {
@@ -149,6 +185,7 @@ IMPORTED = """
         imports: [
           { service: { account: KEEP, subject: "$JS.API.>" }, to: "JS.keep.API.>" }
           { service: { account: KEEP, subject: "$INSIGHTS.ADVISORY.>" } }
+          { service: { account: KEEP, subject: "$KV.>" }, to: "JS.keep.API.$KV.>" }
         ]
       }
     }"""
