@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from itertools import count
@@ -237,6 +238,16 @@ async def test_an_account_whose_storage_is_used_up_stores_nothing_more(account, 
         assert publisher.problem == (
             "stream INSIGHTS does not store advisories: resource limits exceeded for account"
         )
+
+
+async def test_when_the_credentials_expire_is_told(start_server, told, tmp_path):
+    operator = Operator()
+    system, account = operator.account("SYS"), operator.account("A")
+    creds = tmp_path / "u.creds"
+    creds.write_text(account.user("u", exp=int(time.time()) + 300 * 86_400 + 3600).creds)
+    server = start_server("n1", authorization=operator.configuration(system))["n1"]
+    steps = await told(server, user="", password="", creds=str(creds))
+    assert ("ok", "publish", "they expire in 300 days") in steps
 
 
 async def test_tiers_of_an_account_in_operator_mode_are_its_limits(start_server, told, tmp_path):
