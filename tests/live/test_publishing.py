@@ -119,7 +119,22 @@ async def test_without_a_connection_an_advisory_may_have_a_mebibyte(system):
     assert publisher.max_payload == 1_048_576
 
 
-async def test_of_a_connection_the_limit_is_that_of_its_server(start_server):
+async def test_without_a_stream_what_a_server_has_not_read_is_published_again(start_cluster):
+    system = start_cluster("n1", "n2", accounts=KEEP["accounts"])  # None has JetStream.
+    async with (
+        kept(keeper(system, "n2")) as there,
+        publishing(keeper(system, "n1", "n2")) as publisher,
+    ):
+        await there.until(lambda: publisher.stream == "")
+        system["n1"].freeze()
+        publisher.put(message(1))
+        await there.until(lambda: not publisher.state.waiting)
+        assert not publisher.done
+        system["n1"].kill()
+        await there.until(lambda: there.numbers == [1])
+
+
+async def test_of_a_connection_the_limit_is_that_of_its_server(start_server, caplog):
     system = start_server("n2", **KEEP, options="max_payload: 20000")
     async with kept(keeper(system)) as there, publishing(keeper(system)) as publisher:
         await there.until(lambda: publisher.client)
@@ -130,6 +145,7 @@ async def test_of_a_connection_the_limit_is_that_of_its_server(start_server):
         await there.until(lambda: publisher.done)
         # Its headers count: the server would have closed the connection.
         assert (there.numbers, publisher.dropped) == ([2], 1)
+    assert "is too large for the server" in caplog.text
 
 
 async def test_a_duplicate_is_stored_already(system):
@@ -280,7 +296,7 @@ async def test_an_advisory_too_large_for_the_stream_stands_in_the_way_of_no_othe
     assert "too large for INSIGHTS" in caplog.text
 
 
-async def test_who_answers_whatever_has_a_reply_subject_acknowledges_nothing(system):
+async def test_who_answers_whatever_has_a_reply_subject_acknowledges_nothing(system, caplog):
     async with kept(keeper(system)) as there:
         await there.make(**FULL)
         async with publishing(keeper(system)) as publisher:
@@ -291,6 +307,8 @@ async def test_who_answers_whatever_has_a_reply_subject_acknowledges_nothing(sys
             async def answer(heard: Msg) -> None:
                 for body in (b"", b"\xff", b"[]", b"{}", b'{"stream":"OTHER","seq":1}'):
                     await there.client.publish(heard.reply, body)
+                other = f"{heard.reply.rpartition('.')[0]}.another"
+                await there.client.publish(other, b'{"stream":"INSIGHTS","seq":1}')
 
             await there.client.subscribe("$INSIGHTS.ADVISORY.>", cb=answer)
             await there.client.flush()
@@ -298,6 +316,7 @@ async def test_who_answers_whatever_has_a_reply_subject_acknowledges_nothing(sys
             publisher.put(message(3))
             await there.until(lambda: publisher.problem)
             assert len(publisher.unstored) == 1
+    assert "callback failed" not in caplog.text
 
 
 async def test_too_many_are_dropped_the_oldest_first(system, monkeypatch):
@@ -348,21 +367,19 @@ async def test_its_state_says_where_it_is_and_what_is_or_was_wrong(start_server,
 
 
 async def test_what_waits_is_published_when_the_server_is_there_and_old_heartbeats_are_not(
-    start_server, system
+    start_cluster,
 ):
-    other = start_server("n2", **KEEP)
-    server = other["n2"]
-    server.stop()
-    publisher = module.Publisher(keeper(other), "test")
-    async with publisher.running():
+    system = start_cluster("n1", "n2", accounts=KEEP["accounts"])
+    system["n1"].stop()
+    publisher = module.Publisher(keeper(system, "n1"), "test")
+    async with kept(keeper(system, "n2")) as there, publisher.running():
         for number in range(3):
             publisher.put(message(number))
             publisher.beat(Message("$INSIGHTS.HEARTBEAT.a", b"%d" % (100 + number), {}))
         assert not await publisher.said(0.1)
-        server.restart()
-        async with kept(keeper(other)) as there:
-            await there.until(lambda: 102 in there.numbers)
-            assert there.numbers == [0, 1, 2, 102]
+        system["n1"].restart()
+        await there.until(lambda: 102 in there.numbers)
+        assert there.numbers == [0, 1, 2, 102]
 
 
 SENTENCES = {

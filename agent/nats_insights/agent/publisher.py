@@ -565,9 +565,17 @@ def _now() -> float:
 
 async def _round_trip(client: Client) -> None:
     """Return when the server has read all that was published; no permission is needed for it."""
-    # One PING overtakes what waits to be written, a second one does not.
-    await client.flush()
-    await client.flush()
+    reached = asyncio.create_task(client.reach())
+    closed = asyncio.create_task(client.closed.wait())
+    try:
+        # Where the connection breaks, nats-py would wait for ten seconds all the same.
+        await asyncio.wait([reached, closed], return_when="FIRST_COMPLETED")
+        if not reached.done():
+            raise nats.errors.ConnectionClosedError
+        await reached
+    finally:
+        reached.cancel()
+        closed.cancel()
 
 
 async def _either(event: asyncio.Event, client: Client, until: float = _NEVER) -> None:
