@@ -417,3 +417,43 @@ async def test_a_state_that_cannot_be_read_is_not_replaced_and_is_taken_up_later
         assert [(one["who"], one["findings"]) for one in mutes] == [("ada", 1)]
         await until_found(outside, system, lambda codes: "AGENT_009" not in codes)
     assert f"the user may not use {get}: allow it" in agents.log("a")
+
+
+@pytest.mark.catalogue
+async def test_what_a_leader_resolved_before_it_read_the_state_is_not_resolved_again(
+    system, start_server, outside, agents, crowd
+):
+    get = "$JS.API.STREAM.MSG.GET.KV_INSIGHTS_AGENT"
+
+    def accounts(denied: str) -> str:
+        may = f"permissions: {{ publish: {{ deny: [{denied}] }} }}"
+        users = f"{{ user: keeper, password: p, {may} }}, {{ user: maker, password: p }}"
+        return f"accounts {{ A: {{ jetstream: enabled, users: [{users}] }} }}"
+
+    js = start_server("js", jetstream=True, authorization=accounts(""))["js"]
+    publish = (js.url, "keeper", "p")
+    async with kept(Settings(servers=(js.url,), user="maker", password="p")) as there:
+        await there.make(lease=SHORT)
+
+        def of_n1() -> list[str]:
+            heard = [one for one in there.heard if one.subject.startswith(subjects.ADVISORY)]
+            said = [msgspec.json.decode(one.data, type=Advisory) for one in heard]
+            ours = {one.id: one for one in said if (one.code, one.entity.name) == HOT}
+            return [one.transition for one in ours.values() if one.transition != "reminded"]
+
+        await fill(system, crowd)
+        agents.start("a", publish=publish)
+        await there.until(of_n1)
+        agents.start("b", publish=publish)
+        # It can read the state at once, and knows the findings soon.
+        await outside.until(lambda: sum(b.agent.id == "b" for b in outside.heartbeats) > 10)
+        js.reload(accounts(f'"{get}"'))
+        agents.kill("a")
+        await crowd.leave(list(crowd))
+        await there.until(lambda: of_n1() == ["opened", "resolved"])
+        js.reload(accounts(""))
+        await there.until(lambda: "which could not be read before" in agents.log("b"))
+        epoch = last(outside, "b").agent.epoch
+        await outside.until(lambda: last(outside, "b").agent.epoch > epoch + 5)
+        assert of_n1() == ["opened", "resolved"]
+        assert "going on with 0 findings more" in agents.log("b")

@@ -10,7 +10,7 @@ from nats_insights.agent.advisories import Advisories
 from nats_insights.agent.heir import Heir
 from nats_insights.agent.kept import Kept
 from nats_insights.agent.state import Left, State
-from nats_insights.judge.auditor import Auditor, Known
+from nats_insights.judge.auditor import Auditor
 from nats_insights.judge.mutes import Mutes
 from nats_insights.judge.restart import taken_up
 from nats_insights.tell.messages import AgentInfo, Heartbeat
@@ -76,15 +76,19 @@ async def catch_up(
     if left is None:
         return
     if advisories.has_told:
-        _go_on_with_more(left.kept.known, auditor)
+        _go_on_with_more(left, auditor)
     else:
         advisories.clear()
         _go_on(left, agent, auditor, advisories, now)
 
 
-def _go_on_with_more(known: Known, auditor: Auditor) -> None:
+def _go_on_with_more(left: Left, auditor: Auditor) -> None:
+    """Findings that this agent does not know, and has not resolved since they were saved."""
+    known = left.kept.known
     codes = {check.code for check in auditor.checks}
-    missing = [one for one in known.lives if one.key not in auditor.lives]
+    ended = [told for told in auditor.transitions if told.transition == "resolved"]
+    over = {told.life.key for told in ended if told.at >= left.saved_at}
+    missing = [one for one in known.lives if one.key not in auditor.lives.keys() | over]
     missing = [one for one in missing if one.is_open and one.key.code in codes]
     auditor.roster.restore([one for one in known.roster if auditor.roster.at(one.key) is None])
     auditor.lives |= {life.key: life for life in missing}
