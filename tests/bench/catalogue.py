@@ -47,7 +47,6 @@ def _cheapest(runs: list[list[dict[str, Any]]]) -> Costs:
     return {
         "first": {"cpu_seconds": min(first["cpu_seconds"] for first, *_ in runs)},
         "later": {"cpu_seconds": min(_usual(later) for _, *later in runs)},
-        "judged": {"nouns": fmean(epoch["judged"] for epoch in runs[0][1:])},
     }
 
 

@@ -82,7 +82,6 @@ async def _epoch(auditor: Auditor, gatherer: Gatherer, now: float, watched: bool
         "ended": ended,
         "longest_pause": seen.longest if seen else None,
         "peak_rss_mib": peak_rss_mib(),
-        "judged": sum(outcome.judged for outcome in auditor.outcomes.values()),
         "answered": auditor.snapshot.coverage.servers_answered,
         "owing": {key: len(late) for key, late in auditor.snapshot.lacking.owed.items() if late},
         "open": [[*life.key, msgspec.json.decode(life.evidence)] for life in lives],
