@@ -39,7 +39,8 @@ FOUNDING = {"OPT_BALANCE_002", "OPT_BALANCE_003", "OPT_BALANCE_006", "SERVER_011
 async def measure(args: Namespace, password: str) -> list[dict[str, Any]]:
     """The cost of each epoch of the plan, what it found, and when it began and ended.
 
-    All by one auditor; a churn is not measured.
+    All by one auditor; churn is not measured, nor are `turns`: epochs in which each endpoint that
+    is not requested in every epoch was requested once.
     """
     settings = Settings(servers=(args.url,), user=args.user, password=password)
     client = await connect(settings, name="bench")
@@ -54,12 +55,17 @@ async def measure(args: Namespace, password: str) -> list[dict[str, Any]]:
     auditor.system_accounts |= {(await recognise(client)).account}
     gatherer = Gatherer(client, auditor.config.gather.timeout, Window(auditor.config.gather.window))
     measured: list[dict[str, Any]] = []
+    now = time.time()
     for step in args.plan:
         if step == "churn":
             await client.request("FLEET.CHURN", CHURN, timeout=20)
+        elif step == "turns":
+            for _ in auditor.every:
+                garbage.collect()
+                await epoch(auditor, gatherer, now, settle=0)
         else:
-            now = time.time() + args.apart * len(measured)
             measured.append(await _epoch(auditor, gatherer, now, args.pauses))
+            now += args.apart
     await client.close()
     return measured
 
@@ -93,11 +99,11 @@ def main() -> None:
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("url")
     parser.add_argument("user")
-    parser.add_argument("plan", nargs="+", choices=("epoch", "churn"))
+    parser.add_argument("plan", nargs="+", choices=("epoch", "turns", "churn"))
     parser.add_argument("--sweep", choices=("all", "moved"), default="moved")
     parser.add_argument("--checks", default="all", help="founding, all, or codes with commas")
     parser.add_argument("--hollow", action="store_true", help="checks ask, and do not look")
-    parser.add_argument("--apart", type=float, default=0, help="seconds between epochs, pretended")
+    parser.add_argument("--apart", type=float, default=1, help="seconds between epochs, pretended")
     parser.add_argument("--pauses", action="store_true", help="watch the event loop")
     args = parser.parse_args()
     garbage.keep_out_of_epochs()  # As `nats-insights run` does.

@@ -17,7 +17,7 @@ from nats_insights.lab.servers import local
 SMALL_PENDING = dict.fromkeys(SERVERS, "max_pending: 8MB\nmax_payload: 8MB")
 
 _WATCHED = 2
-_PLAN = ("epoch", "epoch", "churn", "epoch")
+_PLAN = ("epoch", "turns", "epoch", "churn", "epoch")
 # What its epochs are.
 _ROWS = ("full sweep", "nothing moved", "ordinary epoch")
 
