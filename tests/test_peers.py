@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -325,3 +326,11 @@ async def test_a_standby_counts_whoever_has_the_lease():
 async def test_who_never_heard_another_agent_is_alone():
     assert Peers("own").alone
     assert not (await after(beat(1, role="stopped"))).alone
+
+
+@pytest.mark.parametrize(("holder", "counts"), [(None, True), ("a", True), ("", False)])
+def test_who_answered_a_ping_counts_until_its_lease_is_over(holder, counts):
+    peers = Peers("own")
+    peers._answered["a"] = time.monotonic() + 3600.0
+    peers.holder = lambda: holder
+    assert (peers.left(warm=True) > 0) == counts

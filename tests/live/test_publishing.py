@@ -486,3 +486,42 @@ async def test_all_of_an_agent_is_published_there_and_queries_stay_where_they_ar
         advisories = [msgspec.json.decode(row, type=Advisory) for row in rows]
         assert [one.id for one in advisories] == [one.id for one in watch.advisories]
     await ops.close()
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["a stream", "none"])
+async def test_what_may_not_be_told_waits_and_heartbeats_do_not(system, stream):
+    async with kept(keeper(system)) as there:
+        if stream:
+            await there.make()
+        async with publishing(keeper(system)) as publisher:
+            await there.until(lambda: publisher.stream is not None)
+            publisher.may_tell = lambda: False
+            publisher.put(message(1))
+            publisher.put(message(2))
+            for number in (8, 9):  # The second one comes when all that waits was looked at again.
+                publisher.beat(Message("$INSIGHTS.HEARTBEAT.a", b"%d" % number, {}))
+                await there.until(lambda number=number: number in there.numbers)
+            assert (there.numbers, publisher.published, publisher.done) == ([8, 9], 0, False)
+            publisher.may_tell = lambda: True
+            publisher.put(message(3))
+            await there.until(lambda: publisher.done)
+            await there.until(lambda: there.numbers == [8, 9, 1, 2, 3])
+
+
+async def test_what_a_frozen_leader_was_about_to_repeat_is_not_published(system):
+    async with kept(keeper(system)) as there:
+        await there.make(**FULL)
+        async with publishing(keeper(system)) as publisher:
+            for number in (1, 2, 3):
+                publisher.put(message(number))
+            await there.until(lambda: "maximum messages" in publisher.problem)
+            await there.until(lambda: there.numbers == [1, 2, 3])
+            heard = len(there.heard)
+            await there.until(lambda: len(there.heard) > heard)  # It is repeated.
+            publisher.may_tell = lambda: False
+            published = publisher.published
+            for _ in range(3):
+                publisher._retry_at = 0.0
+                publisher._keeper.set()
+                await there.until(lambda: publisher._retry_at > 0)
+            assert publisher.published == published

@@ -65,8 +65,9 @@ MOST_NEWS = 20
 MOST_CHANGES = 100
 # Requested epochs start at least this many seconds apart, or one interval if that is less.
 CLOSEST = 1.0
-# Seconds in which an agent that is stopped stores what its successor goes on from.
-HAND_OVER = 1.5
+# Seconds in which an agent that is stopped stores what its successor goes on from, and in which it
+# gives back the lease. Its last heartbeat must not wait for a server that does not answer.
+HAND_OVER, GIVE_BACK = 1.0, 0.5
 _KNOWS_NOTHING = "without the findings of the last leader: what is still true opens again"
 
 
@@ -535,4 +536,6 @@ class Agent:
                     await self.advisories.outbox.stored(HAND_OVER / 2)
                 if self.state.shared and not self._is_new:
                     await self._keep(self.auditor.now, whole=True)
-        await self.election.release()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GIVE_BACK):
+                await self.election.release()

@@ -120,7 +120,10 @@ class Peers:
         """
         peers = [peer for peer in self._peers.values() if not self._is_over(peer.heartbeat)]
         left = [peer.left for peer in peers if _is_ahead(peer.heartbeat, warm)]
-        return max([*left, *(at - time.monotonic() for at in self._answered.values())], default=0)
+        # Who answered a ping and lost its lease since has ended; who leads without answers again.
+        holder = self.holder()
+        answered = [at for name, at in self._answered.items() if holder in (None, name)]
+        return max([*left, *(at - time.monotonic() for at in answered)], default=0)
 
     async def ask(self, client: Client, patience: float = 0.0) -> str:
         """The id of another leader that answers `$SRV.PING` within half a second, else "".
