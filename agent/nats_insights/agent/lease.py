@@ -109,7 +109,7 @@ class Lease:
     @property
     def grants(self) -> bool:
         """Whether this agent may lead, as far as the lease decides."""
-        return self.holds or (self.waived and self.standing != "taken")
+        return self.holds or self.waived
 
     @property
     def holder(self) -> str | None:
@@ -257,6 +257,7 @@ class Lease:
         except JetStreamError as error:
             if error.code != STALE:
                 raise
+            self.revision, self.waived = None, False
             self._stands("taken")
             return False
         if not goes_on:
