@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import subprocess
@@ -335,11 +336,13 @@ async def test_a_user_with_the_permissions_that_are_printed_can_do_that_and_no_m
     assert [one for one in told["not_evaluated"] if not one["excused"]] == []
     assert (told["access"]["mode"], told["coverage"]["servers_answered"]) == ("imported", 2)
     assert "lacks the permission" not in caplog.text
-    said = ""
+    said, all_said = "", asyncio.Event()
 
     async def hear(error: Exception) -> None:
         nonlocal said
         said += f"{error}\n".lower()
+        if said.count("permissions violation") == len(OTHER_REQUESTS):
+            all_said.set()
 
     login = {"user": "agent", "password": "pw"}
     client = await nats.connect(system["n1"].url, error_cb=hear, allow_reconnect=False, **login)
@@ -348,6 +351,8 @@ async def test_a_user_with_the_permissions_that_are_printed_can_do_that_and_no_m
             await client.publish(subject, b"", reply="_INBOX.insights.x")
         await client.publish("mon.req.SERVER.PING.VARZ", b"", reply="_INBOX.insights.x")
         await client.flush()
+        # nats-py passes each error on in a task of its own.
+        await asyncio.wait_for(all_said.wait(), 5)
     finally:
         await client.close()
     assert said.count("permissions violation") == len(OTHER_REQUESTS)

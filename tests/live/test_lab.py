@@ -36,7 +36,7 @@ def test_servers_run_until_stopped_and_can_be_audited():
         ["edge", "-"],
     ]
     assert "3 of 3 servers answered" in checked.stdout
-    assert re.findall(r"^(\w+) +created", kept.stdout, re.M) == ["INSIGHTS", "INSIGHTS_STATE"]
+    assert re.findall(r"^(\w+) +created", kept.stdout, re.M)[:2] == ["INSIGHTS", "INSIGHTS_STATE"]
     assert running.returncode == 0
     assert [path for path in contexts if Path(path).exists()] == []
 
