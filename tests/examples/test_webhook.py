@@ -266,6 +266,7 @@ def test_silence_is_posted_once_and_so_is_its_end():
 
 
 @pytest.mark.live
+@pytest.mark.long
 async def test_findings_are_posted_once_though_the_agent_is_restarted(
     system, run, run_agent, crowd, hook
 ):

@@ -12,7 +12,7 @@ from nats_insights.lab.fleet.model import BORN
 from nats_insights.lab.fleet.plant import HEALTHY, plant
 from scenario import FOUNDING
 
-pytestmark = pytest.mark.catalogue
+pytestmark = pytest.mark.long
 
 # Counted by `truth`, and planted where the connections are dealt: `plant.Faults`.
 OF_CONNECTIONS = {check.code for check in FOUNDING.values()} - set(FAULTS)

@@ -12,7 +12,7 @@ from nats_insights.lab.fleet.plant import Faults, plant
 from nats_insights.lab.fleet.truth import truth
 from nats_insights.subjects import server_request
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.long]
 
 FAULTS = Faults(
     connection_hotspots=3,

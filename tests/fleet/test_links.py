@@ -14,7 +14,7 @@ from nats_insights.lab.fleet.misbehave import Misbehaviour
 from nats_insights.lab.fleet.model import Fleet, User
 from nats_insights.lab.servers import local
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.long]
 
 # Seconds for a reply, once some will not come.
 TIMEOUT = 1.0

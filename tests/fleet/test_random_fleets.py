@@ -14,7 +14,7 @@ from nats_insights.lab.fleet.plant import Faults, plant
 from nats_insights.lab.fleet.truth import truth
 from nats_insights.lab.servers import local
 
-pytestmark = [pytest.mark.live, pytest.mark.catalogue]
+pytestmark = [pytest.mark.live, pytest.mark.long]
 
 SEEDS = range(50)
 

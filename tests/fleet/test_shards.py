@@ -84,7 +84,7 @@ async def test_shards_find_together_what_is_true(host, seed):
     await compare(host, seed)
 
 
-@pytest.mark.catalogue
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(1, 60))
 async def test_shards_of_any_fleet_find_together_what_is_true(host, seed):
     await compare(host, seed)
@@ -143,7 +143,7 @@ async def test_one_shard_alone_can_open_a_finding_and_says_that_it_is_the_least(
         assert divided.watches["eu"].auditor.shards.troubles == {"us": "shard us was never heard"}
 
 
-@pytest.mark.catalogue
+@pytest.mark.long
 async def test_only_what_is_large_somewhere_is_shared(host):
     fleet = two_clusters(here=55, there=3)
     for number in range(200):
@@ -176,7 +176,7 @@ async def test_what_is_in_one_shard_is_judged_by_that_shard(host):
         )
 
 
-@pytest.mark.catalogue
+@pytest.mark.long
 @pytest.mark.timeout(300)
 async def test_two_agents_find_on_2000_servers_what_one_finds(host):
     planted = Faults(**dict.fromkeys(Faults.__struct_fields__, 3))

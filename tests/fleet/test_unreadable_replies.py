@@ -21,7 +21,7 @@ from nats_insights.errors import Missing
 from nats_insights.lab.fleet.misbehave import Misbehaviour
 from nats_insights.lab.fleet.truth import truth
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.long]
 
 ENDPOINTS = ("VARZ", "STATZ", "ROUTEZ", "CONNZ")
 # Replies in which each record of a list is read.

@@ -12,7 +12,7 @@ from kit.watching import watching
 from nats_insights.checks.accounts.account_slow_consumers import account_slow_consumers
 from nats_insights.lab.servers import conf, local
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.long]
 
 # Servers cut off clients that are owed more than this.
 SHORT = "max_pending: 1MB, write_deadline: 5s"

@@ -17,7 +17,7 @@ from nats_insights.lab.demo.stage import login
 from nats_insights.lab.servers import local
 from nats_insights.lab.servers.crowd import Crowd, Member
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.long]
 
 
 async def join(crowd: Crowd, system: local.System, name: str, count: int) -> list[Member]:

@@ -7,7 +7,7 @@ import pytest
 from kit.watching import watching
 from nats_insights.checks.change.config_reloaded import config_reloaded
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.long]
 
 BRIEF = 'checks.config_reloaded.within = "2s"\n'
 

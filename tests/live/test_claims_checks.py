@@ -28,7 +28,7 @@ from nats_insights.connection.contexts import Settings
 from nats_insights.lab.servers import conf, local
 from nats_insights.lab.servers.jwts import Account, Key, Operator, User
 
-pytestmark = [pytest.mark.live, pytest.mark.catalogue]
+pytestmark = [pytest.mark.live, pytest.mark.long]
 
 CHECKS = (
     orphaned_export,

@@ -31,7 +31,7 @@ from nats_insights.lab.demo.stage import login
 from nats_insights.lab.servers import conf, local
 from nats_insights.lab.servers.crowd import Member
 
-pytestmark = [pytest.mark.live, pytest.mark.catalogue]
+pytestmark = [pytest.mark.live, pytest.mark.long]
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from kit.watching import watching
 from nats_insights.checks.conn.client_pending_pressure import client_pending_pressure
 from nats_insights.lab.servers import local
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.long]
 
 QUICK = "gather.every = { CONNZ_PENDING = 0.0 }\n"
 PAYLOAD = bytes(256 * 1024)

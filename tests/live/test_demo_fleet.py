@@ -27,7 +27,7 @@ from nats_insights.lab.demo.simulation import LAST_EPOCH, Audience, fault
 from nats_insights.lab.fleet.size import size
 from nats_insights.tell.messages import Advisory, Heartbeat, OpenCounts
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.long]
 
 PATIENCE_SECONDS = 30
 PLANTED = {

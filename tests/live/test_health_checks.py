@@ -18,7 +18,7 @@ from nats_insights.checks.server.streams_unhealthy import streams_unhealthy
 from nats_insights.connection.contexts import Settings
 from nats_insights.lab.servers import local
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.long]
 
 # HEALTHZ is asked once a minute else.
 OFTEN = 'gather.every.HEALTHZ = "1ms"\ngather.timeout = "300ms"\n'

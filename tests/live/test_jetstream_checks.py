@@ -20,7 +20,7 @@ from nats_insights.checks.meta.meta_quorum_lost import meta_quorum_lost
 from nats_insights.checks.opt_sys.leaderless_raft_group import leaderless_raft_group
 from nats_insights.lab.servers import local
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.long]
 
 CHECKS = (
     leaderless_raft_group,

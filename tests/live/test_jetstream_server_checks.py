@@ -40,7 +40,7 @@ from nats_insights.testing import Story, System
 from nats_insights.testing.systems import Replying
 from scenario import read
 
-pytestmark = [pytest.mark.live, pytest.mark.catalogue]
+pytestmark = [pytest.mark.live, pytest.mark.long]
 
 KEEPERS = ("n1", "n2", "n3")
 MIB = 2**20

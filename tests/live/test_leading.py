@@ -26,7 +26,7 @@ from nats_insights.lab.servers import local
 from nats_insights.lab.servers.crowd import Crowd
 from nats_insights.tell.messages import Advisory, Heartbeat
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.long]
 
 # Agents are connected too, and must not make it worse.
 FULL = {"n1": "max_connections: 100"}
@@ -162,7 +162,7 @@ async def test_a_frozen_leader_publishes_nothing_when_it_wakes(system, there, wa
 
 @pytest.mark.parametrize(
     "names",
-    [pytest.param(["a"], marks=pytest.mark.catalogue), ["a", "b", "c"]],
+    [pytest.param(["a"], marks=pytest.mark.long), ["a", "b", "c"]],
     ids=["one", "three"],
 )
 async def test_all_that_were_killed_at_once_go_on(system, there, watch, agents, crowd, names):
@@ -212,7 +212,7 @@ async def test_whatever_an_agent_is_called_keys_are_escaped(system, there, watch
         assert all(re.fullmatch(r"(leader\._|_\.(state|past)\.(head|part\..*))", k) for k in ours)
 
 
-@pytest.mark.catalogue
+@pytest.mark.long
 async def test_without_buckets_agents_elect_their_leader_as_ever(
     system, there, watch, agents, crowd
 ):
@@ -232,7 +232,7 @@ async def test_without_buckets_agents_elect_their_leader_as_ever(
     assert "AGENT_009" not in {said.code for said in watch.advisories}
 
 
-@pytest.mark.catalogue
+@pytest.mark.long
 async def test_a_state_file_comes_first(system, there, watch, agents, tmp_path):
     await there.make()
     agents.start("a", more=["--state", str(tmp_path / "state")])
@@ -242,7 +242,7 @@ async def test_a_state_file_comes_first(system, there, watch, agents, tmp_path):
     assert (await there.jetstream.stream("KV_INSIGHTS_AGENT")).state.messages == 0
 
 
-@pytest.mark.catalogue
+@pytest.mark.long
 async def test_a_bucket_that_is_full_loses_nothing_that_it_had(system, there, watch, agents, crowd):
     await there.make()
     await fill(system, crowd)
@@ -312,7 +312,7 @@ def last(watch: Watch, name: str) -> Heartbeat:
     return [beat for beat in beats if beat.agent.role == "leader"][-1]
 
 
-@pytest.mark.catalogue
+@pytest.mark.long
 async def test_while_jetstream_is_away_a_leader_goes_on_and_nothing_is_lost(
     system, beside, outside, agents, crowd
 ):
@@ -336,7 +336,7 @@ async def test_while_jetstream_is_away_a_leader_goes_on_and_nothing_is_lost(
     await until_found(outside, system, lambda codes: not {"AGENT_009", "AGENT_010"} & codes)
 
 
-@pytest.mark.catalogue
+@pytest.mark.long
 async def test_who_starts_while_jetstream_is_away_goes_on_from_what_was_saved_before(
     system, beside, outside, agents, crowd
 ):
@@ -363,7 +363,7 @@ async def test_who_starts_while_jetstream_is_away_goes_on_from_what_was_saved_be
     assert [one.revision for one in told] == list(range(1, len(told) + 1))
 
 
-@pytest.mark.catalogue
+@pytest.mark.long
 async def test_a_user_that_may_not_write_there_leads_all_the_same(
     system, start_server, outside, agents, crowd
 ):
@@ -386,7 +386,7 @@ async def test_a_user_that_may_not_write_there_leads_all_the_same(
     assert "the user may not use $KV.INSIGHTS_LEASE.leader._: allow it" in agents.log("a")
 
 
-@pytest.mark.catalogue
+@pytest.mark.long
 async def test_a_state_that_cannot_be_read_is_not_replaced_and_is_taken_up_later(
     system, start_server, outside, agents, crowd
 ):
@@ -419,7 +419,7 @@ async def test_a_state_that_cannot_be_read_is_not_replaced_and_is_taken_up_later
     assert f"the user may not use {get}: allow it" in agents.log("a")
 
 
-@pytest.mark.catalogue
+@pytest.mark.long
 async def test_what_a_leader_resolved_before_it_read_the_state_is_not_resolved_again(
     system, start_server, outside, agents, crowd
 ):

@@ -14,7 +14,7 @@ from kit.stories import is_one_story
 from nats_insights.lab.servers.crowd import Crowd
 from nats_insights.lab.servers.local import System
 
-pytestmark = [pytest.mark.live, pytest.mark.catalogue, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.live, pytest.mark.long, pytest.mark.timeout(300)]
 
 HOT = ("SERVER_011", "n1")
 LEASE = "KV_INSIGHTS_LEASE"

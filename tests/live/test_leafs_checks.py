@@ -37,7 +37,7 @@ from nats_insights.lab.servers import conf, local
 from nats_insights.lab.servers.crowd import Member
 from nats_insights.replies.accountz import ACCOUNTZ
 
-pytestmark = [pytest.mark.live, pytest.mark.catalogue]
+pytestmark = [pytest.mark.live, pytest.mark.long]
 
 # The system account is joined as this user, an application's account as one of its own.
 USERS = {"SYS": "root", "APP": "app", "BIG": "big"}

@@ -13,7 +13,7 @@ from nats_insights.checks.server.certificate_expiry import certificate_expiry
 from nats_insights.checks.server.server_not_answering import server_not_answering
 from nats_insights.lab.servers import conf, local
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.long]
 
 CHECKS = (certificate_expiry, gateway_mismatch, server_not_answering)
 

@@ -28,7 +28,7 @@ from nats_insights.checks.server.high_route_rtt import high_route_rtt
 from nats_insights.lab.servers import local
 from nats_insights.lab.servers.conf import LOOPBACK
 
-pytestmark = [pytest.mark.live, pytest.mark.catalogue]
+pytestmark = [pytest.mark.live, pytest.mark.long]
 
 CHECKS = (
     cluster_split,

@@ -17,7 +17,7 @@ from nats_insights.lab.demo.stage import login
 from nats_insights.lab.servers.local import System
 from nats_insights.tell.messages import Advisory
 
-pytestmark = [pytest.mark.live, pytest.mark.catalogue, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.live, pytest.mark.long, pytest.mark.timeout(300)]
 
 FINDINGS = 8
 # So that what a new leader refuses as being in process is taken soon.

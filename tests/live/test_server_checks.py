@@ -17,7 +17,7 @@ from nats_insights.checks.server.version_mismatch import version_mismatch
 from nats_insights.lab.servers import conf, local
 from nats_insights.lab.servers.crowd import Member
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.long]
 
 
 @pytest.fixture

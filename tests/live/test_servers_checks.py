@@ -34,7 +34,7 @@ from nats_insights.lab.fleet.model import Fleet
 from nats_insights.lab.fleet.model import Server as Simulated
 from nats_insights.lab.servers import conf, local
 
-pytestmark = [pytest.mark.live, pytest.mark.catalogue]
+pytestmark = [pytest.mark.live, pytest.mark.long]
 
 # HEALTHZ is asked once a minute else.
 OFTEN = 'gather.every.HEALTHZ = "1ms"\ngather.timeout = "300ms"\n'

@@ -44,7 +44,7 @@ from nats_insights.replies.endpoint import endpoints
 from nats_insights.subjects import server_request
 from nats_insights.tell.permissions import claims
 
-pytestmark = [pytest.mark.live, pytest.mark.catalogue]
+pytestmark = [pytest.mark.live, pytest.mark.long]
 
 HOUR = 3600
 # A life of an hour counts as a long one.

@@ -21,7 +21,7 @@ from nats_insights.lab.servers import local
 from nats_insights.lab.servers.crowd import Crowd
 from nats_insights.tell.messages import StatusReply
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.long]
 
 PATIENT_FOR_A_MOMENT = 'gather.timeout = "200ms"\n'
 BY_ALL_FIVE = {

@@ -307,7 +307,7 @@ def test_an_agent_that_may_not_see_the_system_ends_though_it_has_a_state(system,
     assert runs.start(user="app").wait(PATIENCE) == 3
 
 
-@pytest.mark.catalogue
+@pytest.mark.long
 async def test_what_waits_for_a_connection_is_not_lost_by_a_kill(system, runs):
     runs.config(OPENING)
     async with listening(system) as watch:
@@ -350,7 +350,7 @@ def stories(watch: Watch) -> dict[str, list[Advisory]]:
     return {finding: list(messages.values()) for finding, messages in found.items()}
 
 
-@pytest.mark.catalogue
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(3))
 async def test_an_agent_that_is_killed_at_random_tells_each_story_whole(system, runs, crowd, seed):
     chance = random.Random(seed)

@@ -138,7 +138,7 @@ ENDS = {
 }
 
 
-ALSO = pytest.mark.catalogue
+ALSO = pytest.mark.long
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ async def test_a_successor_goes_on_with_the_mutes_of_its_predecessor(system, run
         assert has_one_leader_at_a_time(watch)
 
 
-@pytest.mark.catalogue
+@pytest.mark.long
 async def test_a_standby_saves_what_it_knows_of_the_leader(system, run, crowd, tmp_path):
     await filled(system, crowd)
     async with listening(system) as watch:
@@ -263,7 +263,7 @@ async def test_a_standby_saves_what_it_knows_of_the_leader(system, run, crowd, t
         assert has_one_leader_at_a_time(watch)
 
 
-@pytest.mark.catalogue
+@pytest.mark.long
 async def test_of_two_that_stand_by_one_takes_over(system, run, crowd):
     await filled(system, crowd)
     async with listening(system) as watch:
@@ -288,7 +288,7 @@ async def test_of_two_that_stand_by_one_takes_over(system, run, crowd):
         assert has_one_leader_at_a_time(watch)
 
 
-@pytest.mark.catalogue
+@pytest.mark.long
 async def test_of_three_that_start_together_one_leads(system, run):
     async with listening(system) as watch:
         for name in "abc":

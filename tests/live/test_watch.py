@@ -204,6 +204,7 @@ async def test_a_check_that_nobody_knows_is_refused(cli, agent):
     assert await refusals() == UNKNOWN
 
 
+@pytest.mark.long
 async def test_an_agent_that_is_killed_is_missed_and_seen_again(system, cli, agent, crowd):
     first = await agent("first")
     await busy(system, crowd)
@@ -341,6 +342,7 @@ def epoch(shown: Terminal) -> int:
     return int(number)
 
 
+@pytest.mark.long
 async def test_the_screen_says_what_was_lost_and_that_it_is_back(system, agent, crowd):
     first = await agent("first")
     await busy(system, crowd)
