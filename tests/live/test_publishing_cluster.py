@@ -202,12 +202,16 @@ async def test_an_agent_that_is_started_again_adds_to_the_same_stream(start_serv
     user, password = server.user("app")
     async with kept(keeper(system)) as there:
         await there.make()
-        ids: set[str] = set()
-        await crowd.join(server.url, 50, user=user, password=password)
-        for _ in range(2):
-            listen, publish = login(system, "keeper", "n1"), keeper(system)
-            async with watching(system, listen=listen, publish=publish) as watch:
-                await watch.until(lambda watch=watch: watch.named("SERVER_011"))
-            ids |= {one.id for one in watch.advisories}
+        listen, publish = login(system, "keeper", "n1"), keeper(system)
+        members = await crowd.join(server.url, 50, user=user, password=password)
+        async with watching(system, listen=listen, publish=publish) as first:
+            await first.until(lambda: first.named("SERVER_011"))
+        await crowd.leave(members)
+        async with watching(system, listen=listen, publish=publish) as second:
+            await second.until(lambda: "SERVER_011" in {one.code for one in second.advisories})
+        told = [one for one in (*first.advisories, *second.advisories) if one.code == "SERVER_011"]
+        assert [one.transition for one in told] == ["opened", "resolved"]
+        assert len({(one.fingerprint, one.opened_at) for one in told}) == 1
         stream = await there.jetstream.stream("INSIGHTS")
+        ids = {one.id for one in (*first.advisories, *second.advisories)}
         assert stream.state.messages == len(ids)
