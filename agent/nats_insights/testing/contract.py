@@ -141,18 +141,18 @@ def of(package: ModuleType, folder: Path, clauses: Iterable[Clause] = ()) -> Cal
 
     `folder` holds the test files of the checks. DeclarationError if a check is declared wrong.
     """
-    checks = discover(package)
+    # Each test file is read once for all clauses.
+    checks = [Tested(check, package, folder) for check in discover(package)]
     every = [*CLAUSES, *clauses]
 
-    @pytest.mark.parametrize("check", checks, ids=[check.name for check in checks])
+    @pytest.mark.parametrize("tested", checks, ids=[one.check.name for one in checks])
     @pytest.mark.parametrize("clause", every, ids=[clause.__name__ for clause in every])
-    def test_contract(check: Check, clause: Clause) -> None:
-        tested = Tested(check, package, folder)
+    def test_contract(tested: Tested, clause: Clause) -> None:
         first = it_has_cases_in_which_it_fires_and_in_which_it_is_quiet
         if not tested.cases and clause is not first:
             pytest.skip("its cases are missing")  # The first clause reports it.
         wrong = list(clause(tested))
-        assert not wrong, "\n".join([f"{check.code} {check.name}:", *wrong])
+        assert not wrong, "\n".join([f"{tested.check.code} {tested.check.name}:", *wrong])
 
     return test_contract
 
