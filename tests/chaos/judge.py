@@ -154,7 +154,8 @@ def _wrong_value(said: Said, seen: Sequence[Reading], whole: bool) -> str:
     if said.value is None or said.transition == "resolved":
         return ""
     least, most = min(r.least for r in seen), max(r.most for r in seen)
-    if said.value < LEAST[said.code, said.severity] - ROUNDING:
+    # One that was about to resolve keeps its last figure while its source does not answer.
+    if said.stale is None and said.value < LEAST[said.code, said.severity] - ROUNDING:
         return "its own figure says that it is over"
     if said.value > most + ROUNDING:
         return "it tells more than there ever was"

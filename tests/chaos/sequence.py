@@ -267,12 +267,13 @@ class _Sequence:
     async def _judge_stored(self) -> None:
         """Soon after all is well, the streams hold what was heard, and what FINDINGS has."""
         deadline = time.monotonic() + STORED_SECONDS
-        while found := await self._not_as_stored():
-            if time.monotonic() > deadline:
-                for violation in found:
-                    self._accuse(violation.kind, violation.what, violation.at)
-                return
+        before = found = await self._not_as_stored()
+        while found and time.monotonic() < deadline:
             await asyncio.sleep(INTERVAL)
+            before, found = found, await self._not_as_stored()
+        for violation in found:
+            if violation in before:  # Else something was told between two questions.
+                self._accuse(violation.kind, violation.what, violation.at)
 
     async def _not_as_stored(self) -> list[Violation]:
         findings = await self._keeping.findings()

@@ -261,6 +261,42 @@ async def test_a_bucket_that_is_full_loses_nothing_that_it_had(system, there, wa
     assert is_told_once(watch)
 
 
+@pytest.mark.long
+async def test_what_cannot_be_saved_is_not_told_as_long_as_another_agent_may_take_over(
+    system, there, watch, agents, crowd
+):
+    await there.make(lease=SHORT)
+    agents.start("a")
+    await watch.until(lambda: leader(watch) == "a")
+    stream = await there.jetstream.stream("KV_INSIGHTS_AGENT")
+    await there.jetstream.update({**stream.config, "max_bytes": 100})
+    await fill(system, crowd)
+    await until_found(watch, system, lambda codes: "SERVER_011" in codes)
+    agents.kill("a")
+    await there.jetstream.update(stream.config)
+    agents.start("a")
+    await watch.until(lambda: HOT in watch.open)
+    await crowd.leave(list(crowd))
+    await watch.until(lambda: HOT not in watch.open)
+    assert is_told_once(watch)
+
+
+@pytest.mark.long
+async def test_what_was_held_back_is_told_as_soon_as_it_is_saved(
+    system, there, watch, agents, crowd
+):
+    await there.make()
+    agents.start("a")
+    await watch.until(lambda: leader(watch) == "a")
+    stream = await there.jetstream.stream("KV_INSIGHTS_AGENT")
+    await there.jetstream.update({**stream.config, "max_bytes": 100})
+    await fill(system, crowd)
+    await until_found(watch, system, lambda codes: {"AGENT_009", "SERVER_011"} <= codes)
+    assert not told(watch)
+    await there.jetstream.update(stream.config)
+    await watch.until(lambda: HOT in watch.open and ("AGENT_009", "a") not in watch.open)
+
+
 @pytest.fixture
 def beside(start_server) -> local.System:
     """A server with JetStream that no agent watches, and that may come and go."""

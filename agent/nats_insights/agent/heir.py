@@ -11,7 +11,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import nats.errors
@@ -60,6 +60,14 @@ class _Kept(msgspec.Struct, frozen=True, gc=False):
     life: Life | None
 
 
+class LastWord(NamedTuple):
+    """What the last leader told: its open findings, its mutes, and its last heartbeat."""
+
+    lives: list[Life]
+    mutes: list[Mute]
+    leader: Heartbeat | None
+
+
 class Heir:
     """The open findings of the leader, its mutes, and its servers, which `roster` gets.
 
@@ -98,6 +106,11 @@ class Heir:
     def lives(self) -> list[Life]:
         """The findings that this agent can go on with."""
         return [kept.life for kept in self._kept.values() if kept.life is not None]
+
+    @property
+    def last_word(self) -> LastWord | None:
+        """What the leader has told so far, None if that is not known."""
+        return LastWord(self.lives, list(self.mutes), self.leader) if self.warm else None
 
     async def listen(self, client: Client) -> None:
         """Subscribe to the advisories, for as long as the connection lasts or until `leave`."""

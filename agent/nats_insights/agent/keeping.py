@@ -7,7 +7,7 @@ import logging
 from msgspec.structs import replace
 
 from nats_insights.agent.advisories import Advisories
-from nats_insights.agent.heir import Heir
+from nats_insights.agent.heir import Heir, LastWord
 from nats_insights.agent.kept import Kept
 from nats_insights.agent.state import Left, State
 from nats_insights.judge.auditor import Auditor
@@ -35,46 +35,55 @@ async def inherit(
     agent: AgentInfo,
     auditor: Auditor,
     advisories: Advisories,
-    heir: Heir,
+    heard: LastWord | None,
     now: float,
 ) -> bool:
     """Go on from what the last leader saved, at the Unix second `now`; False if that is not known.
 
-    What it told later than that comes first: it was then not able to save.
+    What was `heard` of it later than that comes first: it was then not able to save.
     """
     left = await state.take_up()
     if left is None:
         return False
-    if heir.warm and _is_older(left, heir.leader):
-        known = left.kept.known
-        servers, mutes = list(auditor.roster), list(heir.mutes)
-        known = replace(known, lives=heir.lives, mutes=mutes, roster=servers)
-        left = Left(Kept(known=known, checks=left.kept.checks), left.saved_at)
+    left = _latest(left, heard, auditor)
     auditor.roster.adopt(left.kept.known.roster)
     _go_on(left, agent, auditor, advisories, now)
     return True
 
 
-def _is_older(left: Left, leader: Heartbeat | None) -> bool:
+def _latest(left: Left, heard: LastWord | None, auditor: Auditor) -> Left:
+    """What the last leader left, with what it told later than it was able to save."""
+    if heard is None or heard.leader is None or not _is_older(left, heard.leader):
+        return left
+    servers = list(auditor.roster)
+    known = replace(left.kept.known, lives=heard.lives, mutes=heard.mutes, roster=servers)
+    return Left(Kept(known=known, checks=left.kept.checks), left.saved_at)
+
+
+def _is_older(left: Left, leader: Heartbeat) -> bool:
     """Whether a leader has told more than it was able to save."""
-    if leader is None:
-        return False
     latest = leader.timestamp.timestamp() - leader.silent_after_seconds
     return left.kept.known.number < leader.agent.epoch or left.saved_at < latest
 
 
 async def catch_up(
-    state: State, agent: AgentInfo, auditor: Auditor, advisories: Advisories, now: float
+    state: State,
+    agent: AgentInfo,
+    auditor: Auditor,
+    advisories: Advisories,
+    heard: LastWord | None,
+    now: float,
 ) -> None:
     """Read what could not be read before this agent led, and save it from then on.
 
-    As long as nobody has heard anything of this agent, it begins again from there. Later what it
-    has told is true: then it goes on with findings that it does not know, of checks that it has,
-    and with the mutes.
+    As long as nobody has heard anything of this agent, it begins again from there, or from what
+    was `heard` of the last leader. Later what it has told is true: then it goes on with findings
+    that it does not know, of checks that it has, and with the mutes.
     """
     left = await state.take_up()
     if left is None:
         return
+    left = _latest(left, heard, auditor)
     if advisories.has_told:
         _go_on_with_more(left, auditor)
     else:

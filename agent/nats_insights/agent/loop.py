@@ -24,7 +24,7 @@ from nats_insights.agent.barred import Barred
 from nats_insights.agent.election import Deposed, Election
 from nats_insights.agent.epoch import cost, epoch
 from nats_insights.agent.farewell import finish
-from nats_insights.agent.heir import Heir
+from nats_insights.agent.heir import Heir, LastWord
 from nats_insights.agent.keeping import catch_up, inherit, keep, resume
 from nats_insights.agent.lease import Lease
 from nats_insights.agent.peers import Peers
@@ -99,6 +99,8 @@ class Agent:
         self._refused: set[str] = set()
         self._lost: tuple[str, int] | None = None
         self._resumed_at = 0
+        # As this agent heard it until it took the lead.
+        self._last_word: LastWord | None = None
         # A program that runs only the agent collects garbage here, when no request waits.
         self.after_epoch: Callable[[], None] = lambda: None
         # A program that is a service of systemd puts that of its environment here.
@@ -152,7 +154,8 @@ class Agent:
 
     def _may_tell(self) -> bool:
         """Whether what this agent found may be published now."""
-        return self.election.may_tell and not self.state.awaited
+        state = self.state
+        return self.election.may_tell and not (state.awaited or state.withholds)
 
     def _lives(self) -> bool:
         """Whether this agent leads and its epochs end in time, on a connection, seeing enough."""
@@ -248,16 +251,28 @@ class Agent:
             await self._confirm(client)
             await self._catch_up(client)
             await self._epoch(client, gatherer, access)
+            await self._save(client)
             await self._wait(client, self.answers.wanted, self._due - time.monotonic())
 
     async def _catch_up(self, client: Client) -> None:
         """Read what the last leader saved, if that was not possible before."""
         state = self.state
         while state.shared and not state.keeps:
-            await catch_up(state, self.info(), self.auditor, self.advisories, time.time())
+            heard, now = self._last_word, time.time()
+            await catch_up(state, self.info(), self.auditor, self.advisories, heard, now)
+            if state.keeps:
+                self._last_word = None
             if not state.awaited or client.closed.is_set():
                 return
             await self._wait(client, asyncio.Event(), MOMENT)
+
+    async def _save(self, client: Client) -> None:
+        """Save what could not be saved, until the next epoch is due: it is not published before."""
+        while self.state.withholds and not (client.closed.is_set() or self.answers.wanted.is_set()):
+            if (left := self._due - time.monotonic()) <= 0:
+                return
+            await self._wait(client, self.answers.wanted, min(MOMENT, left))
+            await self._keep(self.auditor.now)
 
     async def _learn(self, gatherer: Gatherer) -> None:
         """Ask the server why it closed our last connection: the window may be too large."""
@@ -387,6 +402,7 @@ class Agent:
         """What is true, and is to be published, is for the leader to say from now on."""
         self.election.step_down()
         self.state.lay_down()
+        self._last_word = None
         self.advisories.clear()
         self.answers.view = None
         self.auditor.start_over()
@@ -405,17 +421,18 @@ class Agent:
     async def _inherit(self) -> str:
         """Go on from what the last leader saved, or from what it told; in words how far."""
         self.advisories.begin()
-        heir, now = self.heir, time.time()
+        self._last_word, now = self.heir.last_word, time.time()
+        heard = self._last_word
         if self.state.shared:
             if self.state.keeps and not self.state.superseded:
                 return ""  # Nobody else has led.
-            if await inherit(self.state, self.info(), self.auditor, self.advisories, heir, now):
+            if await inherit(self.state, self.info(), self.auditor, self.advisories, heard, now):
                 self._resumed_at = self.auditor.number
                 return "with what the last leader saved"
-        if not heir.warm:
+        if heard is None:
             return _KNOWS_NOTHING
-        self.auditor.adopt(heir.lives, heir.mutes)
-        return f"open findings: {len(heir.lives)}"
+        self.auditor.adopt(heard.lives, heard.mutes)
+        return f"open findings: {len(heard.lives)}"
 
     async def _keep(self, now: float, *, whole: bool = False) -> None:
         await keep(self.state, self.auditor, self.advisories, self.heir, now, whole=whole)

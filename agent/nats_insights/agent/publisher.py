@@ -45,6 +45,8 @@ MOST_REPEATED = 16
 # Seconds until what was not stored is published again, doubling; and between two looks for a
 # stream where there is none.
 FIRST_RETRY, LAST_RETRY, LOOK_AGAIN = 1.0, 30.0, 60.0
+# Seconds from one look whether what waits may be published to the next.
+MOMENT = 0.5
 # Seconds for what waits, in an epoch and when the agent ends.
 PATIENCE, FAREWELL = 1.0, 2.0
 # The stream takes no message of this size, now or later.
@@ -281,7 +283,8 @@ class Publisher:
                 self._wanted.clear()
                 await self._say(client)
                 self._tell()
-                await _either(self._wanted, client)
+                # Whatever waits may be told at any time.
+                await _either(self._wanted, client, _now() + MOMENT if self._queue else _NEVER)
         finally:
             keeping.cancel()
 

@@ -24,9 +24,10 @@ log = logging.getLogger(__name__)
 
 # Seconds between two attempts to read it, or to find a bucket.
 LOOK_AGAIN = 20.0
-# Seconds for which nothing is published on a new connection before it was read, and from one
-# attempt to the next meanwhile.
-HOLD, MOMENT = 10.0, 1.0
+# Seconds for which nothing is published because it was not read on a new connection, or cannot be
+# saved, and from one attempt to the next meanwhile. An agent that is cut off counts for so long on
+# a lease of 15 s: what it told till then, its successor would not know.
+HOLD, MOMENT = 12.0, 1.0
 # Seconds from a save that failed to the next one: whoever does not answer would delay each epoch.
 RETRY = 5.0
 
@@ -48,6 +49,7 @@ class SharedState(State):
         self._looked, self._connected_at = False, float("-inf")
         self._is_taken_up = self._had_bucket = self._told = False
         self._next_look = self._next_save = float("-inf")
+        self._failing_since: float | None = None
 
     @property
     def keeps(self) -> bool:
@@ -59,6 +61,12 @@ class SharedState(State):
         """Whether it is to be read before anything is published: JetStream may just be starting."""
         new = time.monotonic() - self._connected_at < HOLD
         return new and not self.keeps and (self.readable or not self._looked)
+
+    @property
+    def withholds(self) -> bool:
+        """Whether what was found is not to be told yet, because it could not be saved."""
+        since = self._failing_since
+        return self.keeps and since is not None and time.monotonic() - since < HOLD
 
     @property
     def superseded(self) -> bool:
@@ -115,10 +123,12 @@ class SharedState(State):
         """Save it, but not all the time while that fails."""
         if self.failure and time.monotonic() < self._next_save:
             return
+        began = time.monotonic()
         await super().save(auditor, kept, now, whole=whole)
-        self._next_save = time.monotonic() + RETRY
+        self._failing_since = (self._failing_since or began) if self.failure else None
+        self._next_save = time.monotonic() + (MOMENT if self.withholds else RETRY)
 
     def lay_down(self) -> None:
         """Another agent may lead, and save it."""
-        self._is_taken_up = False
+        self._is_taken_up, self._failing_since = False, None
         self._next_look = float("-inf")

@@ -88,6 +88,11 @@ class State:
         return False
 
     @property
+    def withholds(self) -> bool:
+        """Whether nothing is to be published until it is saved."""
+        return False
+
+    @property
     def superseded(self) -> bool:
         """Whether another agent has saved it since this one did."""
         return False
