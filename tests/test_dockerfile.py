@@ -204,6 +204,7 @@ def inside(image: Path, **variables: str) -> dict[str, str]:
     return {"PATH": str(image / path[1:]), "HOME": "/nonexistent"} | variables
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_the_image_holds_the_package_and_no_build_tools(image):
     (source,) = {rest.split()[1] for rest in given(FINAL, "COPY")}
@@ -218,6 +219,7 @@ def test_the_image_holds_the_package_and_no_build_tools(image):
 
 
 @pytest.mark.live
+@pytest.mark.long
 @pytest.mark.timeout(300)
 async def test_the_container_is_healthy_while_its_agent_answers_and_whatever_it_finds(image):
     with local.server() as system:

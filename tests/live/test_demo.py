@@ -162,6 +162,7 @@ def test_an_interrupt_before_the_end_is_one(directory):
     assert (running.returncode, "Traceback" in said) == (130, False)
 
 
+@pytest.mark.long
 def test_late_epochs_are_no_part_of_the_story(directory):
     with demo(directory) as running:
         said = heard(running, END)

@@ -13,6 +13,7 @@ pytestmark = pytest.mark.live
 LATE = ("AGENT_002", "slow")
 
 
+@pytest.mark.long
 async def test_an_agent_that_cannot_keep_its_interval_says_so(start_cluster, caplog):
     caplog.set_level(logging.WARNING, "nats_insights")
     system = start_cluster("n1", "n2", "n3")

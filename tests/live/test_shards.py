@@ -58,6 +58,7 @@ def last(watch: Watch, name: str) -> Any:
     return said[-1] if said else None
 
 
+@pytest.mark.long
 async def test_a_user_of_both_clusters_is_found_once_and_stays_while_a_shard_is_silent(
     system, run, crowd
 ):
