@@ -259,3 +259,19 @@ async def test_whoever_leads_keeps_nothing():
     heir = await asked(leader)
     await heir.leave()
     assert (heir.warm, heir.lives, heir.listens) == (False, [], False)
+
+
+async def test_its_last_word_is_whole_if_the_leader_counts_as_many_findings():
+    leader, heir = Leader(), following()
+    assert heir.last_word is None
+    said = leader.hears(200)
+    await heir.keep_up(leader, leader.beat)
+    assert heir.last_word.whole
+    assert len(heir.last_word.lives) == len(said)
+    said = leader.hears(1)
+    said += leader.hears(1)
+    heir.leader = leader.beat
+    assert not heir.last_word.whole
+    await hear(heir, *said)
+    assert heir.last_word.whole
+    assert heir.last_word.lives == []

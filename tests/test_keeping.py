@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from kit.published import BY_CODE
+from kit.published import BY_CODE, tell
 from nats_insights.agent.advisories import Advisories
 from nats_insights.agent.heir import LastWord
 from nats_insights.agent.keeping import catch_up, inherit
@@ -59,7 +59,8 @@ def heard(story: Story) -> LastWord:
         open=counts(auditor.lives.values()),
         cost=Cost(),
     )
-    return LastWord([life for life in auditor.lives.values() if life.is_open], [], beat)
+    lives = [life for life in auditor.lives.values() if life.is_open]
+    return LastWord(lives, [], beat, whole=True)
 
 
 def successor(last: LastWord, story: Story) -> tuple[Auditor, Advisories]:
@@ -103,6 +104,31 @@ async def test_what_was_saved_last_comes_before_what_was_heard_till_then():
     auditor, advisories = successor(last, leader)
     await catch_up(saved(leader), AGENT, auditor, advisories, last, leader.now)
     assert opened(auditor) == found
+
+
+async def test_what_was_saved_comes_before_what_was_heard_in_part():
+    leader = led()
+    state, found = saved(leader), opened(leader.auditor)
+    leader.hears(FULL)
+    last = heard(leader)._replace(lives=[], whole=False)
+    auditor, advisories = successor(last, leader)
+    await catch_up(state, AGENT, auditor, advisories, last, leader.now)
+    assert opened(auditor) == found
+
+
+async def test_what_no_stream_had_stored_is_still_to_be_stored():
+    leader = led()
+    told = [tell(one)[1] for one in leader.told]
+    assert told
+    state = saved(leader)
+    state.left.kept.waiting = told
+    for _ in range(5):
+        leader.hears(EMPTY)
+    last = heard(leader)
+    auditor, advisories = successor(last, leader)
+    await catch_up(state, AGENT, auditor, advisories, last, leader.now)
+    assert opened(auditor) == set()
+    assert list(advisories.outbox.waiting) == told
 
 
 async def test_what_it_has_told_itself_stays_and_nothing_that_was_resolved_comes_back():

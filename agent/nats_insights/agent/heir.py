@@ -61,11 +61,15 @@ class _Kept(msgspec.Struct, frozen=True, gc=False):
 
 
 class LastWord(NamedTuple):
-    """What the last leader told: its open findings, its mutes, and its last heartbeat."""
+    """What was heard of the last leader: its open findings, its mutes, and its last heartbeat.
+
+    It is `whole` if that heartbeat counts as many open findings.
+    """
 
     lives: list[Life]
     mutes: list[Mute]
     leader: Heartbeat | None
+    whole: bool
 
 
 class Heir:
@@ -109,8 +113,9 @@ class Heir:
 
     @property
     def last_word(self) -> LastWord | None:
-        """What the leader has told so far, None if that is not known."""
-        return LastWord(self.lives, list(self.mutes), self.leader) if self.warm else None
+        """What the leader has told so far, as far as it was heard; None if it never was."""
+        whole = self.leader is not None and self._has_all_of(self.leader)
+        return LastWord(self.lives, list(self.mutes), self.leader, whole) if self.warm else None
 
     async def listen(self, client: Client) -> None:
         """Subscribe to the advisories, for as long as the connection lasts or until `leave`."""
@@ -171,17 +176,18 @@ class Heir:
 
     def _agrees(self, leader: Heartbeat) -> bool:
         """Whether the leader counts as many open findings and servers."""
-        counted = Counter(kept.severity for kept in self._kept.values())
-        told, muted = leader.open, leader.muted
         servers = self._roster.known()
         answering = sum(1 for entry in servers if entry.state == "answering")
-        return counted == Counter(
+        known, answered = leader.coverage.servers_known, leader.coverage.servers_answered
+        return self._has_all_of(leader) and (known, answered) == (len(servers), answering)
+
+    def _has_all_of(self, leader: Heartbeat) -> bool:
+        """Whether the leader counts as many open findings."""
+        told, muted = leader.open, leader.muted
+        return Counter(kept.severity for kept in self._kept.values()) == Counter(
             critical=told.critical + muted.critical,
             warning=told.warning + muted.warning,
             info=told.info + muted.info,
-        ) and (leader.coverage.servers_known, leader.coverage.servers_answered) == (
-            len(servers),
-            answering,
         )
 
     async def _ask_mutes(self, client: Client, leader: Heartbeat | None) -> None:

@@ -52,12 +52,17 @@ async def inherit(
 
 
 def _latest(left: Left, heard: LastWord | None, auditor: Auditor) -> Left:
-    """What the last leader left, with what it told later than it was able to save."""
-    if heard is None or heard.leader is None or not _is_older(left, heard.leader):
+    """What the last leader left, with what it told later than it was able to save.
+
+    Only if all of that was heard; and what no stream had stored by then is still to be stored.
+    """
+    if heard is None or heard.leader is None or not heard.whole:
+        return left
+    if not _is_older(left, heard.leader):
         return left
     servers = list(auditor.roster)
     known = replace(left.kept.known, lives=heard.lives, mutes=heard.mutes, roster=servers)
-    return Left(Kept(known=known, checks=left.kept.checks), left.saved_at)
+    return left._replace(kept=replace(left.kept, known=known, untold=[]))
 
 
 def _is_older(left: Left, leader: Heartbeat) -> bool:
