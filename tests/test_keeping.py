@@ -116,19 +116,28 @@ async def test_what_was_saved_comes_before_what_was_heard_in_part():
     assert opened(auditor) == found
 
 
-async def test_what_no_stream_had_stored_is_still_to_be_stored():
+async def test_what_no_stream_had_stored_is_still_to_be_stored_if_it_is_the_last_word():
     leader = led()
-    told = [tell(one)[1] for one in leader.told]
-    assert told
+    opening = [tell(one)[1] for one in leader.told]
     state = saved(leader)
-    state.left.kept.waiting = told
+    leader.hears(FULL)
+    last = heard(leader)
+    state.left.kept.waiting = opening
+    auditor, advisories = successor(last, leader)
+    await catch_up(state, AGENT, auditor, advisories, last, leader.now)
+    assert list(advisories.outbox.waiting) == opening
+    over = []
     for _ in range(5):
         leader.hears(EMPTY)
+        over += [tell(one)[1] for one in leader.told]
+    assert opening
+    assert over
     last = heard(leader)
+    state.left.kept.waiting = [*opening, *over]
     auditor, advisories = successor(last, leader)
     await catch_up(state, AGENT, auditor, advisories, last, leader.now)
     assert opened(auditor) == set()
-    assert list(advisories.outbox.waiting) == told
+    assert list(advisories.outbox.waiting) == over
 
 
 async def test_what_it_has_told_itself_stays_and_nothing_that_was_resolved_comes_back():

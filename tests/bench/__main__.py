@@ -122,14 +122,14 @@ async def tell_catalogue(troubles: list[str]) -> None:
     measured = await catalogue(*BESIDE_A_PEER, troubles)
     print("a fleet of {}x{}, CPU of all checks and of five of them".format(*BESIDE_A_PEER))
     print("hollow checks ask for what all checks need, and do not look at it")
-    rows = [("", "first epochs", "", "later epochs", "")]
+    rows = [("", "first epochs", "", "later epochs", "", "peak RSS")]
     least = measured["founding five"]
     for checks, costs in measured.items():
         cells = [checks]
         for epoch in ("first", "later"):
             seconds = costs[epoch]["cpu_seconds"]
             cells += [f"{seconds:.2f} s", f"{seconds / least[epoch]['cpu_seconds']:.2f} x"]
-        rows.append(tuple(cells))
+        rows.append((*cells, f"{costs['later']['peak_rss_mib']:.0f} MiB"))
     print(*aligned(rows), sep="\n")
 
 

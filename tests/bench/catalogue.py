@@ -27,7 +27,10 @@ SETS = {
 
 
 async def catalogue(servers: int, connections: int, troubles: list[str]) -> dict[str, Costs]:
-    """By the set of checks: the CPU of the first epoch and of the later ones, at the least."""
+    """By the set of checks: the CPU of the first epoch and of the later ones, and their memory.
+
+    CPU is that of the cheapest round, memory the most of all.
+    """
     with cluster(*SERVERS, options=OPTIONS, troubles=troubles) as system:
         _, other = system
         async with simulated(system, servers, connections):
@@ -44,9 +47,13 @@ def _rounds(server: Any) -> dict[str, list[list[dict[str, Any]]]]:
 
 
 def _cheapest(runs: list[list[dict[str, Any]]]) -> Costs:
+    peaks = [epoch["peak_rss_mib"] for epochs in runs for epoch in epochs]
     return {
         "first": {"cpu_seconds": min(first["cpu_seconds"] for first, *_ in runs)},
-        "later": {"cpu_seconds": min(_usual(later) for _, *later in runs)},
+        "later": {
+            "cpu_seconds": min(_usual(later) for _, *later in runs),
+            "peak_rss_mib": max(peaks),
+        },
     }
 
 

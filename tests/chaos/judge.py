@@ -34,6 +34,7 @@ LEAST = {
     ("OPT_BALANCE_006", "info"): 70 * 0.93,
 }
 CODES = {code for code, _ in LEAST}
+UNSAVED = "AGENT_009"
 # Figures are rounded, to the second decimal at worst.
 ROUNDING = 0.05
 Entity = tuple[str, str]
@@ -174,11 +175,17 @@ def _lie(said: Said, why: str, seen: Sequence[Reading]) -> Violation:
 
 def broken_stories(story: Iterable[Said]) -> Iterator[Violation]:
     """Findings whose life makes no sense. A revision that is missing was lost on its way: that is
-    no fault of the story."""
+    no fault of the story. Nor is it that a successor does not know what an agent told that could
+    not save it."""
+    story = list(story)
+    unsaved = _unsaved(story)
     last: dict[Entity, Said] = {}
     for said in in_order(story):
         entity = (said.code, said.name)
         before = last.get(entity)
+        if before is not None and before.agent != said.agent and before.id in unsaved:
+            last[entity] = said
+            continue
         is_open = before is not None and before.transition != "resolved"
         changes = before is not None and before.reason == said.reason == "severity_changed"
         text = f"{said.transition} {said.code} {said.name}, revision {said.revision}"
@@ -196,6 +203,20 @@ def broken_stories(story: Iterable[Said]) -> Iterator[Violation]:
         elif before is not None and is_open and said.opened_at != before.opened_at:
             yield Violation(said.at, "story", f"{text}: it had been opened at another time")
         last[entity] = said
+
+
+def _unsaved(story: Sequence[Said]) -> set[str]:
+    """The ids of what agents told while AGENT_009 said of them that they could not save it."""
+    found: set[str] = set()
+    failing: set[str] = set()
+    for said in sorted(story, key=lambda said: (said.at, said.revision, said.code != UNSAVED)):
+        if said.code == UNSAVED and said.transition == "resolved":
+            failing.discard(said.name)
+        elif said.code == UNSAVED:
+            failing.add(said.name)
+        if said.agent in failing:
+            found.add(said.id)
+    return found
 
 
 def rivals(beats: Iterable[tuple[float, Heartbeat]]) -> Iterator[Violation]:

@@ -2,7 +2,9 @@
 
 The subscriber is judged by what was true: see `judge`. A stream must hold the same story. It may
 lack a message of a finding that a later one has replaced, because a server that came to lead it may
-refuse a message for minutes; it never lacks the last one, and has all of them in their order.
+refuse a message for minutes; it never lacks the last one, and has those of one agent in their
+order. What a server took and did not pass on until it hung no more may come after what a successor
+told, in the history only.
 Servers before 2.12 refuse what did not fit into a full stream for as long, and then take it again.
 """
 
@@ -47,13 +49,13 @@ def history(
             if said.id not in known:
                 yield _violation(said, "is stored, and nobody heard it")
         order = [known[said.id] for said in some if said.id in known]
+        ours = told.get(finding, ())
         for before, after in pairwise(order):
-            if after < before:
-                yield _violation(told[finding][after], "is stored behind what came after it")
+            if after < before and ours[before].agent == ours[after].agent:
+                yield _violation(ours[after], "is stored behind what came after it")
     for finding, some in sorted(told.items()):
-        last = kept.get(finding, [None])[-1]
-        if last is None or last.id != some[-1].id:
-            yield _violation(some[-1], "was the last word, and is not the last one that is stored")
+        if some[-1].id not in {said.id for said in kept.get(finding, ())}:
+            yield _violation(some[-1], "was the last word, and is not stored")
 
 
 def lacking(heard: Iterable[Said], stored: Iterable[Said]) -> int:

@@ -205,6 +205,18 @@ def test_a_story_that_makes_no_sense_is_found(told):
     assert kinds(judge.broken_stories(told)) == ["story"]
 
 
+def test_a_successor_may_not_know_what_an_agent_told_that_could_not_save_it():
+    unsaved = {"code": "AGENT_009", "name": "a", "agent": "a"}
+    before = said("opened", 1, id="1", agent="a")
+    again = said("opened", 5, id="2", agent="b")
+    failing, saved = said("opened", 0, id="3", **unsaved), said("resolved", 0.5, id="4", **unsaved)
+    assert kinds(judge.broken_stories([before, again])) == ["story"]
+    assert kinds(judge.broken_stories([failing, before, again])) == []
+    assert kinds(judge.broken_stories([failing, saved, before, again])) == ["story"]
+    itself = said("opened", 5, id="2", agent="a")
+    assert kinds(judge.broken_stories([failing, before, itself])) == ["story"]
+
+
 def test_a_change_of_severity_ends_one_story_and_begins_another():
     about = {"code": "SERVER_011", "name": "n1", "reason": "severity_changed"}
     told = [

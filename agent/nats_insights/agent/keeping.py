@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+import msgspec
 from msgspec.structs import replace
 
 from nats_insights.agent.advisories import Advisories
@@ -13,7 +14,8 @@ from nats_insights.agent.state import Left, State
 from nats_insights.judge.auditor import Auditor
 from nats_insights.judge.mutes import Mutes
 from nats_insights.judge.restart import taken_up
-from nats_insights.tell.messages import AgentInfo, Heartbeat
+from nats_insights.tell.advisory import Message
+from nats_insights.tell.messages import Advisory, AgentInfo, Heartbeat
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +56,8 @@ async def inherit(
 def _latest(left: Left, heard: LastWord | None, auditor: Auditor) -> Left:
     """What the last leader left, with what it told later than it was able to save.
 
-    Only if all of that was heard; and what no stream had stored by then is still to be stored.
+    Only if all of that was heard. What no stream had stored by then is still to be stored, if
+    nothing came after it.
     """
     if heard is None or heard.leader is None or not heard.whole:
         return left
@@ -62,7 +65,15 @@ def _latest(left: Left, heard: LastWord | None, auditor: Auditor) -> Left:
         return left
     servers = list(auditor.roster)
     known = replace(left.kept.known, lives=heard.lives, mutes=heard.mutes, roster=servers)
-    return left._replace(kept=replace(left.kept, known=known, untold=[]))
+    waiting = [message for message in left.kept.waiting if _is_last(message, heard)]
+    return left._replace(kept=replace(left.kept, known=known, untold=[], waiting=waiting))
+
+
+def _is_last(message: Message, heard: LastWord) -> bool:
+    """Whether this is the last word on its finding."""
+    said = msgspec.json.decode(message.payload, type=Advisory)
+    life = next((one for one in heard.lives if one.fingerprint == said.fingerprint), None)
+    return said.state == "resolved" if life is None else said.revision >= life.revision
 
 
 def _is_older(left: Left, leader: Heartbeat) -> bool:

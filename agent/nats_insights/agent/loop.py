@@ -99,7 +99,8 @@ class Agent:
         self._refused: set[str] = set()
         self._lost: tuple[str, int] | None = None
         self._resumed_at = 0
-        # As this agent heard it until it took the lead.
+        # Whether it has led since it last stood by, and what it had heard until then.
+        self._has_led = False
         self._last_word: LastWord | None = None
         # A program that runs only the agent collects garbage here, when no request waits.
         self.after_epoch: Callable[[], None] = lambda: None
@@ -402,7 +403,7 @@ class Agent:
         """What is true, and is to be published, is for the leader to say from now on."""
         self.election.step_down()
         self.state.lay_down()
-        self._last_word = None
+        self._has_led, self._last_word = False, None
         self.advisories.clear()
         self.answers.view = None
         self.auditor.start_over()
@@ -416,19 +417,21 @@ class Agent:
             self.auditor.postpone(time.time())
             log.info("no other agent leads any more: taking over, %s", told)
         await self.heir.leave()
+        self._has_led = True
         return True
 
     async def _inherit(self) -> str:
         """Go on from what the last leader saved, or from what it told; in words how far."""
+        if self._has_led and not self.state.superseded:
+            return ""  # It was this one.
         self.advisories.begin()
         self._last_word, now = self.heir.last_word, time.time()
         heard = self._last_word
-        if self.state.shared:
-            if self.state.keeps and not self.state.superseded:
-                return ""  # Nobody else has led.
-            if await inherit(self.state, self.info(), self.auditor, self.advisories, heard, now):
-                self._resumed_at = self.auditor.number
-                return "with what the last leader saved"
+        if self.state.shared and await inherit(
+            self.state, self.info(), self.auditor, self.advisories, heard, now
+        ):
+            self._resumed_at = self.auditor.number
+            return "with what the last leader saved"
         if heard is None:
             return _KNOWS_NOTHING
         self.auditor.adopt(heard.lives, heard.mutes)
