@@ -422,17 +422,21 @@ async def test_a_user_that_may_not_write_there_leads_all_the_same(
     assert "the user may not use $KV.INSIGHTS_LEASE.leader._: allow it" in agents.log("a")
 
 
+GET = "$JS.API.STREAM.MSG.GET.KV_INSIGHTS_AGENT"
+
+
+def letting(denied: str = "") -> str:
+    """An account in which the keeper may publish all but this."""
+    may = f"permissions: {{ publish: {{ deny: [{json.dumps(denied) if denied else ''}] }} }}"
+    users = f"{{ user: keeper, password: p, {may} }}, {{ user: maker, password: p }}"
+    return f"accounts {{ A: {{ jetstream: enabled, users: [{users}] }} }}"
+
+
 @pytest.mark.long
 async def test_a_state_that_cannot_be_read_is_not_replaced_and_is_taken_up_later(
     system, start_server, outside, agents, crowd
 ):
-    def accounts(denied: str) -> str:
-        may = f"permissions: {{ publish: {{ deny: [{denied}] }} }}"
-        users = f"{{ user: keeper, password: p, {may} }}, {{ user: maker, password: p }}"
-        return f"accounts {{ A: {{ jetstream: enabled, users: [{users}] }} }}"
-
-    get = "$JS.API.STREAM.MSG.GET.KV_INSIGHTS_AGENT"
-    js = start_server("js", jetstream=True, authorization=accounts(""))["js"]
+    js = start_server("js", jetstream=True, authorization=letting())["js"]
     publish = (js.url, "keeper", "p")
     async with kept(Settings(servers=(js.url,), user="maker", password="p")) as there:
         await there.make(lease=SHORT)
@@ -441,32 +445,64 @@ async def test_a_state_that_cannot_be_read_is_not_replaced_and_is_taken_up_later
         await there.until(lambda: any(b"SERVER_011" in one.data for one in there.heard))
         await asked(outside, system, "MUTE", code="SERVER_011", until="1h", who="ada")
         agents.stop("a")
-        js.reload(accounts(f'"{get}"'))
+        js.reload(letting(GET))
         seen, before = len(outside.heartbeats), len(there.heard)
         agents.start("a", publish=publish)
         await outside.until(lambda: any(b.lease for b in outside.heartbeats[seen:]), 60)
         await until_found(outside, system, lambda codes: {"AGENT_009", "SERVER_011"} <= codes)
         await there.until(lambda: any(b"AGENT_009" in one.data for one in there.heard[before:]))
-        js.reload(accounts(""))
+        js.reload(letting())
         await outside.until(lambda: last(outside, "a").muted.warning == 1, 60)
         mutes = (await asked(outside, system, "MUTES"))["mutes"]
         assert [(one["who"], one["findings"]) for one in mutes] == [("ada", 1)]
         await until_found(outside, system, lambda codes: "AGENT_009" not in codes)
-    assert f"the user may not use {get}: allow it" in agents.log("a")
+    assert f"the user may not use {GET}: allow it" in agents.log("a")
+
+
+@pytest.mark.long
+async def test_a_leader_that_lost_its_connection_goes_on_with_what_it_told_and_not_with_less(
+    system, start_server, outside, agents, crowd
+):
+    js = start_server("js", jetstream=True, authorization=letting())["js"]
+    publish = (js.url, "keeper", "p")
+    async with kept(Settings(servers=(js.url,), user="maker", password="p")) as there:
+        await there.make(lease=SHORT)
+
+        def opened() -> list[datetime]:
+            heard = [one for one in there.heard if one.subject.startswith(subjects.ADVISORY)]
+            said = [msgspec.json.decode(one.data, type=Advisory) for one in heard]
+            ours = {one.id: one for one in said if (one.code, one.entity.name) == HOT}
+            return [one.opened_at for one in ours.values() if one.transition == "opened"]
+
+        await fill(system, crowd)
+        agents.timeout = "500ms"
+        agents.start("a", publish=publish)
+        await there.until(opened)
+        agents.stop("a")
+        js.reload(letting(GET))
+        agents.start("a", publish=publish)
+        # What it cannot read it does not know: it opens what is true.
+        await there.until(lambda: len(opened()) == 2)
+    js.reload(letting())
+    js.kill()
+    await until_found(outside, system, lambda codes: "AGENT_010" in codes)
+    system["n2"].freeze()  # It is connected to it.
+    seen = len(outside.heartbeats)
+    await outside.until(lambda: any(b.agent.role == "leader" for b in outside.heartbeats[seen:]))
+    await asyncio.to_thread(js.restart)
+    await outside.until(lambda: "going on" in agents.log("a"))
+    epoch = last(outside, "a").agent.epoch
+    await outside.until(lambda: last(outside, "a").agent.epoch > epoch + 3)
+    found = (await asked(outside, system, "FINDINGS"))["findings"]
+    (ours,) = [one for one in found if one["code"] == "SERVER_011"]
+    assert msgspec.convert(ours["opened_at"], datetime) == opened()[1]
 
 
 @pytest.mark.long
 async def test_what_a_leader_resolved_before_it_read_the_state_is_not_resolved_again(
     system, start_server, outside, agents, crowd
 ):
-    get = "$JS.API.STREAM.MSG.GET.KV_INSIGHTS_AGENT"
-
-    def accounts(denied: str) -> str:
-        may = f"permissions: {{ publish: {{ deny: [{denied}] }} }}"
-        users = f"{{ user: keeper, password: p, {may} }}, {{ user: maker, password: p }}"
-        return f"accounts {{ A: {{ jetstream: enabled, users: [{users}] }} }}"
-
-    js = start_server("js", jetstream=True, authorization=accounts(""))["js"]
+    js = start_server("js", jetstream=True, authorization=letting())["js"]
     publish = (js.url, "keeper", "p")
     async with kept(Settings(servers=(js.url,), user="maker", password="p")) as there:
         await there.make(lease=SHORT)
@@ -483,11 +519,11 @@ async def test_what_a_leader_resolved_before_it_read_the_state_is_not_resolved_a
         agents.start("b", publish=publish)
         # It can read the state at once, and knows the findings soon.
         await outside.until(lambda: sum(b.agent.id == "b" for b in outside.heartbeats) > 10)
-        js.reload(accounts(f'"{get}"'))
+        js.reload(letting(GET))
         agents.kill("a")
         await crowd.leave(list(crowd))
         await there.until(lambda: of_n1() == ["opened", "resolved"])
-        js.reload(accounts(""))
+        js.reload(letting())
         await there.until(lambda: "which could not be read before" in agents.log("b"))
         epoch = last(outside, "b").agent.epoch
         await outside.until(lambda: last(outside, "b").agent.epoch > epoch + 5)
