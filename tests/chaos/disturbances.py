@@ -214,6 +214,7 @@ def move(stage: Stage) -> Disturbance | None:
             await stage.leave(group)
         await stage.join(group.user, target, count, group.subscriptions)
         if comes_first:
+            stage.world.sample()
             await stage.leave(group)
 
     order = "comes first" if comes_first else "goes first"

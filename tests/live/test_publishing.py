@@ -525,3 +525,22 @@ async def test_what_a_frozen_leader_was_about_to_repeat_is_not_published(system)
                 publisher._keeper.set()
                 await there.until(lambda: publisher._retry_at > 0)
             assert publisher.published == published
+
+
+async def test_what_was_held_when_it_could_not_be_told_is_told_when_it_may_be(system):
+    async with kept(keeper(system)) as there:
+        await there.make(**FULL)
+        async with publishing(keeper(system)) as publisher:
+            await there.until(lambda: publisher.stream)
+            for number in (1, 2):
+                publisher.put(message(number))
+            await there.until(lambda: publisher.done)
+            may_tell = False
+            publisher.may_tell = lambda: may_tell or len(publisher.unstored) < 2
+            publisher.put(message(3, "a"))  # It is refused, when the next one already waits for it.
+            publisher.put(message(4, "a"))
+            await there.until(lambda: "maximum messages" in publisher.problem)
+            assert there.numbers == [1, 2, 3]
+            may_tell = True
+            await there.until(lambda: there.numbers == [1, 2, 3, 4])
+            assert len(publisher.unstored) == 2

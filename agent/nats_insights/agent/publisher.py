@@ -334,11 +334,15 @@ class Publisher:
     async def _publish_all_of(self, client: Client, message: Message) -> None:
         """Publish what is to be stored of a finding, in its order, and wait for nobody's word.
 
-        Those that were published before, too: the stream may take them by now.
+        Those that were published before, too: the stream may take them by now. They are held for
+        as long as they may not be published.
         """
         for one in self.unstored.of(message)[-MOST_REPEATED:]:
-            self._held.pop(_id(one), None)
-            await self._publish(client, one)
+            if self.may_tell():
+                self._held.pop(_id(one), None)
+                await self._publish(client, one)
+            else:
+                self._held[_id(one)] = one
 
     async def _ask(self, client: Client, message: Message) -> None:
         """Publish a message, for the stream to acknowledge it."""
@@ -451,7 +455,8 @@ class Publisher:
                 self._plan_retry()
             self._tell()
             _, due = next(iter(self._in_flight.values()), (None, _NEVER))
-            await _either(self._keeper, client, min(self._retry_at, due))
+            look = _now() + MOMENT if self._held else _NEVER
+            await _either(self._keeper, client, min(self._retry_at, due, look))
 
     async def _go_on(self, client: Client) -> None:
         """Publish what comes next in its finding, and in trouble all that was held."""
@@ -459,7 +464,7 @@ class Publisher:
             message = self._next.popleft()
             if message in self.unstored.of(message)[:1] and _id(message) not in self._in_flight:
                 await self._ask(client, message)
-        for message in list(self._held.values()):
+        for message in list(self._held.values()) if self.may_tell() else ():
             if self._trouble or finding_of(message) in self._stuck:
                 await self._publish_all_of(client, message)
 
