@@ -89,19 +89,30 @@ def _gone(
 
 
 def _victim(stage: Stage) -> Process | None:
-    """An agent that may fail, if nothing is held that it holds."""
-    free = [one for one in stage.agents if not _held(stage, one) & stage.held]
+    """An agent that may fail, if nothing is held that it holds, and the others are heard."""
+    lately = time.time() - _SETTLED_SECONDS
+    heard = {beat.agent.id for at, beat in stage.recorder.beats[-20:] if at > lately}
+    free = [
+        one
+        for one in stage.agents
+        if not _held(stage, one) & stage.held
+        and (_keeps(stage) or all(other is one or other.name in heard for other in stage.agents))
+    ]
     return stage.rng.choice(free) if free else None
+
+
+def _keeps(stage: Stage) -> bool:
+    """Whether what an agent knew is known elsewhere than by the other agents."""
+    return stage.house.state or stage.house.jetstream
 
 
 def _held(stage: Stage, one: Process) -> frozenset[str]:
     """What fails or is tampered with at no time at which this agent ends and begins.
 
     One that starts while its replies are tampered with, or its log-in is refused, ends, and would
-    be started again. Where only
-    the other agents know what it knew, these must be there, and be heard.
+    be started again. Where only the other agents know what it knew, these must be there.
     """
-    if stage.house.state or stage.house.jetstream:
+    if _keeps(stage):
         return frozenset({one.name, "relay", ACCESS})
     return frozenset({"agents", "relay", "network", *stage.names, one.name})
 

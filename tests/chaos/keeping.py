@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import msgspec
 from nats.errors import Error
-from tests.chaos.judge import Said
+from tests.chaos.judge import UNSAVED, Said
 from tests.chaos.process import ACCOUNT, KEEPER, PASSWORD
 from tests.chaos.recorder import ROOT, Recorder, said_by
 from tests.chaos.stored import Held
@@ -25,7 +25,7 @@ from nats_insights.connection.jetstream import JetStream
 from nats_insights.errors import ConnectError, JetStreamError
 from nats_insights.lab.servers.local import System
 from nats_insights.tell.assets import HISTORY
-from nats_insights.tell.messages import Advisory, FindingsReply
+from nats_insights.tell.messages import Advisory, FindingsReply, FindingState
 
 T = TypeVar("T")
 LISTENER = "listener"
@@ -109,13 +109,22 @@ class Keeping:
 
     async def findings(self) -> dict[str, Held]:
         """What the leader of the agents says is open, by fingerprint."""
+        found = await self._findings()
+        return {one.fingerprint: Held(one.opened_at.timestamp(), one.revision) for one in found}
 
-        async def ask(client: Client) -> dict[str, Held]:
+    async def until_saved(self) -> None:
+        """Until the leader saves what it knows; TimeoutError if it does not."""
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            while True:
+                codes = {one.code for one in await self._findings()}
+                if UNSAVED not in codes:
+                    return
+                await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _findings(self) -> Sequence[FindingState]:
+        async def ask(client: Client) -> Sequence[FindingState]:
             reply = await client.request(subjects.api("FINDINGS"), timeout=_ASK_SECONDS)
-            findings = msgspec.json.decode(reply.data, type=FindingsReply).findings
-            return {
-                one.fingerprint: Held(one.opened_at.timestamp(), one.revision) for one in findings
-            }
+            return msgspec.json.decode(reply.data, type=FindingsReply).findings
 
         return await self._ask(ask, ROOT)
 

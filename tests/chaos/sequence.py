@@ -202,6 +202,8 @@ class _Sequence:
                 "recovery", f"not all servers answer the agent {RECOVER_SECONDS:.0f} s after"
             )
             return
+        if self._house.jetstream:  # What cannot be saved is told later.
+            await self._keeping.until_saved()
         calm = time.time()
         await asyncio.sleep(CALM_SECONDS)
         now = time.time()
