@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from math import ceil
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from tests.chaos.apart import Apart
 from tests.chaos.keeping import Keeping
@@ -20,7 +21,7 @@ from tests.chaos.model import User
 from tests.chaos.process import House, Process
 from tests.chaos.recorder import Recorder
 from tests.chaos.relay import Relay, Trick
-from tests.chaos.world import Group, World, pairs_between
+from tests.chaos.world import SAMPLE_SECONDS, Group, World, pairs_between
 
 from nats_insights.errors import ConnectError
 from nats_insights.lab.servers.crowd import Crowd
@@ -88,15 +89,29 @@ class Stage:
         if count < 1 or count > self.room(server):
             return
         name, password = self.system.user(user[1])
-        members = await self.crowd.join(
-            self.system[server].url,
-            count,
-            user=name,
-            password=password,
-            subscriptions=subscriptions,
-            subject=f"{server}.{name}.{self.rng.randrange(10**9)}.{{i}}",
+        before, url = set(self.crowd), self.system[server].url
+        coming = Group(user, server, subscriptions, [])
+        self.world.groups.append(coming)
+        joining = asyncio.create_task(
+            self.crowd.join(
+                url,
+                count,
+                user=name,
+                password=password,
+                subscriptions=subscriptions,
+                subject=f"{server}.{name}.{self.rng.randrange(10**9)}.{{i}}",
+            )
         )
-        self.world.groups.append(Group(user, server, subscriptions, members))
+        try:
+            while not joining.done():  # Those that are there already count.
+                await asyncio.wait([joining], timeout=SAMPLE_SECONDS / 2)
+                port = urlsplit(url).port
+                new = set(self.crowd) - before
+                coming.members = [one for one in new if one.address[1] == port]
+            coming.members = joining.result()
+        except ConnectError:
+            self.world.groups.remove(coming)
+            raise
 
     async def settle_down(self, server: str) -> None:
         """The clients that every server has."""

@@ -141,13 +141,18 @@ class World:
         return views
 
     def _is_seen(self, name: str) -> bool:
-        """Whether the agent's server reaches this one, or another that does."""
+        """Whether the agent's server reaches this one, or another that does.
+
+        Each server does where it is not known which one is the agent's.
+        """
         up = [other for other, standing in self.servers.items() if standing.state == "up"]
         if name not in up:
             return False
         agent_at = self._agent_at()
-        near = [other for other in up if self._linked(agent_at, other)] if agent_at in up else up
-        return any(self._linked(other, name) for other in near)
+        return all(
+            any(self._linked(one, other) and self._linked(other, name) for other in up)
+            for one in ([agent_at] if agent_at in up else up)
+        )
 
     def _linked(self, one: str, other: str) -> bool:
         return frozenset((one, other)) not in self.cuts
