@@ -60,6 +60,27 @@ def test_a_lost_reply_changes_nothing(version, epochs):
     assert changed == {}
 
 
+@pytest.mark.parametrize(("moved", "resolves"), [(178, False), (35, False), (34, True)])
+def test_a_finding_stays_while_a_server_that_accepted_connections_was_not_read(moved, resolves):
+    def users(n2: int, n3: int) -> System:
+        return system(
+            cluster(
+                n1=Server(users={"APP worker": 56}),
+                n2=Server(users={"APP worker": n2}),
+                n3=Server(users={"APP worker": n3, "APP other": 20}),
+            )
+        )
+
+    story = Story(checks=[FOUNDING["excessive_user_connections"]])
+    for _ in range(3):
+        story.hears(users(178, 0))
+    assert {life.key.code for life in story.lives.values() if life.is_open} == {"USER_002"}
+    told = [story.hears(users(0, moved), [("n3", "CONNZ")]) for _ in range(5)]
+    assert any(told) is resolves
+    told = [story.hears(users(0, moved)) for _ in range(5)]
+    assert "resolved" not in str(told)
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_reply_lost_before_it_opens_delays_it_at_most(version):
     real = recorded(version)

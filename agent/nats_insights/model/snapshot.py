@@ -69,6 +69,7 @@ class Snapshot:
         self.jwt_names = JwtNames()
         self.loaded = Loaded()
         self.shards = Shards()
+        self._unread_of: dict[Fold, tuple[int, int | None]] = {}
 
     def clear(self) -> None:
         """Drop the nouns, which refer to each other, to free memory for the next replies."""
@@ -157,11 +158,24 @@ class Snapshot:
         return self.lacking.whole(fold.endpoint, self.seen(fold))
 
     def at_most(self, fold: Fold, key: Any) -> int | None:
-        """A sum with the last counts for missing parts; None if such a server was never swept."""
-        ledger = self.sweeps.ledgers[fold]
-        if any(ledger.part(server) is None for server in self.lacking.owed[fold.endpoint]):
-            return None
-        return ledger[key] + ledger.error
+        """A sum with the last counts for missing parts; None if such a server was never swept.
+
+        Whatever a server has accepted since then counts too, if it says how much that is.
+        """
+        ledger, more = self.sweeps.ledgers[fold], self._unread(fold)
+        return None if more is None else ledger[key] + ledger.error + more
+
+    def _unread(self, fold: Fold) -> int | None:
+        """What these servers have accepted, summed up once for all keys."""
+        owed = self.lacking.owed[fold.endpoint]
+        many, more = self._unread_of.get(fold, (-1, None))
+        if many != len(owed):
+            ledger = self.sweeps.ledgers[fold]
+            there = [self.servers[server] for server in owed & self.servers.keys()]
+            swept = all(ledger.part(server) is not None for server in owed)
+            more = sum(map(_accepted, there)) if swept else None
+            self._unread_of[fold] = len(owed), more
+        return more
 
     def owed_parts(self, fold: Fold) -> Counter[Any]:
         """The last counts of the servers whose CONNZ is missing."""
@@ -175,6 +189,13 @@ class Snapshot:
     def _servers_of(self, cluster: str) -> set[Names]:
         home = self.clusters.get(cluster)
         return set() if home is None else {server.names for server in home.servers}
+
+
+def _accepted(server: Server) -> int:
+    """Connections that it has accepted since its last sweep, 0 if it does not reply."""
+    with suppress(Missing):
+        return sweeps.accepted(server)
+    return 0
 
 
 def _youngest(cluster: Cluster) -> float:
