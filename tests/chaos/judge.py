@@ -199,7 +199,8 @@ def broken_stories(story: Iterable[Said]) -> Iterator[Violation]:
         elif before is not None and is_open and said.revision <= before.revision:
             yield Violation(said.at, "story", f"{text}: after revision {before.revision}")
         elif before is not None and not is_open and said.transition != "opened":
-            yield Violation(said.at, "story", f"{text}: it had resolved")
+            if said.opened_at == before.opened_at:  # Else its opening was lost on its way.
+                yield Violation(said.at, "story", f"{text}: it had resolved")
         elif before is not None and is_open and said.opened_at != before.opened_at:
             yield Violation(said.at, "story", f"{text}: it had been opened at another time")
         last[entity] = said

@@ -205,6 +205,13 @@ def test_a_story_that_makes_no_sense_is_found(told):
     assert kinds(judge.broken_stories(told)) == ["story"]
 
 
+def test_an_opening_that_nobody_heard_is_no_fault_of_the_story():
+    told = [said("resolved", 5, revision=4, opened_at=1), said("resolved", 9, revision=2)]
+    assert kinds(judge.broken_stories(told)) == []
+    told[1] = said("resolved", 9, revision=5, opened_at=1)
+    assert kinds(judge.broken_stories(told)) == ["story"]
+
+
 def test_a_successor_may_not_know_what_an_agent_told_that_could_not_save_it():
     unsaved = {"code": "AGENT_009", "name": "a", "agent": "a"}
     before = said("opened", 1, id="1", agent="a")
