@@ -151,3 +151,14 @@ async def test_what_it_has_told_itself_stays_and_nothing_that_was_resolved_comes
     assert advisories.has_told
     await catch_up(state, AGENT, auditor, advisories, last, now)
     assert opened(auditor) == set()
+
+
+async def test_what_it_was_about_to_tell_before_another_agent_led_is_dropped():
+    leader = led()
+    state = saved(leader)
+    auditor, advisories = successor(heard(leader), leader)
+    advisories.outbox.put(tell(leader.told[0])[1])
+    advisories.add(leader.told, AGENT)
+    assert await inherit(state, AGENT, auditor, advisories, None, leader.now)
+    assert (list(advisories.outbox.waiting), list(advisories.untold)) == ([], [])
+    assert opened(auditor) == opened(leader.auditor)

@@ -49,6 +49,7 @@ async def inherit(
         return False
     left = _latest(left, heard, auditor)
     auditor.roster.adopt(left.kept.known.roster)
+    advisories.clear()  # It may have led before that leader.
     _go_on(left, agent, auditor, advisories, now)
     return True
 

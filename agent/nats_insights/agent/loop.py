@@ -65,6 +65,8 @@ MOST_NEWS = 20
 MOST_CHANGES = 100
 # Requested epochs start at least this many seconds apart, or one interval if that is less.
 CLOSEST = 1.0
+# Seconds from a claim that was in vain to the next one.
+CLAIM_AGAIN = 0.5
 # Seconds in which an agent that is stopped stores what its successor goes on from, and in which it
 # gives back the lease. Its last heartbeat must not wait for a server that does not answer.
 HAND_OVER, GIVE_BACK = 1.0, 0.5
@@ -410,7 +412,11 @@ class Agent:
 
     async def _take_over(self, client: Client) -> bool:
         """Lead if nobody does, and go on from what the last leader told."""
-        if self.election.left > 0 or not await self._claim(client):
+        if self.election.left > 0:
+            return False
+        if not await self._claim(client):
+            # Whoever comes first may take a while to lead, and answers each claim meanwhile.
+            await self._wait(client, asyncio.Event(), CLAIM_AGAIN)
             return False
         told = await self._inherit()
         if self.heir.listens:
