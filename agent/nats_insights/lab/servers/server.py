@@ -22,7 +22,8 @@ from nats_insights.lab.servers.login import Login
 
 T = TypeVar("T")
 
-_PATIENCE_SECONDS = 20.0
+# Two servers of 2.10 with JetStream sometimes need half a minute to agree on a leader.
+_PATIENCE_SECONDS = 60.0
 _POLL_SECONDS = 0.003
 
 
