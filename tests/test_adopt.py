@@ -221,7 +221,10 @@ def test_once_all_answer_both_have_the_same_open_findings(before, after, calm):
         {life.fingerprint for life in story.lives.values() if life.is_open}
         for story in (first, second)
     ]
-    assert open_now[0] == open_now[1]
+    # A successor does not know for how many epochs a condition had been clear already, so what lies
+    # between both limits may still be open there.
+    between = {life.fingerprint for life in second.lives.values() if life.is_open and life.eased}
+    assert open_now[0] <= open_now[1] <= open_now[0] | between
     for life in second.lives.values():
         if life.is_open and life.fingerprint in was_open.keys() - ended:
             assert life.opened_at == was_open[life.fingerprint]
