@@ -100,6 +100,27 @@ class Truth:
         """The readings of a condition between these times."""
         return [self._of(number).get(key, NOTHING) for number in self.within(begin, end)]
 
+    def torn(self, begin: float, end: float, key: Key) -> list[Reading]:
+        """What a user holds if each server was read at another moment, as clients that move are."""
+        if key.code != "USER_002":
+            return []
+        held: dict[str, list[int]] = {}
+        for number in self.within(begin, end):
+            for name, place in self._moments[number].places.items():
+                loads = [load for user, load in place.held.items() if user[1] == key.name]
+                held.setdefault(name, []).append(sum(load.connections for load in loads))
+        least, most = sum(map(min, held.values())), sum(map(max, held.values()))
+        return [
+            Reading(
+                least,
+                most,
+                may_be_met=most > 100,
+                may_be_over=least <= 90,
+                is_met=least > 100,
+                is_over=most <= 90,
+            )
+        ]
+
     def keys(self, begin: float, end: float) -> set[Key]:
         """All conditions of which there are readings."""
         return {key for number in self.within(begin, end) for key in self._of(number)}
@@ -130,7 +151,7 @@ def lies(story: Iterable[Said], truth: Truth) -> Iterator[Violation]:
     for said in in_order(story):
         begin = said.at if said.stale is None else min(said.at, said.stale - EPOCH)
         begin, end = begin - GRACE, min(said.heard, said.at + EPOCH) + GRACE
-        seen = truth.during(begin, end, said.key)
+        seen = [*truth.during(begin, end, said.key), *truth.torn(begin, end, said.key)]
         whole = said.stale is None and not said.missing and truth.honest(begin, end)
         if why := _wrong(said, seen) or _wrong_value(said, seen, whole):
             yield _lie(said, why, seen)

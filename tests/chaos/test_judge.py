@@ -205,6 +205,19 @@ def test_a_story_that_makes_no_sense_is_found(told):
     assert kinds(judge.broken_stories(told)) == ["story"]
 
 
+def test_clients_that_move_may_count_on_both_servers_or_on_none():
+    def on(at: float, **held: int) -> Moment:
+        return cluster(at, **{name: place(big=count) for name, count in held.items()})
+
+    moves = Truth([on(0, n1=60, n2=60), on(10.1, n1=60), on(10.2, n1=60, n3=60), on(20, n1=60)])
+    for transition, value in (("updated", 180), ("opened", 180), ("updated", 120)):
+        assert not list(judge.lies([said(transition, 10, value=value, revision=2)], moves))
+    assert not list(judge.lies([said("resolved", 10, revision=2)], moves))
+    assert kinds(judge.lies([said("updated", 10, value=181, revision=2)], moves)) == ["lie"]
+    assert kinds(judge.lies([said("resolved", 5, revision=2)], moves)) == ["lie"]
+    assert kinds(judge.lies([said("opened", 25, value=120)], moves)) == ["lie"]
+
+
 def test_an_opening_that_nobody_heard_is_no_fault_of_the_story():
     told = [said("resolved", 5, revision=4, opened_at=1), said("resolved", 9, revision=2)]
     assert kinds(judge.broken_stories(told)) == []
