@@ -199,12 +199,12 @@ def broken_stories(story: Iterable[Said]) -> Iterator[Violation]:
     no fault of the story. Nor is it that a successor does not know what an agent told that could
     not save it."""
     story = list(story)
-    unsaved = _unsaved(story)
+    forgotten = unsaved(story)
     last: dict[Entity, Said] = {}
     for said in in_order(story):
         entity = (said.code, said.name)
         before = last.get(entity)
-        if before is not None and before.agent != said.agent and before.id in unsaved:
+        if before is not None and before.agent != said.agent and before.id in forgotten:
             last[entity] = said
             continue
         is_open = before is not None and before.transition != "resolved"
@@ -227,7 +227,7 @@ def broken_stories(story: Iterable[Said]) -> Iterator[Violation]:
         last[entity] = said
 
 
-def _unsaved(story: Sequence[Said]) -> set[str]:
+def unsaved(story: Sequence[Said]) -> set[str]:
     """The ids of what agents told while AGENT_009 said of them that they could not save it."""
     found: set[str] = set()
     failing: set[str] = set()

@@ -4,7 +4,7 @@ The subscriber is judged by what was true: see `judge`. A stream must hold the s
 lack a message of a finding that a later one has replaced, because a server that came to lead it may
 refuse a message for minutes; it never lacks the last one, and has those of one agent in their
 order. What a server took and did not pass on until it hung no more may come after what a successor
-told, in the history only.
+told, in the history only. And what an agent told that could save nothing may be lost with it.
 Servers before 2.12 refuse what did not fit into a full stream for as long, and then take it again.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from msgspec import Struct
-from tests.chaos.judge import Said, Violation
+from tests.chaos.judge import Said, Violation, unsaved
 
 
 class Held(Struct, frozen=True):
@@ -42,6 +42,8 @@ def history(
 ) -> Iterator[Violation]:
     """What the history of all advisories holds that was not heard, lacks, or has in another
     order, if it must be `in_order`."""
+    heard = list(heard)
+    forgotten = unsaved(heard)
     told, kept = as_told(heard), by_finding(stored) if in_order else as_told(stored)
     for finding, some in sorted(kept.items()):
         known = {said.id: number for number, said in enumerate(told.get(finding, ()))}
@@ -54,7 +56,8 @@ def history(
             if after < before and ours[before].agent == ours[after].agent:
                 yield _violation(ours[after], "is stored behind what came after it")
     for finding, some in sorted(told.items()):
-        if some[-1].id not in {said.id for said in kept.get(finding, ())}:
+        at_hand = {said.id for said in kept.get(finding, ())} | forgotten
+        if some[-1].id not in at_hand:
             yield _violation(some[-1], "was the last word, and is not stored")
 
 

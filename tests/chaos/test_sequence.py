@@ -22,7 +22,7 @@ OLDEST, NEWEST = servers.selected_versions()[0], servers.selected_versions()[-1]
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("house", "disturbances", "version"),
-    [(TRIO, 60, NEWEST), (PAIR, 70, NEWEST), (ALONE, 70, OLDEST)],
+    [(TRIO, 40, NEWEST), (PAIR, 20, NEWEST), (ALONE, 140, OLDEST)],
     ids=["three", "two", "one"],
 )
 def test_nothing_but_the_truth_is_told_of_a_disturbed_cluster(house, disturbances, version):

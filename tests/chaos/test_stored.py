@@ -66,6 +66,13 @@ def test_what_a_predecessor_told_may_be_stored_late_and_nothing_of_one_agent():
     assert whats(history(story, [late, story[0], story[2]])) != []
 
 
+def test_what_an_agent_told_that_could_save_nothing_may_be_lost_with_it():
+    unsaved = said(1, "opened", "u", code="AGENT_009", name="a", agent="a")
+    story = [unsaved, said(2, "opened", agent="a")]
+    assert whats(history(story, [])) == []
+    assert whats(history([*story, said(3, "opened", "h", agent="b")], [])) != []
+
+
 def test_findings_have_an_order_each_and_none_between_them():
     assert whats(history([OPENED, OTHER, REMINDED], [OTHER, OPENED, REMINDED])) == []
 
